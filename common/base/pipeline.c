@@ -1,0 +1,297 @@
+#include "common/base/pipeline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/key_group.h"
+#include "common/base/pipeline_draft.h"
+#include "common/base/timestamp.h"
+
+/* --- what a single value may be -------------------------------------------------------------------------------- */
+
+bool name_is_valid(const char *name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789";
+	size_t len = strlen(name);
+	return len > 0 && len <= PIPELINE_NAME_MAX && (name[0] < '0' || name[0] > '9') && strspn(name, letters) == len;
+}
+
+bool column_is_valid(const char *name)
+{
+	static const char *const taken[] = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
+	for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+		if (strcmp(name, taken[i]) == 0)
+			return false;
+	return name_is_valid(name);
+}
+
+static bool table_is_valid(const char *name)
+{
+	return name_is_valid(name) && strcmp(name, "dead_letters") != 0;
+}
+
+static bool job_is_valid(const char *job)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+	size_t len = strlen(job);
+	return len > 0 && len <= PIPELINE_NAME_MAX && job[0] != '_' && job[0] != '-' && strspn(job, letters) == len;
+}
+
+/* What a Kafka broker takes. */
+static bool topic_is_valid(const char *topic)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t len = strlen(topic);
+	return len > 0 && len <= 249 && strspn(topic, letters) == len && strcmp(topic, ".") != 0 &&
+	       strcmp(topic, "..") != 0;
+}
+
+static bool zone_is_known(const char *name)
+{
+	return time_zone_check(name, NULL) == RESULT_OK;
+}
+
+static bool policy_is_built(const char *policy)
+{
+	return strcmp(policy, "first") == 0;
+}
+
+static bool is_not_empty(const char *text)
+{
+	return text[0] != '\0';
+}
+
+/* host:port, also [::1]:port */
+static bool address_is_valid(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	uint64_t port;
+	return colon != NULL && colon > address && strpbrk(address, "/ @") == NULL &&
+	       count_parse(colon + 1, 65535, &port) && port > 0;
+}
+
+static bool listen_is_valid(const char *listen)
+{
+	return strncmp(listen, "tcp://", 6) == 0 && address_is_valid(listen + 6);
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------- */
+
+#define IN(member) SETTING_AT(struct pipeline_draft, pipeline.member)
+#define DRAFT(member) SETTING_AT(struct pipeline_draft, member)
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define MS UINT64_C(1000)
+#define SECOND (1000 * MS)
+#define DAY (86400 * SECOND)
+#define CENTURY (36500 * DAY)
+
+const struct setting_row pipeline_settings[] = {
+    {"job", SETTING_TEXT, .needed = true, IN(job), .valid = job_is_valid,
+        .expects = "small letters, digits, _ and -, beginning with a letter or digit, at most 63",
+        .help = "name of the pipeline; its jobs are <job>/totals and <job>/search"},
+    {"source.topic", SETTING_TEXT, .needed = true, IN(source.topic), .valid = topic_is_valid,
+        .expects = "the name of a Kafka topic", .help = "the topic that is read"},
+    {"source.start", SETTING_NODE, DRAFT(nodes.start), .print = print_start,
+        .help =
+            "earliest (default), latest, {timestamp: T} or {offsets: {partition: offset}}; where nothing was read yet"},
+    {"source.kafka", SETTING_NODE, DRAFT(nodes.kafka), .print = print_kafka,
+        .help = "settings of librdkafka, handed on unchanged"},
+    {"record.table", SETTING_TEXT, .needed = true, IN(record.table), .valid = table_is_valid, .expects = NAME_EXPECTS,
+        .help = "the table that holds one row a record"},
+    {"record.key", SETTING_NODE, .needed = true, DRAFT(nodes.key), .print = print_key,
+        .help = "the field that identifies a record: a required string"},
+    {"record.event_time", SETTING_NODE, .needed = true, DRAFT(nodes.event_time), .print = print_event_time,
+        .help = "the field that says when it happened: a required timestamp"},
+    {"record.time_zone", SETTING_TEXT, .fallback = "UTC", IN(record.time_zone), .valid = zone_is_known,
+        .expects = "UTC or an IANA name such as Europe/Berlin that this machine knows",
+        .help = "the zone whose wall clock is stored and decides the day"},
+    {"record.max_record_bytes", SETTING_SIZE, .fallback = "256KiB", IN(record.max_record_bytes), .least = KIB,
+        .most = 3 * MIB, .help = "longer records become dead letters"},
+    {"record.max_future", SETTING_DURATION, .fallback = "1d", IN(record.max_future_us), .most = CENTURY,
+        .help = "how much later than Kafka's timestamp an event time may be"},
+    {"record.fields", SETTING_NODE, .needed = true, DRAFT(nodes.fields), .print = print_fields,
+        .help = "list of {name, type, required, aliases, index}; types string(n), integer, decimal(p,s), timestamp"},
+    {"duplicates.policy", SETTING_TEXT, .fallback = "first", DRAFT(unbuilt.policy), .valid = policy_is_built,
+        .expects = "first (last is not supported yet)", .print = print_policy, .help = "which record of a key stays"},
+    {"duplicates.retention", SETTING_DURATION, .fallback = "24h", IN(duplicates.retention_us), .most = CENTURY,
+        .help = "how long a key is remembered at least, in Kafka's time"},
+    {"rollups", SETTING_NODE, .needed = true, DRAFT(nodes.rollups), .print = print_rollups,
+        .help = "list of {table, by, measures}; by: {column, field|day|month|year}; measures: {column, sum, type}"},
+    {"sinks.postgres.url", SETTING_TEXT, .fallback = "", IN(sinks.postgres_url),
+        .help = "connection string; empty: libpq's own PG* variables"},
+    {"sinks.elasticsearch.url", SETTING_NODE, DRAFT(nodes.elasticsearch_url), .help = "not supported yet; leave empty"},
+    {"sinks.elasticsearch.index", SETTING_TEXT, .fallback = "transactions", DRAFT(unbuilt.elasticsearch_index),
+        .valid = is_not_empty, .expects = "the name of an index", .help = "not supported yet"},
+    {"epoch.min_interval", SETTING_DURATION, .fallback = "10ms", IN(epoch.min_interval_us), .most = 60 * SECOND,
+        .help = "shortest time between two commits"},
+    {"epoch.max_in_flight", SETTING_COUNT, .fallback = "4", IN(epoch.max_in_flight), .least = 1, .most = 64,
+        .help = "epochs under way at a time"},
+    {"epoch.max_bytes", SETTING_SIZE, .fallback = "1MiB", IN(epoch.max_bytes), .least = 64 * KIB, .most = 64 * MIB,
+        .help = "what an ingest sends in an epoch"},
+    {"epoch.max_bytes_behind", SETTING_SIZE, .fallback = "4MiB", IN(epoch.max_bytes_behind), .least = 64 * KIB,
+        .most = 64 * MIB, .help = "the same while a backlog is drained; at least max_bytes"},
+    {"checkpoint.dir", SETTING_TEXT, .fallback = "/var/lib/sluice/checkpoints", IN(checkpoint.dir),
+        .valid = is_not_empty, .expects = "a folder",
+        .help = "where checkpoints are kept; every process must reach it"},
+    {"checkpoint.interval", SETTING_DURATION, .fallback = "5s", IN(checkpoint.interval_us), .least = 10 * MS,
+        .most = DAY, .help = "time from one checkpoint to the next"},
+    {"checkpoint.timeout", SETTING_DURATION, .fallback = "60s", IN(checkpoint.timeout_us), .least = 100 * MS,
+        .most = DAY, .help = "a checkpoint that takes longer is given up"},
+    {"checkpoint.min_pause", SETTING_DURATION, .fallback = "0s", DRAFT(unbuilt.min_pause_us), .most = DAY,
+        .help = "no effect yet: rest between two checkpoints"},
+    {"checkpoint.tolerable_failures", SETTING_COUNT, .fallback = "3", DRAFT(unbuilt.tolerable_failures), .most = 1000,
+        .help = "no effect yet: more failures in a row end the attempt"},
+    {"checkpoint.retain", SETTING_COUNT, .fallback = "3", IN(checkpoint.retain), .least = 2, .most = 1000,
+        .help = "checkpoints kept"},
+    {"parallelism.ingest", SETTING_COUNT, .fallback = "2", IN(parallelism.ingest), .least = 1, .most = PARALLELISM_MAX,
+        .help = "actors that read and parse"},
+    {"parallelism.dedup", SETTING_COUNT, .fallback = "2", IN(parallelism.dedup), .least = 1, .most = PARALLELISM_MAX,
+        .help = "actors that own record keys"},
+    {"parallelism.rollup", SETTING_COUNT, .fallback = "1", IN(parallelism.rollup), .least = 1, .most = PARALLELISM_MAX,
+        .help = "actors that own totals"},
+    {"key_groups", SETTING_COUNT, .fallback = "128", IN(key_groups), .least = 1, .most = KEY_GROUPS_MAX,
+        .help = "units of state; fixed once data was written"},
+    {"coordinator.listen", SETTING_TEXT, .fallback = "tcp://127.0.0.1:7710", IN(coordinator.listen),
+        .valid = listen_is_valid, .expects = "tcp://host:port", .help = "where workers find the coordinator"},
+    {"coordinator.http", SETTING_TEXT, .fallback = "127.0.0.1:8081", DRAFT(unbuilt.http), .valid = address_is_valid,
+        .expects = "host:port", .help = "no effect yet: API and web page"},
+};
+const size_t pipeline_settings_len = sizeof pipeline_settings / sizeof pipeline_settings[0];
+
+/* --- reading --------------------------------------------------------------------------------------------------- */
+
+enum result node_text(const struct yaml_node *node, const char **text, struct error *error)
+{
+	*text = node->text;
+	return node->kind == YAML_TEXT ? RESULT_OK : yaml_error(node, error, "expected a single value");
+}
+
+enum result node_list(const struct yaml_node *node, size_t most, struct error *error)
+{
+	if (node->kind != YAML_LIST)
+		return yaml_error(node, error, "expected a list");
+	if (node->children == 0 || node->children > most)
+		return yaml_error(node, error, "has %u entries, expected 1 to %zu", node->children, most);
+	return RESULT_OK;
+}
+
+static enum result check_together(const struct pipeline_draft *draft, const struct yaml_node *root, struct error *error)
+{
+	const struct pipeline *pipeline = &draft->pipeline;
+	const struct yaml_node *url = draft->nodes.elasticsearch_url;
+	if (url != NULL && (url->kind != YAML_TEXT || url->text[0] != '\0'))
+		return yaml_error(url, error, "Elasticsearch is not supported yet; leave it empty");
+	const struct yaml_node *behind = yaml_member(yaml_member(root, "epoch"), "max_bytes_behind");
+	if (behind != NULL && pipeline->epoch.max_bytes_behind < pipeline->epoch.max_bytes)
+		return yaml_error(behind, error, "is below epoch.max_bytes");
+	return RESULT_OK;
+}
+
+static enum result read_draft(struct pipeline_draft *draft, const struct yaml_node *root, struct error *error)
+{
+	struct pipeline *pipeline = &draft->pipeline;
+	enum result result = settings_read(pipeline_settings, pipeline_settings_len, root, draft, error);
+	if (result == RESULT_OK)
+		result = check_together(draft, root, error);
+	if (result == RESULT_OK)
+		result = read_start(draft, error);
+	if (result == RESULT_OK)
+		result = read_kafka(draft, error);
+	if (result == RESULT_OK)
+		result = read_record(draft, error);
+	if (result == RESULT_OK)
+		result = read_rollups(draft, error);
+	if (pipeline->epoch.max_bytes_behind < pipeline->epoch.max_bytes)
+		pipeline->epoch.max_bytes_behind = pipeline->epoch.max_bytes;
+	return result;
+}
+
+enum result pipeline_parse(struct pipeline *pipeline, const char *path, struct bytes text, struct error *error)
+{
+	struct error unheard;
+	if (error == NULL)
+		error = &unheard;
+	*pipeline = (struct pipeline){0};
+	struct yaml_tree tree;
+	enum result result = yaml_tree_parse(&tree, text, error);
+	if (result != RESULT_OK)
+		return error_wrap(error, "%s", path);
+
+	struct pipeline_draft *draft = memory_new(sizeof *draft);
+	result = read_draft(draft, tree.root, error);
+	*pipeline = draft->pipeline;
+	free(draft->unbuilt.policy);
+	free(draft->unbuilt.elasticsearch_index);
+	free(draft->unbuilt.http);
+	free(draft);
+	yaml_tree_fini(&tree);
+	if (result != RESULT_OK) {
+		pipeline_fini(pipeline);
+		return error_wrap(error, "%s", path);
+	}
+	pipeline->path = text_clone(path);
+	pipeline_make_meaning(pipeline);
+	return RESULT_OK;
+}
+
+/* At most a byte more than a pipeline file may have: enough for pipeline_parse to refuse it. */
+static enum result read_file(const char *path, struct buffer *text, struct error *error)
+{
+	enum result result = RESULT_OK;
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return error_set(error, RESULT_CONFIG, "cannot read pipeline file %s: %s", path, strerror(errno));
+	text->len = fread(buffer_reserve(text, YAML_BYTES_MAX + 1), 1, YAML_BYTES_MAX + 1, file);
+	if (ferror(file) != 0)
+		result = error_set(error, RESULT_CONFIG, "cannot read pipeline file %s: %s", path, strerror(errno));
+	(void)fclose(file);
+	return result;
+}
+
+enum result pipeline_load(struct pipeline *pipeline, const char *path, struct error *error)
+{
+	struct buffer text = {0};
+	*pipeline = (struct pipeline){0};
+	enum result result = read_file(path, &text, error);
+	if (result == RESULT_OK)
+		result = pipeline_parse(pipeline, path, buffer_bytes(&text), error);
+	buffer_fini(&text);
+	return result;
+}
+
+static void field_fini(struct field *field)
+{
+	free(field->name);
+	for (size_t i = 0; i < field->aliases_len; i++)
+		free(field->aliases[i]);
+	free(field->index);
+}
+
+static void rollup_fini(struct rollup *rollup)
+{
+	free(rollup->table);
+	for (size_t i = 0; i < PIPELINE_COLUMNS_MAX; i++)
+		free(rollup->by[i].column);
+	for (size_t i = 0; i < PIPELINE_MEASURES_MAX; i++)
+		free(rollup->measures[i].column);
+}
+
+void pipeline_fini(struct pipeline *pipeline)
+{
+	for (size_t i = 0; i < PIPELINE_FIELDS_MAX; i++)
+		field_fini(&pipeline->record.fields[i]);
+	for (size_t i = 0; i < PIPELINE_ROLLUPS_MAX; i++)
+		rollup_fini(&pipeline->rollups[i]);
+	for (size_t i = 0; i < pipeline->source.kafka_len; i++) {
+		free(pipeline->source.kafka[i].name);
+		free(pipeline->source.kafka[i].value);
+	}
+	free(pipeline->source.start.offsets);
+	settings_free(pipeline_settings, pipeline_settings_len, pipeline, sizeof *pipeline);
+	free(pipeline->path);
+	free(pipeline->meaning);
+	*pipeline = (struct pipeline){0};
+}

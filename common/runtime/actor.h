@@ -1,0 +1,59 @@
+/* common/runtime/actor.h - a deterministic state machine: frames and ticks in, frames out.
+ *
+ * Implemented by ingest.c, dedup.c, rollup.c, writer.c. Driven by a worker (worker.h), in production and in the
+ * simulation alike. An actor embeds struct actor as its first member.
+ *
+ * Ownership: frames are borrowed for the call (their memory goes with it); what is sent is copied into the outbox.
+ * Errors:    anything but OK ends the attempt; CONFIG ends the job.
+ * Threads:   never on two at once; actors share nothing.
+ */
+#ifndef RUNTIME_ACTOR_H
+#define RUNTIME_ACTOR_H
+
+#include "common/base/error.h"
+#include "common/runtime/topology.h"
+#include "proto/frame.h"
+
+struct actor;
+struct outbox;
+
+struct actor_ops {
+	/* May a frame be delivered from this channel now? No: it is left where it is. */
+	bool (*accepts)(const struct actor *, uint32_t channel);
+	/* A frame of the data plane. */
+	enum result (*on_frame)(struct actor *, uint32_t channel, const struct frame *, struct outbox *, struct error *);
+	/* A frame of the coordinator's: PREPARE, SET_CUT, DEPLOY, DECISIONS, START, INJECT, COMMITTED. */
+	enum result (*on_command)(struct actor *, const struct frame *, struct outbox *, struct error *);
+	/* wake_us has come, or event_fd was readable, or a frame or command was just handled. */
+	enum result (*on_tick)(struct actor *, uint64_t now_us, struct outbox *, struct error *);
+	void (*free)(struct actor *);
+};
+
+enum { WAKE_NEVER = 0, WAKE_NOW = 1 };
+
+struct actor {
+	const struct actor_ops *ops;
+	uint32_t id;
+	int event_fd;     /* of its port, -1: none; several actors may share one */
+	uint64_t wake_us; /* monotonic: tick me then; WAKE_NEVER, WAKE_NOW */
+};
+
+/* What a call to an actor sends, in order. channel 0 is the coordinator. */
+struct outbox_item {
+	uint32_t channel;
+	enum frame_kind kind;
+	struct buffer message; /* FRAME_HEADER_SIZE bytes of room, then the encoded body */
+};
+struct outbox {
+	struct outbox_item *items;
+	size_t len, capacity;
+};
+void outbox_send(struct outbox *outbox, uint32_t channel, enum frame_kind kind, const void *body);
+void outbox_send_encoded(struct outbox *outbox, uint32_t channel, enum frame_kind kind, struct bytes encoded_body);
+/* To the coordinator. */
+void outbox_report(struct outbox *outbox, enum frame_kind kind, const void *body);
+/* Frees what has not been taken. */
+void outbox_clear(struct outbox *outbox);
+void outbox_fini(struct outbox *outbox);
+
+#endif

@@ -1,0 +1,378 @@
+#include "common/runtime/control_client.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+
+#include "common/base/log.h"
+#include "common/base/timestamp.h"
+#include "common/runtime/control_session.h"
+#include "common/runtime/mailbox.h"
+#include "common/runtime/nng_error.h"
+#include "common/runtime/trace.h"
+
+/* RESEND_MS: a question whose answer got lost is asked again; longer than any poll is held. */
+enum { RESEND_MS = 3000, RECONNECT_LEAST_MS = 20, RECONNECT_MOST_MS = 500 };
+
+enum mail_kind { MAIL_ANSWER, MAIL_BROKEN, MAIL_PIPE_ADDED, MAIL_PIPE_GONE };
+
+/* One REQ0 context: a question, then its answer. */
+enum exchange_id { EXCHANGE_EVENTS, EXCHANGE_POLL, EXCHANGES };
+struct exchange {
+	struct control_client *client;
+	enum exchange_id id;
+	nng_ctx context;
+	nng_aio *aio;
+	bool asking; /* the callback's while busy: the question has not left yet */
+	bool busy; /* the owner's */
+};
+
+struct control_client {
+	struct mailbox mailbox;
+	nng_socket socket;
+	struct exchange exchanges[EXCHANGES];
+	char *worker;
+	uint32_t job;
+	uint64_t incarnation, coordinator;
+	uint32_t pipe; /* 0: no coordinator at the other end */
+	bool over; /* told to start afresh or to stop: nothing more is asked */
+	struct control_outgoing outgoing;
+	struct control_incoming incoming;
+	nng_msg *answer; /* in hand, of exchange answered; NULL: none */
+	enum exchange_id answered;
+	struct control_reader reader;
+	struct arena arena;
+	struct error broken; /* for a CANCEL or STOP of our own making */
+	bool trace;
+};
+
+/* --- nng's threads ------------------------------------------------------------------------------------------------ */
+
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *context)
+{
+	struct control_client *client = context;
+	int kind = event == NNG_PIPE_EV_ADD_POST ? MAIL_PIPE_ADDED : MAIL_PIPE_GONE;
+	mailbox_put(&client->mailbox, (struct mail){.kind = kind, .id = (uint32_t)nng_pipe_id(pipe)});
+}
+
+static void on_exchange(void *context)
+{
+	struct exchange *exchange = context;
+	struct mail mail = {.kind = MAIL_BROKEN, .id = (uint32_t)exchange->id};
+	int code = nng_aio_result(exchange->aio);
+	if (code == 0 && exchange->asking) {
+		exchange->asking = false;
+		nng_ctx_recv(exchange->context, exchange->aio);
+		return;
+	}
+	if (code == 0) {
+		mail.kind = MAIL_ANSWER;
+		mail.payload = nng_aio_get_msg(exchange->aio);
+	} else if (exchange->asking) {
+		nng_msg_free(nng_aio_get_msg(exchange->aio));
+	}
+	nng_aio_set_msg(exchange->aio, NULL);
+	mailbox_put(&exchange->client->mailbox, mail);
+}
+
+/* --- asking --------------------------------------------------------------------------------------------------------- */
+
+static void ask(struct control_client *client, enum exchange_id id)
+{
+	static const struct control_outgoing nothing;
+	struct exchange *exchange = &client->exchanges[id];
+	struct frame_heartbeat heartbeat = {
+	    .worker = client->worker,
+	    .incarnation = client->incarnation,
+	    .coordinator = client->coordinator,
+	    .acknowledged = client->incoming.last,
+	};
+	struct buffer message = {0};
+	nng_msg *question;
+	control_outgoing_write(id == EXCHANGE_EVENTS ? &client->outgoing : &nothing, client->job, &heartbeat, &message);
+	nng_must(nng_msg_alloc(&question, message.len), "nng_msg_alloc");
+	memcpy(nng_msg_body(question), message.data, message.len);
+	buffer_fini(&message);
+	exchange->busy = true;
+	exchange->asking = true;
+	nng_aio_set_msg(exchange->aio, question);
+	nng_ctx_send(exchange->context, exchange->aio);
+}
+
+/* Events first: an unregistered worker's poll would be answered with CANCEL, so the first poll waits for the answer to
+ * REGISTER. */
+static void ask_what_is_due(struct control_client *client)
+{
+	if (client->over)
+		return;
+	if (!client->exchanges[EXCHANGE_EVENTS].busy && client->outgoing.len != 0)
+		ask(client, EXCHANGE_EVENTS);
+	if (!client->exchanges[EXCHANGE_POLL].busy && client->coordinator != 0)
+		ask(client, EXCHANGE_POLL);
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------------- */
+
+static void open_exchange(struct control_client *client, enum exchange_id id)
+{
+	struct exchange *exchange = &client->exchanges[id];
+	*exchange = (struct exchange){.client = client, .id = id};
+	nng_must(nng_ctx_open(&exchange->context, client->socket), "nng_ctx_open");
+	nng_must(nng_aio_alloc(&exchange->aio, on_exchange, exchange), "nng_aio_alloc");
+	nng_aio_set_timeout(exchange->aio, NNG_DURATION_INFINITE);
+}
+
+static void set_options(nng_socket socket)
+{
+	nng_must(nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, FRAME_MAX), NNG_OPT_RECVMAXSZ);
+	nng_must(nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, RECONNECT_LEAST_MS), NNG_OPT_RECONNMINT);
+	nng_must(nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, RECONNECT_MOST_MS), NNG_OPT_RECONNMAXT);
+	nng_must(nng_socket_set_ms(socket, NNG_OPT_REQ_RESENDTIME, RESEND_MS), NNG_OPT_REQ_RESENDTIME);
+}
+
+static void report_registration(struct control_client *client, const struct frame_registration *registration)
+{
+	struct buffer message = {0};
+	buffer_reserve(&message, FRAME_HEADER_SIZE);
+	message.len = FRAME_HEADER_SIZE;
+	frame_encode_body(&message, FRAME_REGISTER, registration);
+	control_client_report(client, FRAME_REGISTER, 0, &message);
+}
+
+enum result control_client_open(struct control_client **opened, const char *coordinator_url, const char *worker,
+    const char *job, const struct frame_registration *registration, struct error *error)
+{
+	struct control_client *client = memory_new(sizeof *client);
+	enum result result = mailbox_open(&client->mailbox, error);
+	if (result != RESULT_OK)
+		goto no_mailbox;
+	int code = nng_req0_open(&client->socket);
+	if (code != 0) {
+		result = nng_error_set(error, code, "control link: opening its socket");
+		goto no_socket;
+	}
+	client->worker = text_clone(worker);
+	client->job = frame_job(job);
+	client->incarnation = (uint64_t)clock_realtime_us();
+	client->trace = trace_wanted();
+	set_options(client->socket);
+	nng_must(nng_pipe_notify(client->socket, NNG_PIPE_EV_ADD_POST, on_pipe, client), "nng_pipe_notify");
+	nng_must(nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_pipe, client), "nng_pipe_notify");
+	open_exchange(client, EXCHANGE_EVENTS);
+	open_exchange(client, EXCHANGE_POLL);
+	code = nng_dial(client->socket, coordinator_url, NULL, NNG_FLAG_NONBLOCK);
+	if (code != 0) {
+		result = nng_error_set(error, code, "control link: dialing %s", coordinator_url);
+		goto no_dialer;
+	}
+	report_registration(client, registration);
+	*opened = client;
+	return RESULT_OK;
+no_dialer:
+	(void)nng_close(client->socket);
+	for (int i = 0; i < EXCHANGES; i++)
+		nng_aio_free(client->exchanges[i].aio);
+	free(client->worker);
+no_socket:
+	mailbox_close(&client->mailbox);
+no_mailbox:
+	free(client);
+	return result;
+}
+
+/* --- answers -------------------------------------------------------------------------------------------------------- */
+
+/* The link cannot go on: a CANCEL of our own making, or a STOP where a person has to act. */
+static bool give_up(struct control_client *client, struct frame *command)
+{
+	client->over = true;
+	*command = (struct frame){.header = {.kind = FRAME_CANCEL, .job = client->job}};
+	if (client->broken.code == RESULT_CONFIG) {
+		command->header.kind = FRAME_STOP;
+		command->body.stop = (struct frame_stop){.code = EXIT_CONFIG, .text = client->broken.text};
+	} else {
+		command->body.cancel.text = client->broken.text;
+	}
+	return true;
+}
+
+static void finish_answer(struct control_client *client)
+{
+	nng_msg_free(client->answer);
+	client->answer = NULL;
+	client->exchanges[client->answered].busy = false;
+}
+
+/* false: the answer has been read to its end. */
+static bool read_frame(struct control_client *client, struct frame *command)
+{
+	struct bytes encoded;
+	while (control_reader_more(&client->reader)) {
+		enum result result =
+		    control_reader_next(&client->reader, &client->arena, command, &encoded, &client->broken);
+		uint64_t number = command->header.sequence;
+		if (result != RESULT_OK)
+			return give_up(client, command);
+		bool lone = number == 0;
+		enum control_verdict verdict = lone ? CONTROL_TAKE : control_incoming_check(&client->incoming, number);
+		if (verdict == CONTROL_TAKE) {
+			client->over = client->over || lone;
+			if (client->trace)
+				trace_frame("coordinator", client->worker, encoded);
+			return true;
+		}
+		if (verdict == CONTROL_GAP) {
+			error_set(&client->broken, RESULT_CORRUPT, "control link: command %llu came after %llu",
+			    (unsigned long long)number, (unsigned long long)client->incoming.last);
+			return give_up(client, command);
+		}
+	}
+	finish_answer(client);
+	return false;
+}
+
+static bool open_answer(struct control_client *client, const struct mail *mail, struct frame *command)
+{
+	client->answer = mail->payload;
+	client->answered = (enum exchange_id)mail->id;
+	struct bytes message = {nng_msg_body(client->answer), nng_msg_len(client->answer)};
+	enum result result = control_reader_open(&client->reader, message, &client->arena, &client->broken);
+	if (result == RESULT_OK)
+		result = control_outgoing_acknowledge(
+		    &client->outgoing, client->reader.heartbeat.acknowledged, &client->broken);
+	if (result != RESULT_OK) {
+		client->reader.rest.len = 0;
+		error_wrap(&client->broken, "control link");
+		return give_up(client, command);
+	}
+	client->coordinator = client->reader.heartbeat.coordinator;
+	return false;
+}
+
+static bool read_mail(struct control_client *client, const struct mail *mail, struct frame *command)
+{
+	switch ((enum mail_kind)mail->kind) {
+	case MAIL_PIPE_ADDED:
+		client->pipe = mail->id;
+		return false;
+	case MAIL_PIPE_GONE:
+		if (client->pipe == mail->id)
+			client->pipe = 0;
+		return false;
+	case MAIL_ANSWER:
+		return open_answer(client, mail, command);
+	case MAIL_BROKEN:
+		error_set(&client->broken, RESULT_RETRY, "the control link broke");
+		return give_up(client, command);
+	}
+	panic("mail of kind %d", mail->kind);
+}
+
+/* --- the public part -------------------------------------------------------------------------------------------------- */
+
+int control_client_event_fd(const struct control_client *client)
+{
+	return client->mailbox.event_fd;
+}
+
+bool control_client_connected(const struct control_client *client)
+{
+	return client->pipe != 0;
+}
+
+bool control_client_next(struct control_client *client, struct frame *command)
+{
+	struct mail mail;
+	arena_clear(&client->arena);
+	for (;;) {
+		if (client->answer != NULL && read_frame(client, command))
+			return true;
+		ask_what_is_due(client);
+		if (!mailbox_take(&client->mailbox, &mail))
+			return false;
+		if (read_mail(client, &mail, command))
+			return true;
+	}
+}
+
+void control_client_report(
+    struct control_client *client, enum frame_kind kind, uint64_t attempt, struct buffer *message)
+{
+	struct bytes encoded = buffer_bytes(message);
+	control_outgoing_push(
+	    &client->outgoing, (struct frame_header){.kind = kind, .job = client->job, .attempt = attempt}, message);
+	if (client->trace)
+		trace_frame(client->worker, "coordinator", encoded);
+	ask_what_is_due(client);
+}
+
+void control_client_linger(struct control_client *client, uint64_t most_us)
+{
+	uint64_t now_us = clock_monotonic_us(), end_us = now_us + most_us;
+	struct frame unheard;
+	while (client->outgoing.len != 0 && !client->over && now_us < end_us) {
+		struct pollfd fd = {.fd = client->mailbox.event_fd, .events = POLLIN};
+		(void)poll(&fd, 1, (int)((end_us - now_us) / 1000) + 1);
+		while (control_client_next(client, &unheard))
+			continue;
+		now_us = clock_monotonic_us();
+	}
+}
+
+/* --- a question from outside ------------------------------------------------------------------------------------------- */
+
+static enum result exchange_status(nng_socket socket, nng_msg *question, const char *coordinator_url,
+    struct arena *arena, struct frame *answer, struct error *error)
+{
+	struct control_reader reader;
+	nng_msg *reply;
+	int code = nng_sendmsg(socket, question, 0);
+	if (code != 0) {
+		nng_msg_free(question);
+		return nng_error_set(error, code, "no coordinator at %s", coordinator_url);
+	}
+	code = nng_recvmsg(socket, &reply, 0);
+	if (code != 0)
+		return nng_error_set(error, code, "no answer from %s", coordinator_url);
+	struct bytes message = {arena_clone(arena, nng_msg_body(reply), nng_msg_len(reply)), nng_msg_len(reply)};
+	nng_msg_free(reply);
+	enum result result = control_reader_open(&reader, message, arena, error);
+	if (result == RESULT_OK)
+		result = control_reader_next(&reader, arena, answer, NULL, error);
+	if (result == RESULT_OK && answer->header.kind != FRAME_STATUS_REPORT)
+		result = error_set(
+		    error, RESULT_CORRUPT, "the coordinator answered with %s", frame_kind_name(answer->header.kind));
+	return result;
+}
+
+enum result control_ask_status(const char *coordinator_url, const char *job, int timeout_ms, struct arena *arena,
+    struct frame *answer, struct error *error)
+{
+	struct buffer message = {0};
+	struct frame_heartbeat heartbeat = {.worker = ""};
+	nng_socket socket;
+	nng_msg *question;
+	int code = nng_req0_open(&socket);
+	if (code != 0)
+		return nng_error_set(error, code, "opening a socket");
+	set_options(socket);
+	nng_must(nng_socket_set_ms(socket, NNG_OPT_SENDTIMEO, timeout_ms / 2), NNG_OPT_SENDTIMEO);
+	nng_must(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, timeout_ms / 2), NNG_OPT_RECVTIMEO);
+	control_write_lone(frame_job(job), &heartbeat, FRAME_STATUS, &(struct frame_status){.job = job}, &message);
+	nng_must(nng_msg_alloc(&question, message.len), "nng_msg_alloc");
+	memcpy(nng_msg_body(question), message.data, message.len);
+	buffer_fini(&message);
+	enum result result;
+	code = nng_dial(socket, coordinator_url, NULL, NNG_FLAG_NONBLOCK);
+	if (code != 0) {
+		nng_msg_free(question);
+		result = nng_error_set(error, code, "dialing %s", coordinator_url);
+	} else {
+		result = exchange_status(socket, question, coordinator_url, arena, answer, error);
+	}
+	(void)nng_close(socket);
+	return result;
+}

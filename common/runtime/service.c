@@ -1,0 +1,69 @@
+#include "common/runtime/service.h"
+
+#include <stdlib.h>
+
+static bool stop_with(int exit_code, int *code)
+{
+	*code = exit_code;
+	return false;
+}
+
+static char *job_name(const struct pipeline *pipeline)
+{
+	struct buffer name = {0};
+	buffer_printf(&name, "%s/totals", pipeline->job);
+	buffer_append(&name, "", 1);
+	return (char *)name.data;
+}
+
+bool service_open(struct service *service, const struct service_about *about, int argc, char **argv, int *code)
+{
+	struct error error;
+	*service = (struct service){.about = about, .argv = argv};
+	if (service_options_parse(&service->options, argc, argv, &error) != RESULT_OK) {
+		(void)fprintf(stderr, "%s: %s\n", about->program, error.text);
+		return stop_with(EXIT_USAGE, code);
+	}
+	if (service->options.help) {
+		service_options_help(stdout, about->program, about->what);
+		return stop_with(EXIT_SUCCESS, code);
+	}
+	if (service->options.version) {
+		(void)printf("%s %s\n", about->program, SLUICE_VERSION);
+		return stop_with(EXIT_SUCCESS, code);
+	}
+	log_open(process_role_name(about->process), service->options.log_format, service->options.least);
+	if (pipeline_load(&service->pipeline, service->options.config, &error) != RESULT_OK) {
+		log_error("%s", error.text);
+		return stop_with(EXIT_CONFIG, code);
+	}
+	service->job = job_name(&service->pipeline);
+	service->topology = (struct topology){.ingest = service->pipeline.parallelism.ingest,
+	    .dedup = service->pipeline.parallelism.dedup,
+	    .rollup = service->pipeline.parallelism.rollup};
+	return true;
+}
+
+int service_run(struct service *service,
+    struct actor *(*create)(void *context, uint32_t actor, uint64_t attempt, struct error *error), void *context)
+{
+	const struct service_options *options = &service->options;
+	const struct runner_config config = {
+	    .process = service->about->process,
+	    .pipeline = &service->pipeline,
+	    .job = service->job,
+	    .name = options->name,
+	    .coordinator_url = options->coordinator ? options->coordinator : service->pipeline.coordinator.listen,
+	    .advertise = options->advertise,
+	    .argv = service->argv,
+	    .create = create,
+	    .context = context,
+	};
+	return runner_run(&config);
+}
+
+void service_close(struct service *service)
+{
+	pipeline_fini(&service->pipeline);
+	free(service->job);
+}

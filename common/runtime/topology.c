@@ -1,0 +1,125 @@
+#include "common/runtime/topology.h"
+
+#include <stdio.h>
+
+#include "common/base/error.h"
+
+static const char *role_name(enum role role)
+{
+	switch (role) {
+	case ROLE_INGEST:
+		return "ingest";
+	case ROLE_DEDUP:
+		return "dedup";
+	case ROLE_ROLLUP:
+		return "rollup";
+	case ROLE_WRITER:
+		return "writer";
+	}
+	return "unknown";
+}
+
+const char *actor_name(uint32_t id, char out[ACTOR_NAME_MAX])
+{
+	(void)snprintf(out, ACTOR_NAME_MAX, "%s.%u", role_name(actor_role(id)), actor_index(id));
+	return out;
+}
+
+const char *process_role_name(enum process_role process)
+{
+	switch (process) {
+	case PROCESS_INGEST:
+		return "ingest";
+	case PROCESS_AGGREGATOR:
+		return "aggregator";
+	case PROCESS_SINK:
+		return "sink";
+	}
+	return "unknown";
+}
+
+enum process_role role_process(enum role role)
+{
+	switch (role) {
+	case ROLE_INGEST:
+		return PROCESS_INGEST;
+	case ROLE_DEDUP:
+	case ROLE_ROLLUP:
+		return PROCESS_AGGREGATOR;
+	case ROLE_WRITER:
+		return PROCESS_SINK;
+	}
+	panic("role %d has no process", (int)role);
+}
+
+uint32_t topology_actors(const struct topology *topology)
+{
+	return topology->ingest + topology->dedup + topology->rollup + 1;
+}
+
+uint32_t topology_actor(const struct topology *topology, uint32_t place)
+{
+	if (place < topology->ingest)
+		return actor_id(ROLE_INGEST, place);
+	place -= topology->ingest;
+	if (place < topology->dedup)
+		return actor_id(ROLE_DEDUP, place);
+	place -= topology->dedup;
+	if (place < topology->rollup)
+		return actor_id(ROLE_ROLLUP, place);
+	CHECK(place == topology->rollup);
+	return actor_id(ROLE_WRITER, 0);
+}
+
+uint32_t topology_channels(const struct topology *topology)
+{
+	return topology->ingest * topology->dedup + topology->dedup * topology->rollup + topology->dedup +
+	    topology->rollup;
+}
+
+struct edge topology_edge(const struct topology *topology, uint32_t channel)
+{
+	CHECK(channel >= 1 && channel <= topology_channels(topology));
+	uint32_t place = channel - 1;
+	if (place < topology->ingest * topology->dedup)
+		return (struct edge){actor_id(ROLE_INGEST, place / topology->dedup),
+		    actor_id(ROLE_DEDUP, place % topology->dedup)};
+	place -= topology->ingest * topology->dedup;
+	if (place < topology->dedup * topology->rollup)
+		return (struct edge){actor_id(ROLE_DEDUP, place / topology->rollup),
+		    actor_id(ROLE_ROLLUP, place % topology->rollup)};
+	place -= topology->dedup * topology->rollup;
+	if (place < topology->dedup)
+		return (struct edge){actor_id(ROLE_DEDUP, place), actor_id(ROLE_WRITER, 0)};
+	return (struct edge){actor_id(ROLE_ROLLUP, place - topology->dedup), actor_id(ROLE_WRITER, 0)};
+}
+
+uint32_t topology_channel(const struct topology *topology, uint32_t from, uint32_t to)
+{
+	for (uint32_t channel = 1; channel <= topology_channels(topology); channel++) {
+		struct edge edge = topology_edge(topology, channel);
+		if (edge.from == from && edge.to == to)
+			return channel;
+	}
+	return 0;
+}
+
+static const struct {
+	enum role from, to;
+	enum frame_kind kinds[5];
+} allowed[] = {
+    {ROLE_INGEST, ROLE_DEDUP, {FRAME_ROWS, FRAME_DEAD_LETTERS, FRAME_BARRIER}},
+    {ROLE_DEDUP, ROLE_ROLLUP, {FRAME_DELTAS, FRAME_BARRIER}},
+    {ROLE_DEDUP, ROLE_WRITER, {FRAME_ROWS, FRAME_DEAD_LETTERS, FRAME_DECISIONS, FRAME_BARRIER}},
+    {ROLE_ROLLUP, ROLE_WRITER, {FRAME_TOTALS, FRAME_BARRIER}},
+};
+
+bool topology_allows(enum role from, enum role to, enum frame_kind kind)
+{
+	for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+		if (allowed[i].from == from && allowed[i].to == to)
+			for (size_t k = 0; k < 5 && allowed[i].kinds[k] != FRAME_NONE; k++)
+				if (allowed[i].kinds[k] == kind)
+					return true;
+	return false;
+}

@@ -1,0 +1,54 @@
+/* common/runtime/topology.h - who takes part in a job, and which channels join them.
+ *
+ * ingest i -> dedup j -> rollup k -> writer, and dedup j -> writer. Every process derives the same numbers from the
+ * pipeline's parallelism; the coordinator only says which worker hosts which actor.
+ */
+#ifndef RUNTIME_TOPOLOGY_H
+#define RUNTIME_TOPOLOGY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/frame.h"
+
+enum role { ROLE_INGEST = 1, ROLE_DEDUP, ROLE_ROLLUP, ROLE_WRITER };
+enum process_role { PROCESS_INGEST = 1, PROCESS_AGGREGATOR, PROCESS_SINK };
+
+static inline uint32_t actor_id(enum role role, uint32_t index)
+{
+	return (uint32_t)role << 16 | index;
+}
+static inline enum role actor_role(uint32_t id)
+{
+	return (enum role)(id >> 16);
+}
+static inline uint32_t actor_index(uint32_t id)
+{
+	return id & 0xffff;
+}
+enum { ACTOR_NAME_MAX = 24 };
+/* "dedup.3" */
+const char *actor_name(uint32_t id, char out[ACTOR_NAME_MAX]);
+const char *process_role_name(enum process_role process);
+/* Which kind of process hosts actors of this role. */
+enum process_role role_process(enum role role);
+
+struct topology {
+	uint32_t ingest, dedup, rollup;
+};
+struct edge {
+	uint32_t from, to; /* actors */
+};
+
+uint32_t topology_actors(const struct topology *topology);
+uint32_t topology_actor(const struct topology *topology, uint32_t place);
+/* Channels are numbered 1..topology_channels. */
+uint32_t topology_channels(const struct topology *topology);
+struct edge topology_edge(const struct topology *topology, uint32_t channel);
+/* 0: these two are not joined. */
+uint32_t topology_channel(const struct topology *topology, uint32_t from, uint32_t to);
+/* The channel table's rule: may a frame of this kind travel from such an actor to such an actor? */
+bool topology_allows(enum role from, enum role to, enum frame_kind kind);
+
+#endif

@@ -1,0 +1,108 @@
+/* proto/cut.h - small maps that travel in barriers: offsets by partition, counters by actor.
+ *
+ * Ownership: entries lie in an arena (decoded frames) or on the heap (state: cut_set, cut_fini).
+ */
+#ifndef PROTO_CUT_H
+#define PROTO_CUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+
+/* (attempt, n); shown as 7.42. */
+struct epoch_id {
+	uint64_t attempt, n;
+};
+static inline bool epoch_equal(struct epoch_id a, struct epoch_id b)
+{
+	return a.attempt == b.attempt && a.n == b.n;
+}
+static inline int epoch_compare(struct epoch_id a, struct epoch_id b)
+{
+	if (a.attempt != b.attempt)
+		return a.attempt < b.attempt ? -1 : 1;
+	return a.n < b.n ? -1 : a.n > b.n;
+}
+
+/* The offset vector: next offset to read of every partition, sorted by partition. */
+struct cut_entry {
+	uint32_t partition;
+	int64_t offset;
+};
+struct cut {
+	struct cut_entry *entries;
+	uint32_t len;
+};
+
+/* The partition's offset, or otherwise where the cut does not name it. */
+int64_t cut_get(const struct cut *cut, uint32_t partition, int64_t otherwise);
+bool cut_names(const struct cut *cut, uint32_t partition);
+/* Heap cuts only. */
+void cut_set(struct cut *cut, uint32_t partition, int64_t offset);
+void cut_copy(struct cut *to, const struct cut *from);
+void cut_fini(struct cut *cut);
+bool cut_equal(const struct cut *a, const struct cut *b);
+/* Adds what `from` names; false when both name a partition with different offsets. */
+bool cut_union(struct cut *into, const struct cut *from);
+/* {"0": 12, "1": 7} */
+void cut_print(const struct cut *cut, struct buffer *out);
+
+enum counter { COUNTER_CONSUMED, COUNTER_ACCEPTED, COUNTER_DUPLICATES, COUNTER_CONFLICTS, COUNTER_DEAD,
+	COUNTER_UNKNOWN_FIELDS, COUNTERS };
+extern const char *const counter_names[COUNTERS];
+
+struct counters {
+	uint64_t n[COUNTERS];
+};
+void counters_add(struct counters *into, const struct counters *from);
+
+/* One actor's counters of one epoch. */
+struct share {
+	uint32_t actor; /* unique in the job: role and index, see topology.h */
+	struct counters counters;
+};
+struct shares {
+	struct share *entries;
+	uint32_t len;
+};
+
+/* A record whose fate depended on arrival, decided once. */
+enum verdict { VERDICT_DUPLICATE = 1, VERDICT_CONFLICT = 2 };
+const char *verdict_name(enum verdict verdict); /* "duplicates", "conflicts" */
+struct decision {
+	uint32_t partition;
+	int64_t offset;
+	enum verdict verdict;
+};
+struct decisions {
+	struct decision *entries;
+	uint32_t len;
+};
+
+/* A record that was not accepted. */
+struct letter {
+	uint32_t partition;
+	int64_t offset;
+	struct bytes key; /* data NULL: the record had none */
+	struct bytes payload;
+	bool payload_raw; /* the record's own bytes; false: re-encoded by us */
+	struct bytes reason, detail; /* texts */
+};
+struct letters {
+	struct letter *entries;
+	uint32_t len;
+};
+
+/* A group of a rollup with its measures: deltas on the way to rollup, absolute totals behind it. */
+struct group {
+	uint32_t rollup;   /* place in the pipeline file */
+	struct bytes key;  /* msgpack array of the group's columns: days, months, years and integers as int, texts as str */
+	struct bytes measures; /* measures_len times 16 bytes, signed 128 bit little endian, minor units */
+};
+struct groups {
+	struct group *entries;
+	uint32_t len;
+};
+
+#endif

@@ -1,0 +1,417 @@
+#include "services/aggregator/dedup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/key_group.h"
+#include "common/runtime/aligner.h"
+#include "proto/row.h"
+#include "services/aggregator/group_deltas.h"
+#include "services/aggregator/key_table.h"
+#include "services/aggregator/record_json.h"
+#include "services/aggregator/verdict_table.h"
+
+enum {
+	LETTERS_BYTES = 1024 * 1024, /* payloads in one frame; a single one may be larger */
+	DECISIONS_PER_FRAME = 4000, /* of at most 16 bytes each */
+	DETAIL_BYTES = 160,
+};
+
+struct dedup {
+	struct actor actor;
+	const struct pipeline *pipeline;
+	struct topology topology;
+	uint64_t attempt;
+	bool started;
+	uint32_t writer; /* channel */
+	struct group_batch *rollups; /* one for each rollup actor; knows its channel */
+	struct aligner aligner;
+
+	/* state */
+	struct key_table keys;
+	struct verdict_table told;
+
+	/* this epoch */
+	struct group_deltas deltas;
+	struct counters counters;
+	struct decision *decisions;
+	uint32_t decisions_len, decisions_capacity;
+
+	/* this frame */
+	struct row row;
+	struct bytes *accepted; /* rows as they stand in the frame */
+	uint32_t accepted_len, accepted_capacity;
+	struct letter *letters;
+	uint32_t letters_len, letters_capacity;
+	size_t letters_bytes;
+	struct arena arena; /* payloads and details of the letters */
+	struct rows_writer repacked;
+	struct buffer scratch;
+};
+
+static bool dedup_accepts(const struct actor *actor, uint32_t channel);
+static enum result dedup_on_frame(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error);
+static enum result dedup_on_command(
+    struct actor *actor, const struct frame *frame, struct outbox *outbox, struct error *error);
+static enum result dedup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error);
+static void dedup_free(struct actor *actor);
+
+static const struct actor_ops dedup_ops = {
+    .accepts = dedup_accepts,
+    .on_frame = dedup_on_frame,
+    .on_command = dedup_on_command,
+    .on_tick = dedup_on_tick,
+    .free = dedup_free,
+};
+
+/* --- life ------------------------------------------------------------------------------------------------------ */
+
+/* The key groups of this actor are neighbours: from first on. */
+static void init_keys(struct dedup *dedup)
+{
+	uint32_t groups = dedup->pipeline->key_groups, first = 0, len = 0;
+	for (uint32_t group = 0; group < groups; group++)
+		if (key_group_owner(group, groups, dedup->topology.dedup) == actor_index(dedup->actor.id)) {
+			first = len == 0 ? group : first;
+			len++;
+		}
+	key_table_init(&dedup->keys, first, len);
+}
+
+static void init_channels(struct dedup *dedup)
+{
+	const struct topology *topology = &dedup->topology;
+	uint32_t id = dedup->actor.id;
+	aligner_init(&dedup->aligner);
+	for (uint32_t i = 0; i < topology->ingest; i++)
+		aligner_add(&dedup->aligner, topology_channel(topology, actor_id(ROLE_INGEST, i), id));
+	dedup->rollups = memory_new(topology->rollup * sizeof *dedup->rollups);
+	for (uint32_t i = 0; i < topology->rollup; i++)
+		group_batch_init(
+		    &dedup->rollups[i], topology_channel(topology, id, actor_id(ROLE_ROLLUP, i)), FRAME_DELTAS);
+	dedup->writer = topology_channel(topology, id, actor_id(ROLE_WRITER, 0));
+}
+
+struct actor *dedup_new(const struct pipeline *pipeline, const struct topology *topology, uint32_t id, uint64_t attempt)
+{
+	CHECK(actor_role(id) == ROLE_DEDUP && actor_index(id) < topology->dedup);
+	struct dedup *dedup = memory_new(sizeof *dedup);
+	dedup->actor = (struct actor){.ops = &dedup_ops, .id = id, .event_fd = -1, .wake_us = WAKE_NEVER};
+	dedup->pipeline = pipeline;
+	dedup->topology = *topology;
+	dedup->attempt = attempt;
+	init_channels(dedup);
+	init_keys(dedup);
+	group_deltas_init(&dedup->deltas, pipeline);
+	return &dedup->actor;
+}
+
+static void dedup_free(struct actor *actor)
+{
+	struct dedup *dedup = (struct dedup *)actor;
+	for (uint32_t i = 0; i < dedup->topology.rollup; i++)
+		group_batch_fini(&dedup->rollups[i]);
+	free(dedup->rollups);
+	aligner_fini(&dedup->aligner);
+	key_table_fini(&dedup->keys);
+	verdict_table_fini(&dedup->told);
+	group_deltas_fini(&dedup->deltas);
+	free(dedup->decisions);
+	free(dedup->accepted);
+	free(dedup->letters);
+	arena_fini(&dedup->arena);
+	buffer_fini(&dedup->repacked.body);
+	buffer_fini(&dedup->scratch);
+	free(dedup);
+}
+
+struct dedup_size dedup_size(const struct actor *actor)
+{
+	CHECK(actor->ops == &dedup_ops);
+	const struct dedup *dedup = (const struct dedup *)actor;
+	return (struct dedup_size){.keys = dedup->keys.len, .bytes = key_table_bytes(&dedup->keys)};
+}
+
+/* --- dispatch -------------------------------------------------------------------------------------------------- */
+
+static enum result on_rows(struct dedup *dedup, struct bytes body, struct outbox *outbox, struct error *error);
+static enum result on_barrier(struct dedup *dedup, uint32_t channel, const struct frame_barrier *barrier,
+    struct outbox *outbox, struct error *error);
+static enum result on_decisions(struct dedup *dedup, const struct decisions *page, struct error *error);
+static enum result on_start(struct dedup *dedup, struct error *error);
+
+static bool dedup_accepts(const struct actor *actor, uint32_t channel)
+{
+	return aligner_accepts(&((const struct dedup *)actor)->aligner, channel);
+}
+
+static enum result dedup_on_frame(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
+{
+	struct dedup *dedup = (struct dedup *)actor;
+	enum frame_kind kind = frame->header.kind;
+	if (kind == FRAME_ROWS)
+		return on_rows(dedup, frame->body.rows.rows, outbox, error);
+	if (kind == FRAME_BARRIER)
+		return on_barrier(dedup, channel, &frame->body.barrier, outbox, error);
+	if (kind == FRAME_DEAD_LETTERS) {
+		outbox_send_encoded(outbox, dedup->writer, FRAME_DEAD_LETTERS, frame->encoded_body);
+		return RESULT_OK;
+	}
+	return error_set(
+	    error, RESULT_CORRUPT, "channel %u: a dedup actor takes no %s", channel, frame_kind_name(kind));
+}
+
+static enum result dedup_on_command(
+    struct actor *actor, const struct frame *frame, struct outbox *outbox, struct error *error)
+{
+	struct dedup *dedup = (struct dedup *)actor;
+	(void)outbox;
+	if (frame->header.kind == FRAME_DECISIONS)
+		return on_decisions(dedup, &frame->body.decisions.decisions, error);
+	if (frame->header.kind == FRAME_START)
+		return on_start(dedup, error);
+	return RESULT_OK; /* the others are for ingest and writer */
+}
+
+static enum result dedup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
+{
+	(void)actor, (void)now_us, (void)outbox, (void)error;
+	return RESULT_OK;
+}
+
+/* --- before the first record ----------------------------------------------------------------------------------- */
+
+static enum result on_decisions(struct dedup *dedup, const struct decisions *page, struct error *error)
+{
+	if (dedup->started)
+		return error_set(error, RESULT_CORRUPT, "decisions are handed back after the start");
+	verdict_table_add(&dedup->told, page);
+	return RESULT_OK;
+}
+
+static enum result on_start(struct dedup *dedup, struct error *error)
+{
+	dedup->started = true;
+	return verdict_table_sort(&dedup->told, error);
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------------ */
+
+static enum result check_row(const struct dedup *dedup, const struct row *row, struct error *error)
+{
+	const struct pipeline *pipeline = dedup->pipeline;
+	for (size_t i = 0; i < pipeline->record.fields_len; i++) {
+		const struct field *field = &pipeline->record.fields[i];
+		enum value_kind kind = row->values[i].kind;
+		bool fits =
+		    kind == VALUE_NULL ? !field->required : (kind == VALUE_TEXT) == (field->type == FIELD_STRING);
+		if (!fits)
+			return error_set(error, RESULT_CORRUPT, "record %u/%lld: %s is not what it is declared to be",
+			    row->partition, (long long)row->offset, field->name);
+	}
+	if (row->values[pipeline->record.key].text.len > KEY_BYTES_MAX)
+		return error_set(error, RESULT_CORRUPT, "record %u/%lld: the key is longer than any key can be",
+		    row->partition, (long long)row->offset);
+	return RESULT_OK;
+}
+
+static void decide(struct dedup *dedup, const struct row *row, enum verdict verdict)
+{
+	if (dedup->decisions_len == dedup->decisions_capacity) {
+		dedup->decisions_capacity = dedup->decisions_capacity ? dedup->decisions_capacity * 2 : 64;
+		dedup->decisions = memory_resize(dedup->decisions, dedup->decisions_capacity, sizeof *dedup->decisions);
+	}
+	dedup->decisions[dedup->decisions_len++] = (struct decision){row->partition, row->offset, verdict};
+}
+
+static void flush_letters(struct dedup *dedup, struct outbox *outbox)
+{
+	if (dedup->letters_len == 0)
+		return;
+	const struct frame_dead_letters body = {.letters = {dedup->letters, dedup->letters_len}};
+	outbox_send(outbox, dedup->writer, FRAME_DEAD_LETTERS, &body);
+	dedup->letters_len = 0;
+	dedup->letters_bytes = 0;
+	arena_clear(&dedup->arena);
+}
+
+static struct bytes conflict_detail(struct dedup *dedup, const struct key_entry *winner, bool is_cut)
+{
+	char text[DETAIL_BYTES], where[48] = "another partition"; /* told, and the winner is still to come */
+	if (winner != NULL)
+		(void)snprintf(where, sizeof where, "partition %u", winner->partition);
+	int len =
+	    snprintf(text, sizeof text, "a record of %s with this key was accepted before, and its content differs%s",
+	        where, is_cut ? "; payload cut" : "");
+	CHECK(len > 0 && (size_t)len < sizeof text);
+	return (struct bytes){arena_clone(&dedup->arena, text, (size_t)len), (size_t)len};
+}
+
+/* key and texts of the letter stay valid until the frame has been handled; the payload is made here. */
+static void add_letter(
+    struct dedup *dedup, const struct row *row, const struct key_entry *winner, struct outbox *outbox)
+{
+	static const char reason[] = "conflict";
+	buffer_clear(&dedup->scratch);
+	record_json(dedup->pipeline, row->values, &dedup->scratch);
+	bool is_cut = dedup->scratch.len > LETTER_PAYLOAD_MAX;
+	size_t len = is_cut ? (size_t)LETTER_PAYLOAD_MAX : dedup->scratch.len;
+	if (dedup->letters_bytes + len > LETTERS_BYTES)
+		flush_letters(dedup, outbox);
+	if (dedup->letters_len == dedup->letters_capacity) {
+		dedup->letters_capacity = dedup->letters_capacity ? dedup->letters_capacity * 2 : 16;
+		dedup->letters = memory_resize(dedup->letters, dedup->letters_capacity, sizeof *dedup->letters);
+	}
+	dedup->letters[dedup->letters_len++] = (struct letter){
+	    .partition = row->partition,
+	    .offset = row->offset,
+	    .key = row->values[dedup->pipeline->record.key].text,
+	    .payload = {arena_clone(&dedup->arena, dedup->scratch.data, len), len},
+	    .reason = {(const uint8_t *)reason, sizeof reason - 1},
+	    .detail = conflict_detail(dedup, winner, is_cut),
+	};
+	dedup->letters_bytes += len;
+}
+
+/* winner NULL: the verdict was handed back, and the record that it goes back to has not come again yet. */
+static void drop(struct dedup *dedup, const struct row *row, enum verdict verdict, const struct key_entry *winner,
+    struct outbox *outbox)
+{
+	switch (verdict) {
+	case VERDICT_DUPLICATE:
+		dedup->counters.n[COUNTER_DUPLICATES]++;
+		break;
+	case VERDICT_CONFLICT:
+		dedup->counters.n[COUNTER_CONFLICTS]++;
+		add_letter(dedup, row, winner, outbox);
+		break;
+	}
+}
+
+static enum result accept(
+    struct dedup *dedup, const struct row *row, const struct key_place *place, struct error *error)
+{
+	const struct key_entry entry = {
+	    .timestamp_ms = row->timestamp_ms, .content_hash = row->content_hash, .partition = row->partition};
+	struct bytes key = row->values[dedup->pipeline->record.key].text;
+	if (key_table_add(&dedup->keys, place, key, &entry, error) != RESULT_OK)
+		return error->code;
+	if (dedup->accepted_len == dedup->accepted_capacity) {
+		dedup->accepted_capacity = dedup->accepted_capacity ? dedup->accepted_capacity * 2 : 256;
+		dedup->accepted = memory_resize(dedup->accepted, dedup->accepted_capacity, sizeof *dedup->accepted);
+	}
+	dedup->accepted[dedup->accepted_len++] = row->encoded;
+	dedup->counters.n[COUNTER_ACCEPTED]++;
+	return group_deltas_add(&dedup->deltas, row->values, error);
+}
+
+static enum result take_row(struct dedup *dedup, const struct row *row, struct outbox *outbox, struct error *error)
+{
+	if (check_row(dedup, row, error) != RESULT_OK)
+		return error->code;
+	struct bytes key = row->values[dedup->pipeline->record.key].text;
+	uint64_t hash = key_hash(key);
+	uint32_t group = key_group(hash, dedup->pipeline->key_groups);
+	if (group - dedup->keys.first_group >= dedup->keys.groups_len)
+		return error_set(error, RESULT_CORRUPT, "record %u/%lld: its key group %u is another actor's",
+		    row->partition, (long long)row->offset, group);
+
+	struct key_place place;
+	enum verdict verdict;
+	const struct key_entry *winner = key_table_find(&dedup->keys, group, hash, key, &place);
+	if (verdict_table_find(&dedup->told, row->partition, row->offset, &verdict)) {
+		/* Obeyed without a look at the keys, and written again: it belongs to the epoch of its record. */
+		decide(dedup, row, verdict);
+		drop(dedup, row, verdict, winner, outbox);
+		return RESULT_OK;
+	}
+	if (winner == NULL)
+		return accept(dedup, row, &place, error);
+	verdict = winner->content_hash == row->content_hash ? VERDICT_DUPLICATE : VERDICT_CONFLICT;
+	/* Within a partition the log itself says who came first: nothing to decide. */
+	if (winner->partition != row->partition)
+		decide(dedup, row, verdict);
+	drop(dedup, row, verdict, winner, outbox);
+	return RESULT_OK;
+}
+
+static void forward(struct dedup *dedup, struct bytes body, uint32_t rows, struct outbox *outbox)
+{
+	if (dedup->accepted_len == 0)
+		return;
+	if (dedup->accepted_len == rows) {
+		outbox_send_encoded(outbox, dedup->writer, FRAME_ROWS, body);
+		return;
+	}
+	rows_begin(&dedup->repacked);
+	for (uint32_t i = 0; i < dedup->accepted_len; i++)
+		rows_put_encoded(&dedup->repacked, dedup->accepted[i]);
+	rows_end(&dedup->repacked);
+	outbox_send_encoded(outbox, dedup->writer, FRAME_ROWS, buffer_bytes(&dedup->repacked.body));
+}
+
+static enum result on_rows(struct dedup *dedup, struct bytes body, struct outbox *outbox, struct error *error)
+{
+	struct rows_reader reader;
+	uint32_t rows = 0;
+	dedup->accepted_len = 0;
+	if (rows_open(&reader, body, (uint32_t)dedup->pipeline->record.fields_len, error) != RESULT_OK)
+		return error->code;
+	for (;; rows++) {
+		bool more;
+		if (rows_next(&reader, &dedup->row, &more, error) != RESULT_OK)
+			return error->code;
+		if (!more)
+			break;
+		if (take_row(dedup, &dedup->row, outbox, error) != RESULT_OK)
+			return error->code;
+	}
+	forward(dedup, body, rows, outbox);
+	flush_letters(dedup, outbox);
+	return RESULT_OK;
+}
+
+/* --- the end of an epoch --------------------------------------------------------------------------------------- */
+
+static void send_decisions(struct dedup *dedup, struct outbox *outbox)
+{
+	for (uint32_t sent = 0; sent < dedup->decisions_len; sent += DECISIONS_PER_FRAME) {
+		uint32_t left = dedup->decisions_len - sent;
+		const struct frame_decisions body = {
+		    .decisions = {dedup->decisions + sent, left < DECISIONS_PER_FRAME ? left : DECISIONS_PER_FRAME}};
+		outbox_send(outbox, dedup->writer, FRAME_DECISIONS, &body);
+	}
+	dedup->decisions_len = 0;
+}
+
+static enum result finish_epoch(struct dedup *dedup, struct outbox *outbox, struct error *error)
+{
+	uint32_t rollups = dedup->topology.rollup;
+	if (group_deltas_send(&dedup->deltas, dedup->rollups, rollups, outbox, error) != RESULT_OK)
+		return error->code;
+	send_decisions(dedup, outbox);
+	aligner_add_share(&dedup->aligner, dedup->actor.id, &dedup->counters);
+	dedup->counters = (struct counters){0};
+
+	buffer_clear(&dedup->scratch);
+	frame_encode_body(&dedup->scratch, FRAME_BARRIER, &dedup->aligner.merged);
+	struct bytes barrier = buffer_bytes(&dedup->scratch);
+	for (uint32_t i = 0; i < rollups; i++)
+		outbox_send_encoded(outbox, dedup->rollups[i].channel, FRAME_BARRIER, barrier);
+	outbox_send_encoded(outbox, dedup->writer, FRAME_BARRIER, barrier);
+	return RESULT_OK;
+}
+
+static enum result on_barrier(struct dedup *dedup, uint32_t channel, const struct frame_barrier *barrier,
+    struct outbox *outbox, struct error *error)
+{
+	bool aligned;
+	if (barrier->epoch.attempt != dedup->attempt)
+		return error_set(error, RESULT_CORRUPT, "channel %u: a barrier of attempt %llu in attempt %llu",
+		    channel, (unsigned long long)barrier->epoch.attempt, (unsigned long long)dedup->attempt);
+	if (aligner_barrier(&dedup->aligner, channel, barrier, &aligned, error) != RESULT_OK)
+		return error->code;
+	return aligned ? finish_epoch(dedup, outbox, error) : RESULT_OK;
+}

@@ -1,0 +1,18 @@
+/* services/aggregator/rollup.h - the actor that owns the totals of its groups.
+ *
+ * Adds the deltas of every dedup actor, and at the end of an epoch sends the absolute total of each group touched, once.
+ *
+ * Ownership: the pipeline is borrowed for the life of the actor.
+ * Errors:    CORRUPT for groups that are not its own or not of the pipeline; CONFIG where a total no longer fits its
+ *            column, with table, group and column: the job stops before a wrong number is written.
+ */
+#ifndef ROLLUP_H
+#define ROLLUP_H
+
+#include "common/base/pipeline.h"
+#include "common/runtime/actor.h"
+
+struct actor *rollup_new(
+    const struct pipeline *pipeline, const struct topology *topology, uint32_t id, uint64_t attempt);
+
+#endif

@@ -1,0 +1,43 @@
+/* services/coordinator/coordinator.h - owns the job: who takes part, what is restored, when a barrier is injected, what is
+ * committed. It moves no data and knows neither Kafka nor PostgreSQL.
+ *
+ * Deterministic: events and ticks in, commands out through its port. main.c and tests/sim drive it.
+ */
+#ifndef COORDINATOR_H
+#define COORDINATOR_H
+
+#include "common/base/pipeline.h"
+#include "common/state/checkpoint_store.h"
+#include "proto/frame.h"
+
+struct coordinator;
+
+struct coordinator_port {
+	void (*command)(struct coordinator_port *, const char *worker, uint64_t attempt, enum frame_kind kind,
+	    const void *body);
+	/* The job is over: commands that are queued should still leave. */
+	void (*stop)(struct coordinator_port *, int code, const char *why);
+};
+
+struct coordinator_config {
+	const struct pipeline *pipeline;
+	const char *job; /* <pipeline job>/totals */
+	struct checkpoint_store *store;
+	struct coordinator_port *port;
+	uint32_t expected_ingest, expected_aggregators; /* processes to wait for; 0: two quiet seconds decide */
+};
+
+struct coordinator *coordinator_new(const struct coordinator_config *config, uint64_t now_us);
+void coordinator_free(struct coordinator *coordinator);
+
+void coordinator_on_event(struct coordinator *coordinator, const char *worker, const struct frame *event,
+    uint64_t now_us);
+void coordinator_on_lost(struct coordinator *coordinator, const char *worker, const char *why, uint64_t now_us);
+void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us);
+/* When on_tick wants to be called; 0: not before something happens. */
+uint64_t coordinator_wake_us(const struct coordinator *coordinator);
+/* Texts and lists are the arena's or the coordinator's: encode it at once. */
+void coordinator_report(const struct coordinator *coordinator, struct arena *arena,
+    struct frame_status_report *report);
+
+#endif

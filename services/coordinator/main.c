@@ -1,0 +1,218 @@
+/* services/coordinator/main.c - sluice-coordinator: the coordinator on its control link, one thread, one epoll. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/options.h"
+#include "common/base/timestamp.h"
+#include "common/runtime/control_server.h"
+#include "services/coordinator/coordinator.h"
+#include "services/coordinator/deployment.h"
+
+enum { LINGER_US = 1500000 };
+
+struct arguments {
+	const char *config, *listen, *expect_ingest, *expect_aggregators, *log_format, *log_level;
+	bool diagram, help, version;
+};
+
+#define AT(member) .offset = offsetof(struct arguments, member)
+static const struct option_row rows[] = {
+    {"--config", "FILE", "SLUICE_CONFIG", "/etc/sluice/pipeline.yaml", AT(config), "the pipeline file"},
+    {"--listen", "URL", "SLUICE_LISTEN", NULL, AT(listen), "control link (default: coordinator.listen of the pipeline file)"},
+    {"--expect-ingest", "N", "SLUICE_EXPECT_INGEST", "0", AT(expect_ingest), "ingest processes to wait for; 0: whoever comes"},
+    {"--expect-aggregators", "N", "SLUICE_EXPECT_AGGREGATORS", "0", AT(expect_aggregators), "likewise"},
+    {"--log-format", "FORMAT", "SLUICE_LOG_FORMAT", "auto", AT(log_format), "json, text, or auto: text on a terminal"},
+    {"--log-level", "LEVEL", "SLUICE_LOG_LEVEL", "info", AT(log_level), "debug, info, warn or error"},
+    {"--diagram", NULL, NULL, NULL, AT(diagram), "print the life of an attempt for Graphviz"},
+    {"--help", NULL, NULL, NULL, AT(help), "this text"},
+    {"--version", NULL, NULL, NULL, AT(version), "the version"},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+struct process {
+	struct coordinator_port port;
+	struct control_server *server;
+	struct coordinator *coordinator;
+	int epoll_fd, signal_fd;
+	bool over;
+	int code;
+};
+
+static void port_command(struct coordinator_port *port, const char *worker, uint64_t attempt, enum frame_kind kind,
+    const void *body)
+{
+	control_server_command(((struct process *)port)->server, worker, attempt, kind, body);
+}
+
+static void port_stop(struct coordinator_port *port, int code, const char *why)
+{
+	struct process *process = (struct process *)port;
+	log_error("the job stops: %s", why);
+	process->over = true;
+	process->code = code;
+}
+
+static void print_diagram(void)
+{
+	struct buffer text = {0};
+	deployment_diagram(&text);
+	(void)fwrite(text.data, 1, text.len, stdout);
+	buffer_fini(&text);
+}
+
+static int wrong_usage(const struct error *error)
+{
+	(void)fprintf(stderr, "sluice-coordinator: %s\n", error->text);
+	return EXIT_USAGE;
+}
+
+static void answer_status(struct process *process, uint32_t token)
+{
+	struct frame_status_report report;
+	struct arena arena = {0};
+	coordinator_report(process->coordinator, &arena, &report);
+	control_server_answer(process->server, token, &report);
+	arena_fini(&arena);
+}
+
+static void handle_events(struct process *process)
+{
+	struct control_event event;
+	while (!process->over && control_server_next(process->server, clock_monotonic_us(), &event)) {
+		switch (event.kind) {
+		case CONTROL_FRAME:
+			coordinator_on_event(process->coordinator, event.worker, &event.frame, clock_monotonic_us());
+			break;
+		case CONTROL_LOST:
+			coordinator_on_lost(process->coordinator, event.worker, event.why, clock_monotonic_us());
+			break;
+		case CONTROL_STATUS:
+			answer_status(process, event.token);
+			break;
+		}
+	}
+}
+
+static int timeout_ms(const struct process *process)
+{
+	uint64_t now = clock_monotonic_us();
+	uint64_t wake = coordinator_wake_us(process->coordinator), server = control_server_wake_us(process->server);
+	if (wake == 0 || (server != 0 && server < wake))
+		wake = server;
+	if (wake == 0)
+		return -1;
+	return wake <= now ? 0 : (int)((wake - now + 999) / 1000);
+}
+
+static void loop(struct process *process)
+{
+	while (!process->over) {
+		struct epoll_event event;
+		int ready = epoll_wait(process->epoll_fd, &event, 1, timeout_ms(process));
+		if (ready == 1 && event.data.fd == process->signal_fd) {
+			log_info("told to end");
+			return;
+		}
+		handle_events(process);
+		if (!process->over)
+			coordinator_on_tick(process->coordinator, clock_monotonic_us());
+		control_server_flush(process->server, clock_monotonic_us());
+	}
+	control_server_linger(process->server, LINGER_US);
+}
+
+static void watch(const struct process *process, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+	CHECK(epoll_ctl(process->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+/* Before nng starts its threads, which inherit the mask. */
+static void open_signals(struct process *process)
+{
+	sigset_t signals;
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	CHECK(sigprocmask(SIG_BLOCK, &signals, NULL) == 0);
+	process->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	process->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	CHECK(process->signal_fd >= 0 && process->epoll_fd >= 0);
+	watch(process, process->signal_fd);
+}
+
+static int run(const struct arguments *arguments, const struct pipeline *pipeline, uint32_t ingest, uint32_t aggregators)
+{
+	struct process process = {.port = {port_command, port_stop}};
+	struct checkpoint_store *store = NULL;
+	struct error error = {0};
+	char job[PIPELINE_NAME_MAX + sizeof "/totals"];
+	(void)snprintf(job, sizeof job, "%s/totals", pipeline->job);
+	const char *listen = arguments->listen ? arguments->listen : pipeline->coordinator.listen;
+	open_signals(&process);
+	if (checkpoint_folder_open(&store, pipeline->checkpoint.dir, job, &error) != RESULT_OK ||
+	    control_server_open(&process.server, listen, job, (uint64_t)clock_realtime_us(), HEARTBEAT_TIMEOUT_US,
+		&error) != RESULT_OK) {
+		log_error("%s", error.text);
+		return error.code == RESULT_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
+	}
+	struct coordinator_config config = {
+	    .pipeline = pipeline,
+	    .job = job,
+	    .store = store,
+	    .port = &process.port,
+	    .expected_ingest = ingest,
+	    .expected_aggregators = aggregators,
+	};
+	process.coordinator = coordinator_new(&config, clock_monotonic_us());
+	watch(&process, control_server_event_fd(process.server));
+	log_set_job(job, 0);
+	log_info("waiting for processes at %s", listen);
+	loop(&process);
+	return process.code;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct pipeline pipeline;
+	struct error error;
+	enum log_level least;
+	uint64_t ingest, aggregators;
+	if (options_parse(rows, ROWS, &arguments, argc, argv, NULL, &error) != RESULT_OK ||
+	    option_number("--expect-ingest", arguments.expect_ingest, 0, 1000, &ingest, &error) != RESULT_OK ||
+	    option_number("--expect-aggregators", arguments.expect_aggregators, 0, 1000, &aggregators, &error) != RESULT_OK)
+		return wrong_usage(&error);
+	if (!log_level_parse(arguments.log_level, &least)) {
+		error_set(&error, RESULT_CONFIG, "--log-level is debug, info, warn or error, not %s", arguments.log_level);
+		return wrong_usage(&error);
+	}
+	if (arguments.help) {
+		(void)puts("usage: sluice-coordinator [OPTIONS]\n\nowns the jobs of a pipeline: who takes part, when a barrier is "
+			   "injected, what is restored\n");
+		options_help(stdout, rows, ROWS);
+		return EXIT_SUCCESS;
+	}
+	if (arguments.version) {
+		(void)puts("sluice-coordinator " SLUICE_VERSION);
+		return EXIT_SUCCESS;
+	}
+	if (arguments.diagram) {
+		print_diagram();
+		return EXIT_SUCCESS;
+	}
+	log_open("coordinator", arguments.log_format, least);
+	if (pipeline_load(&pipeline, arguments.config, &error) != RESULT_OK) {
+		log_error("%s", error.text);
+		return EXIT_CONFIG;
+	}
+	int code = run(&arguments, &pipeline, (uint32_t)ingest, (uint32_t)aggregators);
+	/* nng's threads may hang at exit: the process ends here, with what was logged. */
+	(void)fflush(NULL);
+	_exit(code);
+}

@@ -1,0 +1,75 @@
+#include "services/coordinator/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void registry_fini(struct registry *registry)
+{
+	free(registry->members);
+	*registry = (struct registry){0};
+}
+
+struct member *registry_find(const struct registry *registry, const char *name)
+{
+	for (uint32_t i = 0; i < registry->len; i++)
+		if (strcmp(registry->members[i].name, name) == 0)
+			return &registry->members[i];
+	return NULL;
+}
+
+struct member *registry_add(struct registry *registry, const char *name, enum process_role process, uint64_t pid)
+{
+	uint32_t place = 0;
+	registry_remove(registry, name);
+	while (place < registry->len && strcmp(registry->members[place].name, name) < 0)
+		place++;
+	registry->members = memory_resize(registry->members, registry->len + 1, sizeof *registry->members);
+	memmove(registry->members + place + 1, registry->members + place,
+	    (registry->len - place) * sizeof *registry->members);
+	registry->len++;
+	struct member *member = &registry->members[place];
+	*member = (struct member){.process = process, .pid = pid};
+	(void)snprintf(member->name, sizeof member->name, "%s", name);
+	return member;
+}
+
+void registry_remove(struct registry *registry, const char *name)
+{
+	struct member *member = registry_find(registry, name);
+	if (member == NULL)
+		return;
+	uint32_t place = (uint32_t)(member - registry->members);
+	memmove(member, member + 1, (registry->len - place - 1) * sizeof *member);
+	registry->len--;
+}
+
+uint32_t registry_count(const struct registry *registry, enum process_role process)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < registry->len; i++)
+		count += registry->members[i].process == process && !registry->members[i].leaving;
+	return count;
+}
+
+static const char *nth(const struct registry *registry, enum process_role process, uint32_t n)
+{
+	for (uint32_t i = 0; i < registry->len; i++)
+		if (registry->members[i].process == process && !registry->members[i].leaving && n-- == 0)
+			return registry->members[i].name;
+	panic("no such member");
+}
+
+bool registry_place(const struct registry *registry, const struct topology *topology, struct place *entries)
+{
+	uint32_t placed[PROCESS_SINK + 1] = {0};
+	for (uint32_t i = 0; i < topology_actors(topology); i++) {
+		uint32_t actor = topology_actor(topology, i);
+		enum process_role process = role_process(actor_role(actor));
+		uint32_t members = registry_count(registry, process);
+		if (members == 0)
+			return false;
+		entries[i] = (struct place){actor, nth(registry, process, placed[process]++ % members)};
+	}
+	return true;
+}

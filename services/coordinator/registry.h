@@ -1,0 +1,36 @@
+/* services/coordinator/registry.h - the worker processes that are there, and which actors go where.
+ *
+ * Placement is a pure function of who is registered: actors of a role go round the workers of its process role, sorted
+ * by name. Fewer workers than actors share them; more are standbys.
+ */
+#ifndef REGISTRY_H
+#define REGISTRY_H
+
+#include "common/runtime/topology.h"
+#include "common/runtime/worker.h"
+
+struct member {
+	char name[WORKER_NAME_MAX];
+	enum process_role process;
+	uint64_t pid;
+	bool deployed, ready; /* in this attempt */
+	bool leaving;         /* was told to start afresh or to stop: not counted any more */
+	char waiting[256];    /* what it waits for; empty: nothing */
+};
+
+struct registry {
+	struct member *members; /* sorted by name */
+	uint32_t len;
+};
+
+void registry_fini(struct registry *registry);
+struct member *registry_find(const struct registry *registry, const char *name);
+struct member *registry_add(struct registry *registry, const char *name, enum process_role process, uint64_t pid);
+void registry_remove(struct registry *registry, const char *name);
+/* Members of a process role that are not leaving. */
+uint32_t registry_count(const struct registry *registry, enum process_role process);
+
+/* entries: topology_actors of them; false: a process role has no member. Names point into the registry's members. */
+bool registry_place(const struct registry *registry, const struct topology *topology, struct place *entries);
+
+#endif

@@ -1,0 +1,509 @@
+#include "services/ingest/ingest.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/key_group.h"
+#include "common/base/log.h"
+#include "services/ingest/record_parser.h"
+
+enum {
+	BATCH = 256,            /* records lent by the port at a time, of one partition */
+	RECORDS_PER_TICK = 1024, /* then commands get their turn */
+	LETTERS_BYTES = 512 * 1024,
+	DESCRIBE_PAUSE_US = 200000,
+	LOOK_AGAIN_US = 1000000, /* the port's health and ends, when nothing else wakes us */
+};
+
+struct partition {
+	uint32_t id;
+	int64_t position; /* next offset to read */
+	int64_t ceiling;  /* not to be read before the silence is lifted; INT64_MAX: none */
+	struct source_record records[BATCH];
+	size_t taken, next;
+};
+
+/* What waits to be sent to one dedup actor. */
+struct output {
+	uint32_t channel;
+	struct rows_writer rows;
+	struct letter *letters;
+	uint32_t letters_len;
+	size_t letters_bytes;
+	struct arena arena; /* the letters' bytes: the port's memory does not last */
+};
+
+enum ingest_state { INGEST_IDLE, INGEST_DESCRIBING, INGEST_DEPLOYED, INGEST_READING };
+
+struct ingest {
+	struct actor actor;
+	struct ingest_process *process;
+	uint64_t attempt;
+	enum ingest_state state;
+	struct record_parser *parser;
+	struct partition *partitions;
+	uint32_t partitions_len, next_partition;
+	struct output *outputs; /* by dedup actor */
+	struct counters counters; /* since the last barrier */
+	uint64_t sent, credit;    /* bytes since the last barrier, and how many there may be */
+	uint64_t barriers;        /* n of the last one sent */
+	bool silent;
+	struct frame_pending said; /* what the coordinator was told last */
+	char waiting[256];
+	struct buffer values; /* scratch */
+};
+
+/* --- where it stands ----------------------------------------------------------------------------------------------- */
+
+static struct ingest *ingest_of(struct actor *actor)
+{
+	return (struct ingest *)actor;
+}
+
+static bool has_credit(const struct ingest *ingest)
+{
+	return ingest->sent < ingest->credit;
+}
+
+static bool at_ceiling(const struct ingest *ingest)
+{
+	for (uint32_t i = 0; i < ingest->partitions_len; i++)
+		if (ingest->partitions[i].position < ingest->partitions[i].ceiling)
+			return false;
+	return true;
+}
+
+/* A level, not an edge: said again after every barrier for as long as it is so. */
+static void say_pending(struct ingest *ingest, struct outbox *outbox)
+{
+	struct frame_pending now = {
+	    .actor = ingest->actor.id,
+	    .after = ingest->barriers,
+	    .waiting = ingest->counters.n[COUNTER_CONSUMED] > 0,
+	    .full = !has_credit(ingest),
+	    .at_ceiling = ingest->silent && at_ceiling(ingest),
+	};
+	if (!now.waiting && !now.at_ceiling)
+		return;
+	const struct frame_pending *said = &ingest->said;
+	if (said->actor != 0 && said->after == now.after && said->waiting == now.waiting && said->full == now.full &&
+	    said->at_ceiling == now.at_ceiling)
+		return;
+	ingest->said = now;
+	for (uint32_t i = 0; i < ingest->partitions_len; i++) {
+		uint32_t id = ingest->partitions[i].id;
+		int64_t end = ingest->process->source->ops->end(ingest->process->source, id);
+		if (end >= 0)
+			cut_set(&now.ends, id, end);
+	}
+	outbox_report(outbox, FRAME_PENDING, &now);
+	cut_fini(&now.ends);
+}
+
+static void say_waiting(struct ingest *ingest, struct outbox *outbox, const char *text)
+{
+	if (strcmp(ingest->waiting, text) == 0)
+		return;
+	(void)snprintf(ingest->waiting, sizeof ingest->waiting, "%s", text);
+	outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.text = text});
+}
+
+/* --- sending ------------------------------------------------------------------------------------------------------- */
+
+static void flush_rows(struct output *output, struct outbox *outbox)
+{
+	if (output->rows.count == 0)
+		return;
+	rows_end(&output->rows);
+	outbox_send_encoded(outbox, output->channel, FRAME_ROWS, buffer_bytes(&output->rows.body));
+	rows_begin(&output->rows);
+}
+
+static void flush_letters(struct output *output, struct outbox *outbox)
+{
+	if (output->letters_len == 0)
+		return;
+	struct frame_dead_letters letters = {.letters = {output->letters, output->letters_len}};
+	outbox_send(outbox, output->channel, FRAME_DEAD_LETTERS, &letters);
+	output->letters_len = 0;
+	output->letters_bytes = 0;
+	arena_clear(&output->arena);
+}
+
+static void put_row(struct ingest *ingest, const struct source_record *record, const struct parsed_record *parsed,
+    struct outbox *outbox)
+{
+	const struct pipeline *pipeline = ingest->process->pipeline;
+	uint32_t fields = (uint32_t)pipeline->record.fields_len;
+	uint64_t hash = key_hash(parsed->values[pipeline->record.key].text);
+	struct output *output = &ingest->outputs[key_group_owner(key_group(hash, pipeline->key_groups),
+	    pipeline->key_groups, ingest->process->topology.dedup)];
+	buffer_clear(&ingest->values);
+	row_encode_values(&ingest->values, parsed->values, fields);
+	size_t before = output->rows.body.len;
+	rows_put(&output->rows, record->partition, record->offset, record->timestamp_ms,
+	    key_hash(buffer_bytes(&ingest->values)), fields, buffer_bytes(&ingest->values));
+	ingest->sent += output->rows.body.len - before;
+	if (output->rows.body.len >= FRAME_BODY_TARGET)
+		flush_rows(output, outbox);
+}
+
+static struct bytes keep(struct arena *arena, struct bytes bytes)
+{
+	if (bytes.data == NULL)
+		return bytes;
+	return (struct bytes){arena_clone(arena, bytes.data, bytes.len), bytes.len};
+}
+
+static void put_letter(struct ingest *ingest, const struct source_record *record, const char *reason, const char *detail,
+    struct outbox *outbox)
+{
+	struct output *output = &ingest->outputs[record->partition % ingest->process->topology.dedup];
+	struct bytes payload = record->payload;
+	char cut_detail[DETAIL_MAX + 80];
+	if (payload.len > LETTER_PAYLOAD_MAX) {
+		(void)snprintf(cut_detail, sizeof cut_detail, "%s (payload of %zu bytes cut to %d)", detail, payload.len,
+		    LETTER_PAYLOAD_MAX);
+		detail = cut_detail;
+		payload.len = LETTER_PAYLOAD_MAX;
+	}
+	size_t size = payload.len + record->key.len + DETAIL_MAX;
+	if (output->letters_bytes + size > LETTERS_BYTES)
+		flush_letters(output, outbox);
+	output->letters = memory_resize(output->letters, output->letters_len + 1, sizeof *output->letters);
+	output->letters[output->letters_len++] = (struct letter){
+	    .partition = record->partition,
+	    .offset = record->offset,
+	    .key = keep(&output->arena, record->key),
+	    .payload = keep(&output->arena, payload),
+	    .payload_raw = true,
+	    .reason = {(const uint8_t *)reason, strlen(reason)}, /* a word of the parser's table */
+	    .detail = keep(&output->arena, (struct bytes){(const uint8_t *)detail, strlen(detail)}),
+	};
+	output->letters_bytes += size;
+	ingest->sent += size;
+}
+
+static void put_record(struct ingest *ingest, const struct source_record *record, struct outbox *outbox)
+{
+	struct parsed_record parsed;
+	record_parse(ingest->parser, record->payload, record->timestamp_ms, &parsed);
+	ingest->counters.n[COUNTER_CONSUMED]++;
+	ingest->counters.n[COUNTER_UNKNOWN_FIELDS] += parsed.unknown_fields;
+	if (parsed.reason == NULL) {
+		put_row(ingest, record, &parsed, outbox);
+		return;
+	}
+	ingest->counters.n[COUNTER_DEAD]++;
+	put_letter(ingest, record, parsed.reason, parsed.detail, outbox);
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------- */
+
+/* Reads what is lent as far as credit and ceiling allow; returns how many records. */
+static size_t read_lent(struct ingest *ingest, struct partition *partition, struct outbox *outbox)
+{
+	size_t read = 0;
+	while (partition->next < partition->taken && has_credit(ingest)) {
+		const struct source_record *record = &partition->records[partition->next];
+		if (record->offset >= partition->ceiling)
+			break;
+		CHECK(record->offset >= partition->position);
+		put_record(ingest, record, outbox);
+		partition->position = record->offset + 1;
+		partition->next++;
+		read++;
+	}
+	if (partition->taken > 0 && partition->next == partition->taken) {
+		struct source_port *source = ingest->process->source;
+		source->ops->give_back(source, partition->records, partition->taken);
+		partition->taken = partition->next = 0;
+	}
+	return read;
+}
+
+static enum result read_partition(struct ingest *ingest, struct partition *partition, struct outbox *outbox,
+    size_t *read, struct error *error)
+{
+	struct source_port *source = ingest->process->source;
+	*read = 0;
+	if (partition->taken == 0 && partition->position < partition->ceiling) {
+		enum result result =
+		    source->ops->take(source, partition->id, partition->records, BATCH, &partition->taken, error);
+		partition->next = 0;
+		if (result != RESULT_OK)
+			return result;
+	}
+	*read = read_lent(ingest, partition, outbox);
+	return RESULT_OK;
+}
+
+static enum result read_all(struct ingest *ingest, struct outbox *outbox, struct error *error)
+{
+	size_t in_all = 0;
+	uint32_t idle = 0;
+	while (idle < ingest->partitions_len && has_credit(ingest) && in_all < RECORDS_PER_TICK) {
+		struct partition *partition = &ingest->partitions[ingest->next_partition++ % ingest->partitions_len];
+		size_t read;
+		enum result result = read_partition(ingest, partition, outbox, &read, error);
+		if (result != RESULT_OK)
+			return result;
+		in_all += read;
+		idle = read ? 0 : idle + 1;
+	}
+	if (in_all >= RECORDS_PER_TICK)
+		ingest->actor.wake_us = WAKE_NOW;
+	return RESULT_OK;
+}
+
+/* A log that ends before the frontier is not the log that the database was filled from. */
+static enum result check_ends(struct ingest *ingest, struct error *error)
+{
+	struct source_port *source = ingest->process->source;
+	for (uint32_t i = 0; ingest->silent && i < ingest->partitions_len; i++) {
+		const struct partition *partition = &ingest->partitions[i];
+		int64_t end = source->ops->end(source, partition->id);
+		if (end >= 0 && partition->ceiling != INT64_MAX && end < partition->ceiling)
+			return error_set(error, RESULT_CONFIG,
+			    "partition %u of topic %s ends at offset %" PRId64
+			    ", but the database was filled up to %" PRId64
+			    ": the topic was made anew or has lost records",
+			    partition->id, ingest->process->pipeline->source.topic, end, partition->ceiling);
+	}
+	return RESULT_OK;
+}
+
+static enum result look_at_source(struct ingest *ingest, struct outbox *outbox, struct error *error)
+{
+	struct source_port *source = ingest->process->source;
+	struct error health = {0};
+	enum result result = source->ops->health(source, &health);
+	if (result == RESULT_OK || result == RESULT_RETRY) {
+		say_waiting(ingest, outbox, result == RESULT_OK ? "" : health.text);
+		return check_ends(ingest, error);
+	}
+	*error = health;
+	return result;
+}
+
+static enum result describe(struct ingest *ingest, uint64_t now_us, struct outbox *outbox, struct error *error)
+{
+	struct source_port *source = ingest->process->source;
+	struct frame_described described = {0};
+	struct error why = {0};
+	uint32_t partitions = 0;
+	enum result result = source->ops->describe(source, &partitions, &described.start, &why);
+	if (result == RESULT_RETRY) {
+		say_waiting(ingest, outbox, why.text);
+		ingest->actor.wake_us = now_us + DESCRIBE_PAUSE_US;
+		result = RESULT_OK;
+	} else if (result == RESULT_OK) {
+		say_waiting(ingest, outbox, "");
+		described.partitions = partitions;
+		outbox_report(outbox, FRAME_DESCRIBED, &described);
+		ingest->state = INGEST_IDLE;
+	} else {
+		*error = why;
+	}
+	cut_fini(&described.start);
+	return result;
+}
+
+static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
+{
+	struct ingest *ingest = ingest_of(actor);
+	enum result result = RESULT_OK;
+	actor->wake_us = WAKE_NEVER;
+	if (ingest->state == INGEST_DESCRIBING)
+		return describe(ingest, now_us, outbox, error);
+	if (ingest->state != INGEST_READING)
+		return RESULT_OK;
+	actor->wake_us = now_us + LOOK_AGAIN_US;
+	result = look_at_source(ingest, outbox, error);
+	if (result == RESULT_OK)
+		result = read_all(ingest, outbox, error);
+	if (result == RESULT_OK)
+		say_pending(ingest, outbox);
+	return result;
+}
+
+/* --- commands ------------------------------------------------------------------------------------------------------ */
+
+static void add_partition(struct ingest *ingest, uint32_t id, int64_t position)
+{
+	ingest->partitions = memory_resize(ingest->partitions, ingest->partitions_len + 1, sizeof *ingest->partitions);
+	struct partition *partition = &ingest->partitions[ingest->partitions_len++];
+	*partition = (struct partition){.id = id, .position = position, .ceiling = INT64_MAX};
+}
+
+static const char *worker_of(const struct places *places, uint32_t actor)
+{
+	for (uint32_t i = 0; i < places->len; i++)
+		if (places->entries[i].actor == actor)
+			return places->entries[i].worker;
+	return "";
+}
+
+/* The first actor of the process has the shared port read the partitions of all of them. */
+static enum result assign(struct ingest *ingest, const struct frame_deploy *deploy, struct error *error)
+{
+	struct ingest_process *process = ingest->process;
+	const char *here = worker_of(&deploy->places, ingest->actor.id);
+	struct cut positions = {0};
+	if (process->assigned)
+		return RESULT_OK;
+	for (uint32_t p = 0; p < deploy->partitions; p++) {
+		uint32_t owner = actor_id(ROLE_INGEST, p % process->topology.ingest);
+		if (strcmp(worker_of(&deploy->places, owner), here) == 0)
+			cut_set(&positions, p, cut_get(&deploy->base_cut, p, 0));
+	}
+	enum result result = process->source->ops->assign(process->source, &positions, error);
+	process->assigned = result == RESULT_OK;
+	cut_fini(&positions);
+	return result;
+}
+
+static enum result on_deploy(struct ingest *ingest, const struct frame_deploy *deploy, struct error *error)
+{
+	const struct topology *topology = &ingest->process->topology;
+	for (uint32_t p = 0; p < deploy->partitions; p++)
+		if (p % topology->ingest == actor_index(ingest->actor.id))
+			add_partition(ingest, p, cut_get(&deploy->base_cut, p, 0));
+	ingest->silent = !cut_equal(&deploy->base_cut, &deploy->frontier_cut);
+	/* In silence a partition that the frontier does not name is not read at all. */
+	for (uint32_t i = 0; ingest->silent && i < ingest->partitions_len; i++) {
+		struct partition *partition = &ingest->partitions[i];
+		partition->ceiling = cut_get(&deploy->frontier_cut, partition->id, partition->position);
+	}
+	ingest->state = INGEST_DEPLOYED;
+	return assign(ingest, deploy, error);
+}
+
+static enum result on_inject(struct ingest *ingest, const struct frame_inject *inject, struct outbox *outbox,
+    struct error *error)
+{
+	struct frame_barrier barrier = {
+	    .epoch = inject->epoch, .base = inject->base, .checkpoint = inject->checkpoint, .lift = inject->lift};
+	struct share share = {ingest->actor.id, ingest->counters};
+	if (ingest->state != INGEST_READING || inject->epoch.n != ingest->barriers + 1)
+		return error_set(error, RESULT_CORRUPT, "told to cut epoch %" PRIu64 " after %" PRIu64, inject->epoch.n,
+		    ingest->barriers);
+	for (uint32_t i = 0; i < ingest->partitions_len; i++)
+		cut_set(&barrier.cut, ingest->partitions[i].id, ingest->partitions[i].position);
+	barrier.shares = (struct shares){&share, 1};
+	for (uint32_t i = 0; i < ingest->process->topology.dedup; i++) {
+		flush_rows(&ingest->outputs[i], outbox);
+		flush_letters(&ingest->outputs[i], outbox);
+		outbox_send(outbox, ingest->outputs[i].channel, FRAME_BARRIER, &barrier);
+	}
+	cut_fini(&barrier.cut);
+	const struct pipeline *pipeline = ingest->process->pipeline;
+	ingest->credit = has_credit(ingest) ? pipeline->epoch.max_bytes : ingest->credit * 2;
+	if (ingest->credit > pipeline->epoch.max_bytes_behind)
+		ingest->credit = pipeline->epoch.max_bytes_behind;
+	ingest->sent = 0;
+	ingest->counters = (struct counters){0};
+	ingest->barriers = inject->epoch.n;
+	if (inject->lift) {
+		ingest->silent = false;
+		for (uint32_t i = 0; i < ingest->partitions_len; i++)
+			ingest->partitions[i].ceiling = INT64_MAX;
+	}
+	ingest->actor.wake_us = WAKE_NOW;
+	return RESULT_OK;
+}
+
+static void on_committed(struct ingest *ingest, const struct frame_committed *committed)
+{
+	struct source_port *source = ingest->process->source;
+	struct cut mine = {0};
+	for (uint32_t i = 0; i < ingest->partitions_len; i++)
+		if (cut_names(&committed->cut, ingest->partitions[i].id))
+			cut_set(&mine, ingest->partitions[i].id, cut_get(&committed->cut, ingest->partitions[i].id, 0));
+	if (mine.len > 0)
+		source->ops->commit_group(source, &mine);
+	cut_fini(&mine);
+}
+
+static enum result on_command(struct actor *actor, const struct frame *command, struct outbox *outbox,
+    struct error *error)
+{
+	struct ingest *ingest = ingest_of(actor);
+	switch ((int)command->header.kind) {
+	case FRAME_PREPARE:
+		if (command->body.prepare.actor == actor->id) {
+			ingest->state = INGEST_DESCRIBING;
+			actor->wake_us = WAKE_NOW;
+		}
+		return RESULT_OK;
+	case FRAME_DEPLOY:
+		return on_deploy(ingest, &command->body.deploy, error);
+	case FRAME_START:
+		ingest->state = INGEST_READING;
+		actor->wake_us = WAKE_NOW;
+		return RESULT_OK;
+	case FRAME_INJECT:
+		return on_inject(ingest, &command->body.inject, outbox, error);
+	case FRAME_COMMITTED:
+		on_committed(ingest, &command->body.committed);
+		return RESULT_OK;
+	}
+	return RESULT_OK; /* meant for others of this process */
+}
+
+static bool accepts(const struct actor *actor, uint32_t channel)
+{
+	(void)actor, (void)channel;
+	return false;
+}
+
+static enum result on_frame(struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox,
+    struct error *error)
+{
+	(void)actor, (void)frame, (void)outbox;
+	return error_set(error, RESULT_CORRUPT, "an ingest has no input, but channel %u brings a frame", channel);
+}
+
+static void ingest_free(struct actor *actor)
+{
+	struct ingest *ingest = ingest_of(actor);
+	struct source_port *source = ingest->process->source;
+	for (uint32_t i = 0; i < ingest->partitions_len; i++)
+		if (ingest->partitions[i].taken > 0)
+			source->ops->give_back(source, ingest->partitions[i].records, ingest->partitions[i].taken);
+	for (uint32_t i = 0; i < ingest->process->topology.dedup; i++) {
+		buffer_fini(&ingest->outputs[i].rows.body);
+		free(ingest->outputs[i].letters);
+		arena_fini(&ingest->outputs[i].arena);
+	}
+	record_parser_free(ingest->parser);
+	buffer_fini(&ingest->values);
+	free(ingest->partitions);
+	free(ingest->outputs);
+	free(ingest);
+}
+
+static const struct actor_ops ingest_ops = {accepts, on_frame, on_command, on_tick, ingest_free};
+
+struct actor *ingest_new(struct ingest_process *process, uint32_t id, uint64_t attempt, struct error *error)
+{
+	struct record_parser *parser;
+	if (record_parser_new(&parser, process->pipeline, error) != RESULT_OK)
+		return NULL;
+	struct ingest *ingest = memory_new(sizeof *ingest);
+	ingest->actor = (struct actor){&ingest_ops, id, process->source->event_fd, WAKE_NEVER};
+	ingest->process = process;
+	ingest->attempt = attempt;
+	ingest->parser = parser;
+	ingest->credit = process->pipeline->epoch.max_bytes;
+	ingest->outputs = memory_resize(NULL, process->topology.dedup, sizeof *ingest->outputs);
+	for (uint32_t i = 0; i < process->topology.dedup; i++) {
+		ingest->outputs[i] = (struct output){
+		    .channel = topology_channel(&process->topology, id, actor_id(ROLE_DEDUP, i)),
+		};
+		rows_begin(&ingest->outputs[i].rows);
+	}
+	return &ingest->actor;
+}

@@ -1,0 +1,24 @@
+/* services/ingest/ingest.h - reads its partitions, parses, routes rows to dedup actors, cuts where it is told.
+ *
+ * Between two barriers it sends at most its epoch credit; while a replay is silent it stops at the frontier's cut until
+ * the barrier that lifts the silence has been sent.
+ */
+#ifndef INGEST_H
+#define INGEST_H
+
+#include "common/base/pipeline.h"
+#include "common/runtime/actor.h"
+#include "services/ingest/source_port.h"
+
+/* What the ingest actors of one process share: they read through one port. */
+struct ingest_process {
+	const struct pipeline *pipeline;
+	struct topology topology;
+	struct source_port *source;
+	bool assigned;
+};
+
+/* NULL with error. */
+struct actor *ingest_new(struct ingest_process *process, uint32_t id, uint64_t attempt, struct error *error);
+
+#endif

@@ -1,0 +1,33 @@
+/* services/ingest/kafka_client.h - a librdkafka consumer made from the pipeline file's settings, and what its errors mean.
+ *
+ * Three kinds of setting: the user's go to librdkafka unchanged; our defaults give way to them; a few carry
+ * exactness and cannot be changed (CONFIG names the one).
+ */
+#ifndef KAFKA_CLIENT_H
+#define KAFKA_CLIENT_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/base/error.h"
+#include "common/base/pipeline.h"
+
+/* At which fill a partition's queue stops fetching. */
+struct kafka_limits {
+	int64_t bytes, records;
+};
+
+/* partitions: how many will be read (the memory is divided among them); at least 1. limits may be NULL. */
+enum result kafka_client_new(rd_kafka_t **client, const struct pipeline *pipeline, const char *client_id,
+    uint32_t partitions, struct kafka_limits *limits, struct error *error) MUST_USE;
+/* Only checks the topic's name and the settings. */
+enum result kafka_client_check(const struct pipeline *pipeline, const char *client_id, struct error *error) MUST_USE;
+void kafka_client_free(rd_kafka_t *client);
+
+/* RETRY: passes by itself. CONFIG: a person has to act. CORRUPT: records may have been skipped, read again from a
+ * safe offset. OK: concerns only the group, whose offsets nothing depends on. */
+enum result kafka_client_verdict(rd_kafka_resp_err_t code, const char *text);
+
+/* Takes one error from the client's own queue (its partitions' queues are not looked at); false: none. */
+bool kafka_client_next_error(rd_kafka_queue_t *events, rd_kafka_resp_err_t *code, char text[ERROR_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,294 @@
+#include "services/ingest/kafka_describe.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/buffer.h"
+#include "common/base/timestamp.h"
+#include "services/ingest/kafka_client.h"
+
+enum { ASK_TIMEOUT_MS = 2000, ASK_PAUSE_MS = 200 };
+
+struct kafka_describe {
+	const struct pipeline *pipeline;
+	rd_kafka_t *client;
+	rd_kafka_topic_t *topic;
+	rd_kafka_queue_t *events;
+	pthread_t thread;
+
+	/* The thread's own. */
+	uint64_t missing_since_us; /* 0: not missing */
+	char transport[ERROR_TEXT_MAX]; /* why the brokers cannot be reached, as last heard */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* Under the lock. */
+	bool stop, done;
+	struct error state; /* code OK: answered */
+	uint32_t partitions;
+	struct cut start;
+};
+
+static struct timespec deadline_after(uint32_t timeout_ms)
+{
+	struct timespec at;
+	(void)clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += timeout_ms / 1000;
+	at.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (at.tv_nsec >= 1000000000) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000;
+	}
+	return at;
+}
+
+/* Credentials that are refused show only here: the questions themselves just time out. */
+static enum result errors_read(struct kafka_describe *describe, struct error *error)
+{
+	rd_kafka_resp_err_t code;
+	char text[ERROR_TEXT_MAX];
+	while (kafka_client_next_error(describe->events, &code, text)) {
+		if (kafka_client_verdict(code, text) == RESULT_CONFIG)
+			return error_set(error, RESULT_CONFIG, "Kafka refuses us: %s", text);
+		if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+			memcpy(describe->transport, text, sizeof text);
+	}
+	return RESULT_OK;
+}
+
+static enum result topic_missing(struct kafka_describe *describe, struct error *error)
+{
+	uint64_t now_us = clock_monotonic_us();
+	const char *topic = describe->pipeline->source.topic;
+	if (describe->missing_since_us == 0)
+		describe->missing_since_us = now_us;
+	if (now_us - describe->missing_since_us >= (uint64_t)MISSING_TOPIC_MS * 1000)
+		return error_set(error, RESULT_CONFIG, "topic %s does not exist", topic);
+	return error_set(error, RESULT_RETRY, "topic %s does not exist: waiting for it", topic);
+}
+
+static enum result away(const struct kafka_describe *describe, rd_kafka_resp_err_t code, struct error *error)
+{
+	const char *why = describe->transport[0] != '\0' ? describe->transport : rd_kafka_err2str(code);
+	return error_set(error, RESULT_RETRY, "Kafka does not answer: %s", why);
+}
+
+static enum result topic_check(
+    struct kafka_describe *describe, const rd_kafka_metadata_topic_t *topic, struct error *error)
+{
+	if (topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || topic->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)
+		return topic_missing(describe, error);
+	describe->missing_since_us = 0;
+	if (topic->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		enum result result = kafka_client_verdict(topic->err, NULL);
+		return error_set(error, result == RESULT_CONFIG ? RESULT_CONFIG : RESULT_RETRY, "topic %s: %s",
+		    topic->topic, rd_kafka_err2str(topic->err));
+	}
+	if (topic->partition_cnt <= 0)
+		return error_set(error, RESULT_RETRY, "topic %s has no partitions yet", topic->topic);
+	for (int i = 0; i < topic->partition_cnt; i++) {
+		/* The rest counts on 0..n-1. */
+		if (topic->partitions[i].id < 0 || topic->partitions[i].id >= topic->partition_cnt)
+			return error_set(error, RESULT_RETRY, "topic %s: incomplete metadata", topic->topic);
+	}
+	return RESULT_OK;
+}
+
+static enum result ask_partitions(struct kafka_describe *describe, uint32_t *partitions, struct error *error)
+{
+	const struct rd_kafka_metadata *metadata = NULL;
+	rd_kafka_resp_err_t code = rd_kafka_metadata(describe->client, 0, describe->topic, &metadata, ASK_TIMEOUT_MS);
+	enum result result = errors_read(describe, error);
+	if (result == RESULT_OK && code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		result = away(describe, code, error);
+	else if (result == RESULT_OK && metadata->topic_cnt != 1)
+		result = error_set(error, RESULT_RETRY, "Kafka's answer names %d topics", metadata->topic_cnt);
+	else if (result == RESULT_OK)
+		result = topic_check(describe, &metadata->topics[0], error);
+	if (result == RESULT_OK)
+		*partitions = (uint32_t)metadata->topics[0].partition_cnt;
+	if (metadata != NULL)
+		rd_kafka_metadata_destroy(metadata);
+	return result;
+}
+
+/* at: a timestamp, or RD_KAFKA_OFFSET_BEGINNING or RD_KAFKA_OFFSET_END, which the protocol asks for in the same way. */
+static enum result ask_offsets(
+    struct kafka_describe *describe, rd_kafka_topic_partition_list_t *list, int64_t at, struct error *error)
+{
+	for (int i = 0; i < list->cnt; i++)
+		list->elems[i].offset = at;
+	rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(describe->client, list, ASK_TIMEOUT_MS);
+	enum result result = errors_read(describe, error);
+	if (result != RESULT_OK)
+		return result;
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return away(describe, code, error);
+	for (int i = 0; i < list->cnt; i++) {
+		const rd_kafka_topic_partition_t *one = &list->elems[i];
+		if (one->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			continue;
+		result = kafka_client_verdict(one->err, NULL);
+		return error_set(error, result == RESULT_CONFIG ? RESULT_CONFIG : RESULT_RETRY,
+		    "topic %s partition %" PRId32 ": %s", one->topic, one->partition, rd_kafka_err2str(one->err));
+	}
+	return RESULT_OK;
+}
+
+static enum result resolve_by_asking(
+    struct kafka_describe *describe, uint32_t partitions, int64_t at, struct cut *start, struct error *error)
+{
+	const char *topic = describe->pipeline->source.topic;
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)partitions);
+	rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_new((int)partitions);
+	for (uint32_t i = 0; i < partitions; i++) {
+		(void)rd_kafka_topic_partition_list_add(list, topic, (int32_t)i);
+		(void)rd_kafka_topic_partition_list_add(ends, topic, (int32_t)i);
+	}
+	enum result result = ask_offsets(describe, list, at, error);
+	bool need_ends = false;
+	for (int i = 0; i < list->cnt && result == RESULT_OK; i++)
+		need_ends = need_ends || list->elems[i].offset < 0;
+	/* A partition without a record at or after the timestamp begins at its end. */
+	if (result == RESULT_OK && need_ends)
+		result = ask_offsets(describe, ends, RD_KAFKA_OFFSET_END, error);
+	for (int i = 0; i < list->cnt && result == RESULT_OK; i++) {
+		int64_t offset = list->elems[i].offset;
+		if (offset < 0)
+			offset = rd_kafka_topic_partition_list_find(ends, topic, list->elems[i].partition)->offset;
+		if (offset < 0)
+			result = error_set(error, RESULT_RETRY, "topic %s: an offset is not known yet", topic);
+		else
+			cut_set(start, (uint32_t)list->elems[i].partition, offset);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_topic_partition_list_destroy(ends);
+	return result;
+}
+
+static enum result resolve_by_name(
+    const struct kafka_describe *describe, uint32_t partitions, struct cut *start, struct error *error)
+{
+	const struct start *named = &describe->pipeline->source.start;
+	for (uint32_t i = 0; i < partitions; i++)
+		cut_set(start, i, 0);
+	for (size_t i = 0; i < named->offsets_len; i++) {
+		if (named->offsets[i].partition >= partitions)
+			return error_set(error, RESULT_CONFIG,
+			    "source.start names partition %" PRIu32 ", but topic %s has %" PRIu32,
+			    named->offsets[i].partition, describe->pipeline->source.topic, partitions);
+		cut_set(start, named->offsets[i].partition, named->offsets[i].offset);
+	}
+	return RESULT_OK;
+}
+
+static enum result resolve(struct kafka_describe *describe, uint32_t partitions, struct cut *start, struct error *error)
+{
+	const struct start *configured = &describe->pipeline->source.start;
+	switch (configured->at) {
+	case START_EARLIEST:
+		return resolve_by_asking(describe, partitions, RD_KAFKA_OFFSET_BEGINNING, start, error);
+	case START_LATEST:
+		return resolve_by_asking(describe, partitions, RD_KAFKA_OFFSET_END, start, error);
+	case START_TIMESTAMP:
+		return resolve_by_asking(describe, partitions, configured->timestamp_ms, start, error);
+	case START_OFFSETS:
+		return resolve_by_name(describe, partitions, start, error);
+	}
+	panic("source.start %d", (int)configured->at);
+}
+
+static void *describe_run(void *opaque)
+{
+	struct kafka_describe *describe = opaque;
+	(void)pthread_mutex_lock(&describe->lock);
+	while (!describe->stop && !describe->done) {
+		(void)pthread_mutex_unlock(&describe->lock);
+		struct error error = {0};
+		struct cut start = {0};
+		uint32_t partitions = 0;
+		enum result result = ask_partitions(describe, &partitions, &error);
+		if (result == RESULT_OK)
+			result = resolve(describe, partitions, &start, &error);
+		error.code = result;
+		(void)pthread_mutex_lock(&describe->lock);
+		describe->state = error;
+		describe->done = result != RESULT_RETRY;
+		if (result == RESULT_OK) {
+			describe->partitions = partitions;
+			describe->start = start;
+			start = (struct cut){0};
+		}
+		(void)pthread_cond_broadcast(&describe->changed);
+		cut_fini(&start);
+		struct timespec until = deadline_after(ASK_PAUSE_MS);
+		while (!describe->stop && !describe->done &&
+		       pthread_cond_timedwait(&describe->changed, &describe->lock, &until) == 0)
+			;
+	}
+	(void)pthread_mutex_unlock(&describe->lock);
+	return NULL;
+}
+
+enum result kafka_describe_new(
+    struct kafka_describe **out, const struct pipeline *pipeline, const char *client_id, struct error *error)
+{
+	struct kafka_describe *describe = memory_new(sizeof *describe);
+	describe->pipeline = pipeline;
+	enum result result = kafka_client_new(&describe->client, pipeline, client_id, 1, NULL, error);
+	if (result != RESULT_OK) {
+		free(describe);
+		return result;
+	}
+	describe->topic = rd_kafka_topic_new(describe->client, pipeline->source.topic, NULL);
+	CHECK(describe->topic != NULL); /* its name was checked by kafka_client_check */
+	describe->events = rd_kafka_queue_get_consumer(describe->client);
+	(void)error_set(&describe->state, RESULT_RETRY, "waiting for Kafka's answer");
+	(void)pthread_mutex_init(&describe->lock, NULL);
+	pthread_condattr_t attributes;
+	(void)pthread_condattr_init(&attributes);
+	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&describe->changed, &attributes);
+	(void)pthread_condattr_destroy(&attributes);
+	CHECK(pthread_create(&describe->thread, NULL, describe_run, describe) == 0);
+	*out = describe;
+	return RESULT_OK;
+}
+
+enum result kafka_describe_wait(
+    struct kafka_describe *describe, uint32_t timeout_ms, uint32_t *partitions, struct cut *start, struct error *error)
+{
+	struct timespec until = deadline_after(timeout_ms);
+	(void)pthread_mutex_lock(&describe->lock);
+	while (!describe->done && pthread_cond_timedwait(&describe->changed, &describe->lock, &until) == 0)
+		;
+	*error = describe->state;
+	enum result result = describe->state.code;
+	if (result == RESULT_OK) {
+		*partitions = describe->partitions;
+		cut_copy(start, &describe->start);
+	}
+	(void)pthread_mutex_unlock(&describe->lock);
+	return result;
+}
+
+void kafka_describe_free(struct kafka_describe *describe)
+{
+	if (describe == NULL)
+		return;
+	(void)pthread_mutex_lock(&describe->lock);
+	describe->stop = true;
+	(void)pthread_cond_broadcast(&describe->changed);
+	(void)pthread_mutex_unlock(&describe->lock);
+	(void)pthread_join(describe->thread, NULL);
+	rd_kafka_topic_destroy(describe->topic);
+	rd_kafka_queue_destroy(describe->events);
+	kafka_client_free(describe->client);
+	cut_fini(&describe->start);
+	(void)pthread_cond_destroy(&describe->changed);
+	(void)pthread_mutex_destroy(&describe->lock);
+	free(describe);
+}

@@ -1,0 +1,54 @@
+/* services/ingest/source_port.h - where an ingest reads records.
+ *
+ * Implemented by source_kafka.c (librdkafka), tests/sim/sim_source.c (memory).
+ *
+ * Ownership: records lent by take are valid until give_back.
+ * Errors:    RETRY: away; the text says what is waited for, call again later. CONFIG: topic missing for too long, access
+ *            refused, offset out of range, log shorter than the position, partitions fewer than known.
+ * Blocking:  describe may block for half a second; the others do not block.
+ * Order:     the records of a partition come in offset order, offsets strictly rising, holes are allowed.
+ */
+#ifndef SOURCE_PORT_H
+#define SOURCE_PORT_H
+
+#include "proto/cut.h"
+#include "common/base/error.h"
+#include "common/base/pipeline.h"
+
+struct source_record {
+	uint32_t partition;
+	int64_t offset;
+	int64_t timestamp_ms;  /* Kafka's; -1: none */
+	struct bytes key;      /* data NULL: none */
+	struct bytes payload;  /* data NULL: a tombstone */
+	void *owner;           /* the port's */
+};
+
+struct source_port;
+struct source_port_ops {
+	/* Partitions of the topic, and pipeline.source.start resolved to an offset of each (start names all of them;
+	 * where pipeline.source.start is START_OFFSETS, a partition that it does not name begins at 0). */
+	enum result (*describe)(struct source_port *, uint32_t *partitions, struct cut *start, struct error *);
+	/* Begins to read these partitions at these offsets. Called once. */
+	enum result (*assign)(struct source_port *, const struct cut *positions, struct error *);
+	/* Up to max records of one partition; 0: none now (event_fd will become readable). A partition that is not asked for
+	 * is not read: the port stops fetching when its own bounded queue is full. */
+	enum result (*take)(struct source_port *, uint32_t partition, struct source_record *records, size_t max,
+	    size_t *taken, struct error *);
+	void (*give_back)(struct source_port *, struct source_record *records, size_t len);
+	/* Something went wrong since the last call: RETRY (away, said once per change), CONFIG. OK: all well. */
+	enum result (*health)(struct source_port *, struct error *);
+	/* Next offset that the log will get, as last heard, or -1: for lag only. */
+	int64_t (*end)(struct source_port *, uint32_t partition);
+	/* For lag tools only: the group's offsets. Does not block, errors are ignored. */
+	void (*commit_group)(struct source_port *, const struct cut *cut);
+	void (*close)(struct source_port *);
+};
+struct source_port {
+	const struct source_port_ops *ops;
+	/* An eventfd, readable when take may find records again or health has news. Whoever waits for it reads it empty
+	 * first and only then asks: the port itself never reads it. -1: the runner polls (simulation). */
+	int event_fd;
+};
+
+#endif

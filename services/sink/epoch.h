@@ -1,0 +1,29 @@
+/* services/sink/epoch.h - what one epoch brought to the writer, kept until it is committed. */
+#ifndef SINK_EPOCH_H
+#define SINK_EPOCH_H
+
+#include "proto/frame.h"
+
+struct epoch {
+	struct epoch *next; /* in the writer's queue */
+	struct epoch_id id;
+	bool silent;
+	struct cut cut;
+	struct counters counters;
+	struct bytes *rows; /* ROWS bodies */
+	size_t rows_len;
+	struct letters *letters;
+	size_t letters_len;
+	struct decisions *decisions;
+	size_t decisions_len;
+	struct groups *totals;
+	size_t totals_len;
+	struct arena arena; /* everything above points into it, the lists and the cut apart */
+};
+
+struct epoch *epoch_new(void);
+void epoch_free(struct epoch *epoch);
+/* Copies what the frame brings; false: not a frame that an epoch is made of. */
+bool epoch_add(struct epoch *epoch, const struct frame *frame);
+
+#endif

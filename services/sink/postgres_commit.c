@@ -1,0 +1,291 @@
+/* services/sink/postgres_commit.c - see postgres_commit.h. */
+#include "services/sink/postgres_commit.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "services/sink/ddl.h"
+#include "services/sink/postgres_frontier.h"
+
+enum part { PART_ROWS, PART_LETTERS, PART_DECISIONS, PARTS };
+
+/* One transaction on its way. */
+struct run {
+	struct postgres_commit *commit;
+	struct postgres *postgres;
+	const struct transaction *transaction;
+	enum part parts[PARTS]; /* the COPYs in the order of the string */
+	size_t parts_len;
+	size_t asked; /* how many of them the server has asked for */
+	bool copying; /* the last of these is not over */
+	bool committed;
+	enum sink_outcome outcome;
+	struct error *error;
+};
+
+static struct bytes text_bytes(const char *text)
+{
+	return (struct bytes){(const uint8_t *)text, strlen(text)};
+}
+
+enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct postgres *postgres,
+    const struct pipeline *pipeline, const char *job, struct error *error)
+{
+	commit->pipeline = pipeline;
+	commit->job = job;
+	buffer_clear(&commit->sql);
+	totals_prepare_print(pipeline, &commit->sql);
+	buffer_append(&commit->sql, "", 1);
+	return postgres_query(postgres, NULL, error, (const char *)commit->sql.data, 0, NULL);
+}
+
+/* ---- the string ---- */
+
+static void advance_print(const struct postgres_commit *commit, const struct transaction *transaction, struct buffer *sql)
+{
+	const struct epoch_id *from = &transaction->predecessor, *to = &transaction->epoch;
+
+	buffer_append_text(sql, "BEGIN;\nSELECT sluice.frontier_advance(");
+	sql_literal(sql, text_bytes(commit->job));
+	buffer_printf(sql, ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", '", transaction->fence,
+	    from->attempt, from->n, to->attempt, to->n);
+	cut_print(transaction->cut, sql);
+	buffer_append_text(sql, "', '");
+	counters_print(&transaction->counters, sql);
+	buffer_append_text(sql, "');\n");
+}
+
+static void copy_rows_print(const struct pipeline *pipeline, struct buffer *sql)
+{
+	buffer_append_text(sql, "COPY ");
+	sql_identifier(sql, pipeline->record.table);
+	for (size_t i = 0; i < pipeline->record.fields_len; i++) {
+		buffer_append_text(sql, i ? ", " : " (");
+		sql_identifier(sql, pipeline->record.fields[i].name);
+	}
+	buffer_append_text(sql, ") FROM STDIN (FORMAT binary);\n");
+}
+
+static bool any_letters(const struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->letters_len; i++)
+		if (transaction->letters[i].len)
+			return true;
+	return false;
+}
+
+static bool any_decisions(const struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->decisions_len; i++)
+		if (transaction->decisions[i].len)
+			return true;
+	return false;
+}
+
+static void string_build(struct run *run)
+{
+	struct postgres_commit *commit = run->commit;
+	struct buffer *sql = &commit->sql;
+
+	buffer_clear(sql);
+	advance_print(commit, run->transaction, sql);
+	if (commit->rows.len) {
+		run->parts[run->parts_len++] = PART_ROWS;
+		copy_rows_print(commit->pipeline, sql);
+	}
+	if (any_letters(run->transaction)) {
+		run->parts[run->parts_len++] = PART_LETTERS;
+		buffer_append_text(sql, "COPY " DEAD_LETTERS_TABLE " (topic, \"partition\", \"offset\", key, payload, payload_raw, "
+		    "reason, detail, sink, epoch) FROM STDIN (FORMAT binary);\n");
+	}
+	if (any_decisions(run->transaction)) {
+		run->parts[run->parts_len++] = PART_DECISIONS;
+		buffer_append_text(sql, "COPY sluice.decisions (job, topic, \"partition\", \"offset\", verdict, epoch) "
+		    "FROM STDIN (FORMAT binary);\n");
+	}
+	totals_execute_print(&commit->totals, commit->pipeline, sql);
+	buffer_append(sql, "COMMIT", sizeof "COMMIT");
+}
+
+/* ---- the data ---- */
+
+static void rows_send(const struct run *run, struct copy *copy)
+{
+	const struct epoch_rows *rows = &run->commit->rows;
+
+	for (size_t i = 0; i < rows->len; i++)
+		copy_tuple(copy, epoch_rows_tuple(rows, i));
+}
+
+static void letter_send(const struct run *run, const struct letter *letter, struct bytes epoch, struct copy *copy)
+{
+	copy_tuple_begin(copy, 10);
+	copy_bytes(copy, text_bytes(run->commit->pipeline->source.topic));
+	copy_integer(copy, (int32_t)letter->partition);
+	copy_bigint(copy, letter->offset);
+	copy_bytes_or_null(copy, letter->key);
+	copy_bytes_or_null(copy, letter->payload);
+	copy_flag(copy, letter->payload_raw);
+	copy_bytes(copy, letter->reason);
+	copy_bytes_or_null(copy, letter->detail);
+	copy_bytes(copy, text_bytes(POSTGRES_SINK_NAME));
+	copy_bytes(copy, epoch);
+}
+
+static void decision_send(const struct run *run, const struct decision *decision, struct bytes epoch, struct copy *copy)
+{
+	copy_tuple_begin(copy, 6);
+	copy_bytes(copy, text_bytes(run->commit->job));
+	copy_bytes(copy, text_bytes(run->commit->pipeline->source.topic));
+	copy_integer(copy, (int32_t)decision->partition);
+	copy_bigint(copy, decision->offset);
+	copy_bytes(copy, text_bytes(verdict_name(decision->verdict)));
+	copy_bytes(copy, epoch);
+}
+
+static bool part_send(struct run *run, enum part part)
+{
+	const struct transaction *transaction = run->transaction;
+	struct copy *copy = &run->commit->copy;
+	char text[48];
+
+	snprintf(text, sizeof text, "%" PRIu64 ".%" PRIu64, transaction->epoch.attempt, transaction->epoch.n);
+	struct bytes epoch = text_bytes(text);
+	copy_begin(copy, run->postgres);
+	switch (part) {
+	case PART_ROWS:
+		rows_send(run, copy);
+		break;
+	case PART_LETTERS:
+		for (size_t i = 0; i < transaction->letters_len; i++)
+			for (uint32_t j = 0; j < transaction->letters[i].len; j++)
+				letter_send(run, &transaction->letters[i].entries[j], epoch, copy);
+		break;
+	case PART_DECISIONS:
+		for (size_t i = 0; i < transaction->decisions_len; i++)
+			for (uint32_t j = 0; j < transaction->decisions[i].len; j++)
+				decision_send(run, &transaction->decisions[i].entries[j], epoch, copy);
+		break;
+	case PARTS:
+		break;
+	}
+	return copy_end(copy);
+}
+
+/* ---- the answers ---- */
+
+/* "COPY transactions, line 7, column total_amount": 7; 0 when the context does not say. */
+static size_t line_of(const PGresult *result, const char *table)
+{
+	const char *at = PQresultErrorField(result, PG_DIAG_CONTEXT);
+
+	at = at ? strstr(at, "COPY ") : NULL;
+	at = at ? strstr(at, table) : NULL;
+	if (!at)
+		return 0;
+	at += strlen(table);
+	while (*at && !isdigit((unsigned char)*at))
+		at++;
+	return strtoull(at, NULL, 10);
+}
+
+/* Data that the server refuses although ingest let it pass: says which record it was. */
+static void record_name(struct run *run, const PGresult *result)
+{
+	const struct pipeline *pipeline = run->commit->pipeline;
+	struct row *row = &run->commit->rows.row;
+	size_t line = line_of(result, pipeline->record.table);
+
+	if (strcmp(postgres_state(result), "23505") == 0)
+		error_wrap(run->error, "late duplicate, a key that has a row already");
+	if (!line || !epoch_rows_source(&run->commit->rows, pipeline, line - 1, row))
+		return;
+	struct bytes key = row->values[pipeline->record.key].text;
+	error_wrap(run->error, "record %s/%u/%lld with key \"%.*s\"", pipeline->source.topic, row->partition,
+	    (long long)row->offset, (int)key.len, key.data ? (const char *)key.data : "");
+}
+
+static void on_refused(struct run *run, const PGresult *result)
+{
+	const char *state = postgres_state(result);
+
+	if (run->outcome != SINK_DONE)
+		return; /* the first word counts */
+	run->outcome = postgres_fault(run->postgres, result, run->error);
+	if (run->outcome != SINK_CONFIG || (strncmp(state, "22", 2) != 0 && strncmp(state, "23", 2) != 0))
+		return;
+	if (run->copying && run->parts[run->asked - 1] == PART_ROWS)
+		record_name(run, result);
+	else if (run->copying && run->parts[run->asked - 1] == PART_LETTERS)
+		error_wrap(run->error, "a dead letter was refused");
+}
+
+/* false: the link is lost. */
+static bool on_result(struct run *run, const PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	if (status == PGRES_COPY_IN) {
+		CHECK(run->asked < run->parts_len);
+		run->copying = true;
+		return part_send(run, run->parts[run->asked++]);
+	}
+	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+		run->copying = false;
+		run->committed = strcmp(PQcmdStatus((PGresult *)result), "COMMIT") == 0;
+	} else {
+		on_refused(run, result);
+	}
+	return true;
+}
+
+static enum sink_outcome drive(struct run *run)
+{
+	PGresult *result = NULL;
+
+	if (!postgres_send(run->postgres, (const char *)run->commit->sql.data))
+		return postgres_lost(run->postgres, run->error);
+	for (;;) {
+		if (!postgres_next(run->postgres, &result))
+			return postgres_lost(run->postgres, run->error);
+		if (!result)
+			break;
+		bool here = on_result(run, result);
+		PQclear(result);
+		if (!here)
+			return postgres_lost(run->postgres, run->error);
+	}
+	if (run->outcome == SINK_DONE && !run->committed) {
+		error_set(run->error, RESULT_RETRY, "PostgreSQL did not say COMMIT");
+		run->outcome = SINK_UNKNOWN;
+	}
+	return run->outcome;
+}
+
+enum sink_outcome postgres_commit_run(struct postgres_commit *commit, struct postgres *postgres,
+    const struct transaction *transaction, struct error *error)
+{
+	struct run run = {.commit = commit, .postgres = postgres, .transaction = transaction, .error = error};
+
+	if (!postgres_alive(postgres))
+		return postgres_lost(postgres, error);
+	enum result result =
+	    epoch_rows_build(&commit->rows, commit->pipeline, transaction->rows, transaction->rows_len, error);
+	if (result == RESULT_OK)
+		result = totals_build(&commit->totals, commit->pipeline, transaction->totals, transaction->totals_len, error);
+	if (result != RESULT_OK)
+		return SINK_CONFIG; /* error.code tells CORRUPT from CONFIG */
+	string_build(&run);
+	return drive(&run);
+}
+
+void postgres_commit_fini(struct postgres_commit *commit)
+{
+	epoch_rows_fini(&commit->rows);
+	totals_fini(&commit->totals);
+	buffer_fini(&commit->copy.chunk);
+	buffer_fini(&commit->sql);
+}

@@ -1,0 +1,34 @@
+/* services/sink/postgres_commit.h - one epoch as one transaction.
+ *
+ * Everything is encoded before anything is sent. Then one string of statements goes out: BEGIN, the frontier's compare and
+ * swap, a COPY for rows, letters and decisions where there are any, the totals, COMMIT; the server asks for the data of
+ * each COPY when it gets there. A string ends at its first error, so the frontier's refusal leaves nothing behind it.
+ */
+#ifndef POSTGRES_COMMIT_H
+#define POSTGRES_COMMIT_H
+
+#include "services/sink/postgres_copy.h"
+#include "services/sink/postgres_rows.h"
+#include "services/sink/postgres_totals.h"
+
+#define POSTGRES_SINK_NAME "postgres" /* in dead_letters.sink */
+
+struct postgres_commit {
+	const struct pipeline *pipeline;
+	const char *job;
+	struct epoch_rows rows;
+	struct totals totals;
+	struct copy copy;
+	struct buffer sql;
+};
+
+/* Prepares the statements of a new session. */
+enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct postgres *postgres,
+    const struct pipeline *pipeline, const char *job, struct error *error) MUST_USE;
+/* UNKNOWN also where the server has refused for a while: nothing is committed then, but a look finds that out. May leave
+ * a failed transaction open. */
+enum sink_outcome postgres_commit_run(struct postgres_commit *commit, struct postgres *postgres,
+    const struct transaction *transaction, struct error *error) MUST_USE;
+void postgres_commit_fini(struct postgres_commit *commit);
+
+#endif

@@ -1,0 +1,224 @@
+/* services/sink/postgres_connection.c - see postgres_connection.h. */
+#include "services/sink/postgres_connection.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/timestamp.h"
+
+bool postgres_alive(const struct postgres *postgres)
+{
+	return postgres->link && PQstatus(postgres->link) == CONNECTION_OK;
+}
+
+void postgres_disconnect(struct postgres *postgres)
+{
+	PQfinish(postgres->link);
+	postgres->link = NULL;
+}
+
+/* Waits for the socket; false: silence for too long, the owner leaves, or poll failed. */
+static bool wait_ready(const struct postgres *postgres, short events)
+{
+	struct pollfd wait[2] = {
+	    {.fd = PQsocket(postgres->link), .events = events},
+	    {.fd = postgres->stop_fd, .events = POLLIN},
+	};
+	int ready;
+
+	if (wait[0].fd < 0)
+		return false;
+	do
+		ready = poll(wait, 2, POSTGRES_SILENCE_MS);
+	while (ready < 0 && errno == EINTR);
+	return ready > 0 && !wait[1].revents;
+}
+
+bool postgres_pause(const struct postgres *postgres, int pause_ms)
+{
+	struct pollfd wait = {.fd = postgres->stop_fd, .events = POLLIN};
+	return poll(&wait, 1, pause_ms) == 0;
+}
+
+/* Sends everything that libpq holds, reading on the way so that neither side blocks the other. */
+static bool flush(struct postgres *postgres)
+{
+	for (;;) {
+		int left = PQflush(postgres->link);
+		if (left <= 0)
+			return left == 0;
+		if (!wait_ready(postgres, POLLIN | POLLOUT) || !PQconsumeInput(postgres->link))
+			return false;
+	}
+}
+
+bool postgres_send(struct postgres *postgres, const char *sql)
+{
+	return postgres_alive(postgres) && PQsendQuery(postgres->link, sql) && flush(postgres);
+}
+
+bool postgres_next(struct postgres *postgres, PGresult **result)
+{
+	while (PQisBusy(postgres->link))
+		if (!wait_ready(postgres, POLLIN) || !PQconsumeInput(postgres->link))
+			return false;
+	*result = PQgetResult(postgres->link);
+	return true;
+}
+
+bool postgres_copy_put(struct postgres *postgres, struct bytes chunk)
+{
+	int put;
+
+	CHECK(chunk.len < INT32_MAX);
+	while ((put = PQputCopyData(postgres->link, (const char *)chunk.data, (int)chunk.len)) == 0)
+		if (!flush(postgres))
+			return false;
+	return put > 0 && flush(postgres);
+}
+
+bool postgres_copy_end(struct postgres *postgres)
+{
+	int put;
+
+	while ((put = PQputCopyEnd(postgres->link, NULL)) == 0)
+		if (!flush(postgres))
+			return false;
+	return put > 0 && flush(postgres);
+}
+
+const char *postgres_state(const PGresult *result)
+{
+	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+	return state ? state : "";
+}
+
+/* One row a class or a code; the longest prefix that fits is the first one found. */
+static const struct {
+	const char *prefix;
+	enum sink_outcome outcome;
+} states[] = {
+    {"SL001", SINK_FENCED},
+    {"SL002", SINK_MOVED},
+    {"25006", SINK_UNKNOWN}, /* read only: a standby, or the old primary of a failover */
+    {"25P03", SINK_UNKNOWN}, /* idle in a transaction for too long */
+    {"26", SINK_UNKNOWN},    /* a prepared statement is gone: a new session makes it again */
+    {"3D", SINK_CONFIG},
+    {"08", SINK_UNKNOWN},
+    {"40", SINK_UNKNOWN},
+    {"53", SINK_UNKNOWN},
+    {"55", SINK_UNKNOWN},
+    {"57", SINK_UNKNOWN},
+    {"58", SINK_UNKNOWN},
+    {"XX", SINK_UNKNOWN},
+};
+
+static enum sink_outcome state_outcome(const char *state)
+{
+	if (!*state)
+		return SINK_UNKNOWN; /* not from the server: the connection */
+	for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+		if (strncmp(state, states[i].prefix, strlen(states[i].prefix)) == 0)
+			return states[i].outcome;
+	return SINK_CONFIG; /* 22 and 23 (data), 28, 42, and what else a retry cannot mend */
+}
+
+/* libpq ends its messages with a line feed and uses several lines. */
+static void one_line(char *text)
+{
+	size_t len = strlen(text);
+
+	while (len && text[len - 1] == '\n')
+		text[--len] = '\0';
+	for (char *at = text; *at; at++)
+		if (*at == '\n' || *at == '\t')
+			*at = ' ';
+}
+
+enum sink_outcome postgres_fault(const struct postgres *postgres, const PGresult *result, struct error *error)
+{
+	const char *state = postgres_state(result);
+	enum sink_outcome outcome = state_outcome(state);
+	enum result code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
+
+	if (*state) {
+		const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+		const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+		error_set(error, code, "PostgreSQL: %s%s%s%s%s (SQLSTATE %s)",
+		    PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), detail && *state != 'S' ? ": " : "",
+		    detail && *state != 'S' ? detail : "", hint ? ": " : "", hint ? hint : "", state);
+	} else {
+		const char *words = postgres->link ? PQerrorMessage(postgres->link) : "";
+		error_set(error, code, "PostgreSQL: %s", *words ? words : "no answer; the connection is given up");
+	}
+	one_line(error->text);
+	return outcome;
+}
+
+enum sink_outcome postgres_lost(struct postgres *postgres, struct error *error)
+{
+	enum sink_outcome outcome = postgres_fault(postgres, NULL, error);
+	postgres_disconnect(postgres);
+	return outcome;
+}
+
+static bool result_failed(const PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+	return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY;
+}
+
+enum sink_outcome postgres_query(struct postgres *postgres, PGresult **result, struct error *error, const char *sql,
+    int params_len, const char *const *params)
+{
+	PGresult *last = NULL, *next = NULL;
+	enum sink_outcome outcome = SINK_DONE;
+	bool sent;
+
+	if (result)
+		*result = NULL;
+	postgres->state[0] = '\0';
+	if (!postgres_alive(postgres))
+		return postgres_lost(postgres, error);
+	if (params_len)
+		sent = PQsendQueryParams(postgres->link, sql, params_len, NULL, params, NULL, NULL, 0) && flush(postgres);
+	else
+		sent = postgres_send(postgres, sql);
+	if (!sent)
+		return postgres_lost(postgres, error);
+	for (;;) {
+		if (!postgres_next(postgres, &next)) {
+			PQclear(last);
+			return postgres_lost(postgres, error);
+		}
+		if (!next)
+			break;
+		if (outcome == SINK_DONE && result_failed(next)) {
+			outcome = postgres_fault(postgres, next, error);
+			snprintf(postgres->state, sizeof postgres->state, "%s", postgres_state(next));
+		}
+		PQclear(last);
+		last = next;
+	}
+	if (outcome == SINK_DONE && !postgres_alive(postgres))
+		outcome = SINK_UNKNOWN;
+	if (outcome == SINK_DONE && result)
+		*result = last;
+	else
+		PQclear(last);
+	return outcome;
+}
+
+void postgres_rollback(struct postgres *postgres)
+{
+	struct error ignored;
+
+	if (!postgres_alive(postgres) || PQtransactionStatus(postgres->link) == PQTRANS_IDLE)
+		return;
+	if (postgres_query(postgres, NULL, &ignored, "ROLLBACK", 0, NULL) != SINK_DONE)
+		postgres_disconnect(postgres);
+}

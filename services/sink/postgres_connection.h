@@ -1,0 +1,67 @@
+/* services/sink/postgres_connection.h - one session with PostgreSQL, whose every wait is bounded.
+ *
+ * libpq is used without blocking and waited for with poll, so that a stopped server, a dead network and an owner who
+ * wants to leave all end a wait.
+ *
+ * Errors:   what is known, as enum sink_outcome: UNKNOWN when trying again may help (the connection may be lost then, see
+ *           postgres_alive), CONFIG when a person has to act, FENCED and MOVED from the functions in sql/001_sluice.sql.
+ * Blocking: up to POSTGRES_SILENCE_MS for each answer, the server's own timeouts come earlier; connecting up to
+ *           connect_timeout for each host. Ends early when stop_fd becomes readable.
+ * Threads:  one at a time.
+ */
+#ifndef POSTGRES_CONNECTION_H
+#define POSTGRES_CONNECTION_H
+
+#include <libpq-fe.h>
+
+#include "common/base/buffer.h"
+#include "common/base/pipeline.h"
+#include "services/sink/sink_port.h"
+
+enum {
+	POSTGRES_STATEMENT_MS = 60000,
+	POSTGRES_LOCK_MS = 30000,
+	POSTGRES_SILENCE_MS = 75000,
+	POSTGRES_MISSING_MS = 60000, /* a database that does not exist is waited for as long as a missing topic */
+	POSTGRES_STATE = 5,          /* length of a SQLSTATE */
+};
+
+struct postgres {
+	PGconn *link; /* NULL: not connected */
+	int stop_fd;  /* -1: none */
+	int pid;      /* of the backend, for ending it later */
+	char started[64];
+	char state[POSTGRES_STATE + 1]; /* SQLSTATE of the last postgres_query that failed; empty: not the server's doing */
+	uint64_t missing_since_us; /* when the database was first said not to exist; 0: it was not */
+};
+
+/* Connects and sets the session up; an open link is closed first. */
+enum sink_outcome postgres_connect(struct postgres *postgres, const struct pipeline *pipeline,
+    const char *application_name, struct error *error) MUST_USE;
+void postgres_disconnect(struct postgres *postgres);
+bool postgres_alive(const struct postgres *postgres);
+
+/* Runs one statement with text parameters, or a string of statements where params_len is 0. With result: the last
+ * result, the caller's to PQclear; NULL where the outcome is not DONE. */
+enum sink_outcome postgres_query(struct postgres *postgres, PGresult **result, struct error *error, const char *sql,
+    int params_len, const char *const *params) MUST_USE;
+/* Rolls back what is open, if anything is. The link is closed where that fails. */
+void postgres_rollback(struct postgres *postgres);
+
+/* The steps of postgres_query, for COPY. false: the link is lost. */
+bool postgres_send(struct postgres *postgres, const char *sql) MUST_USE;
+/* NULL in *result: nothing more to come. */
+bool postgres_next(struct postgres *postgres, PGresult **result) MUST_USE;
+bool postgres_copy_put(struct postgres *postgres, struct bytes chunk) MUST_USE;
+bool postgres_copy_end(struct postgres *postgres) MUST_USE;
+
+/* What a failed result means; fills error. NULL: what the link itself says. */
+enum sink_outcome postgres_fault(const struct postgres *postgres, const PGresult *result, struct error *error);
+/* The link is in a state that nobody knows: closes it; what was sent may still be carried out. */
+enum sink_outcome postgres_lost(struct postgres *postgres, struct error *error);
+/* The SQLSTATE of a failed result, or "". */
+const char *postgres_state(const PGresult *result);
+/* Sleeps, unless the owner wants to leave: false. */
+bool postgres_pause(const struct postgres *postgres, int pause_ms);
+
+#endif

@@ -1,0 +1,226 @@
+/* services/sink/postgres_frontier.c - see postgres_frontier.h. */
+#include "services/sink/postgres_frontier.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void answer_clear(struct sink_answer *answer)
+{
+	cut_fini(&answer->frontier.cut);
+	for (size_t i = 0; i < answer->checkpoints_len; i++)
+		cut_fini(&answer->checkpoints[i].cut);
+	free(answer->checkpoints);
+	free(answer->decisions.entries);
+	*answer = (struct sink_answer){0};
+}
+
+static const char *skip(const char *at, char wanted)
+{
+	while (at && isspace((unsigned char)*at))
+		at++;
+	return at && *at == wanted ? at + 1 : NULL;
+}
+
+static const char *number(const char *at, int64_t least, int64_t most, int64_t *value)
+{
+	char *end = NULL;
+
+	while (at && isspace((unsigned char)*at))
+		at++;
+	if (!at || !(isdigit((unsigned char)*at) || *at == '-'))
+		return NULL;
+	errno = 0;
+	*value = strtoll(at, &end, 10);
+	return errno == 0 && end != at && *value >= least && *value <= most ? end : NULL;
+}
+
+bool cut_parse(const char *text, struct cut *cut)
+{
+	const char *at = skip(text, '{');
+	bool more = at && !skip(at, '}');
+
+	if (at && !more)
+		at = skip(at, '}');
+	while (at && more) {
+		int64_t partition = 0, offset = 0;
+		at = number(skip(at, '"'), 0, UINT32_MAX, &partition);
+		at = number(skip(skip(at, '"'), ':'), 0, INT64_MAX, &offset);
+		if (!at)
+			break;
+		cut_set(cut, (uint32_t)partition, offset);
+		more = skip(at, ',') != NULL;
+		at = skip(at, more ? ',' : '}');
+	}
+	if (!at || *at) {
+		cut_fini(cut);
+		return false;
+	}
+	return true;
+}
+
+void counters_print(const struct counters *counters, struct buffer *out)
+{
+	for (size_t i = 0; i < COUNTERS; i++)
+		buffer_printf(out, "%s\"%s\": %" PRIu64, i ? ", " : "{", counter_names[i], counters->n[i]);
+	buffer_append_text(out, "}");
+}
+
+static uint64_t unsigned_value(const PGresult *result, int row, int column)
+{
+	return strtoull(PQgetvalue(result, row, column), NULL, 10); /* a bigint that we wrote, or nothing */
+}
+
+enum { FRONTIER_FENCE, FRONTIER_ATTEMPT, FRONTIER_EPOCH, FRONTIER_CUT, FRONTIER_FINGERPRINT, FRONTIER_COUNTERS };
+
+static void frontier_sql(struct buffer *out, bool for_update)
+{
+	buffer_append_text(out, "SELECT fence, attempt, epoch, cut, fingerprint");
+	for (size_t i = 0; i < COUNTERS; i++)
+		buffer_printf(out, ", counters ->> '%s'", counter_names[i]);
+	buffer_printf(out, " FROM sluice.frontier WHERE job = $1%s", for_update ? " FOR UPDATE" : "");
+	buffer_append(out, "", 1);
+}
+
+static enum sink_outcome frontier_take(const PGresult *result, const char *job, struct frontier *frontier, struct error *error)
+{
+	if (PQntuples(result) != 1) {
+		error_set(error, RESULT_CONFIG, "the frontier of job %s is gone from the database", job);
+		return SINK_CONFIG;
+	}
+	frontier->fence = unsigned_value(result, 0, FRONTIER_FENCE);
+	frontier->last.attempt = unsigned_value(result, 0, FRONTIER_ATTEMPT);
+	frontier->last.n = unsigned_value(result, 0, FRONTIER_EPOCH);
+	frontier->started = !PQgetisnull(result, 0, FRONTIER_CUT);
+	snprintf(frontier->fingerprint, sizeof frontier->fingerprint, "%s", PQgetvalue(result, 0, FRONTIER_FINGERPRINT));
+	for (size_t i = 0; i < COUNTERS; i++)
+		frontier->counters.n[i] = unsigned_value(result, 0, FRONTIER_COUNTERS + (int)i);
+	if (frontier->started && !cut_parse(PQgetvalue(result, 0, FRONTIER_CUT), &frontier->cut)) {
+		error_set(error, RESULT_CONFIG, "the cut in the frontier of job %s is not one: %.200s", job,
+		    PQgetvalue(result, 0, FRONTIER_CUT));
+		return SINK_CONFIG;
+	}
+	return SINK_DONE;
+}
+
+enum sink_outcome postgres_frontier_read(struct postgres *postgres, const char *job, bool for_update,
+    struct frontier *frontier, struct error *error)
+{
+	struct buffer sql = {0};
+	PGresult *result = NULL;
+
+	frontier_sql(&sql, for_update);
+	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 1, &job);
+	cut_fini(&frontier->cut);
+	*frontier = (struct frontier){0};
+	if (outcome == SINK_DONE)
+		outcome = frontier_take(result, job, frontier, error);
+	PQclear(result);
+	buffer_fini(&sql);
+	return outcome;
+}
+
+enum sink_outcome postgres_checkpoints_read(struct postgres *postgres, const char *job, struct sink_answer *answer,
+    struct error *error)
+{
+	PGresult *result = NULL;
+	enum sink_outcome outcome = postgres_query(postgres, &result, error,
+	    "SELECT attempt, epoch, cut FROM sluice.checkpoints WHERE job = $1 ORDER BY attempt DESC, epoch DESC", 1, &job);
+
+	if (outcome != SINK_DONE)
+		return outcome;
+	answer->checkpoints_len = (size_t)PQntuples(result);
+	answer->checkpoints = memory_new((answer->checkpoints_len + 1) * sizeof answer->checkpoints[0]);
+	for (size_t i = 0; i < answer->checkpoints_len && outcome == SINK_DONE; i++) {
+		struct checkpoint_identity *checkpoint = &answer->checkpoints[i];
+		checkpoint->epoch.attempt = unsigned_value(result, (int)i, 0);
+		checkpoint->epoch.n = unsigned_value(result, (int)i, 1);
+		if (!cut_parse(PQgetvalue(result, (int)i, 2), &checkpoint->cut)) {
+			error_set(error, RESULT_CONFIG, "the cut of checkpoint %" PRIu64 ".%" PRIu64 " of job %s is not one",
+			    checkpoint->epoch.attempt, checkpoint->epoch.n, job);
+			outcome = SINK_CONFIG;
+		}
+	}
+	PQclear(result);
+	return outcome;
+}
+
+static bool verdict_parse(const char *text, enum verdict *verdict)
+{
+	for (*verdict = VERDICT_DUPLICATE; *verdict <= VERDICT_CONFLICT; (*verdict)++)
+		if (strcmp(text, verdict_name(*verdict)) == 0)
+			return true;
+	return false;
+}
+
+enum sink_outcome postgres_decisions_read(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
+    struct sink_answer *answer, struct error *error)
+{
+	PGresult *result = NULL;
+	const char *params[] = {job, pipeline->source.topic};
+	enum sink_outcome outcome = postgres_query(postgres, &result, error,
+	    "SELECT \"partition\", \"offset\", verdict FROM sluice.decisions WHERE job = $1 AND topic = $2 "
+	    "ORDER BY \"partition\", \"offset\"", 2, params);
+
+	if (outcome != SINK_DONE)
+		return outcome;
+	answer->decisions.len = (uint32_t)PQntuples(result);
+	answer->decisions.entries = memory_new((answer->decisions.len + 1) * sizeof answer->decisions.entries[0]);
+	for (uint32_t i = 0; i < answer->decisions.len && outcome == SINK_DONE; i++) {
+		struct decision *decision = &answer->decisions.entries[i];
+		decision->partition = (uint32_t)unsigned_value(result, (int)i, 0);
+		decision->offset = (int64_t)unsigned_value(result, (int)i, 1);
+		if (!verdict_parse(PQgetvalue(result, (int)i, 2), &decision->verdict)) {
+			error_set(error, RESULT_CONFIG, "sluice.decisions holds the unknown verdict %.40s",
+			    PQgetvalue(result, (int)i, 2));
+			outcome = SINK_CONFIG;
+		}
+	}
+	PQclear(result);
+	return outcome;
+}
+
+/* The next line of *at as bytes; false at the end. */
+static bool line_take(const char **at, struct bytes *line)
+{
+	size_t len = strcspn(*at, "\n");
+
+	*line = (struct bytes){(const uint8_t *)*at, len};
+	if (!**at)
+		return false;
+	*at += len + ((*at)[len] == '\n');
+	return true;
+}
+
+enum sink_outcome postgres_meaning_check(const struct pipeline *pipeline, const char *fingerprint, const char *meaning,
+    struct error *error)
+{
+	struct buffer words = {0};
+	const char *was = meaning, *is = pipeline->meaning ? pipeline->meaning : "";
+	struct bytes old, new;
+	int shown = 0;
+
+	if (strcmp(fingerprint, pipeline->fingerprint) == 0)
+		return SINK_DONE;
+	for (;;) {
+		bool had = line_take(&was, &old), has = line_take(&is, &new);
+		if (!had && !has)
+			break;
+		if (bytes_equal(old, new))
+			continue;
+		if (++shown <= 3)
+			buffer_printf(&words, "; was \"%.*s\", is \"%.*s\"", (int)(old.len < 100 ? old.len : 100),
+			    (const char *)old.data, (int)(new.len < 100 ? new.len : 100), (const char *)new.data);
+	}
+	if (shown > 3)
+		buffer_printf(&words, "; and %d more", shown - 3);
+	buffer_append(&words, "", 1);
+	error_set(error, RESULT_CONFIG,
+	    "the pipeline file does not mean what it meant when this job was started (fingerprint %.32s, now %s)%s", fingerprint,
+	    pipeline->fingerprint, (const char *)words.data);
+	buffer_fini(&words);
+	return SINK_CONFIG;
+}

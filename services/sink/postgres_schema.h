@@ -1,0 +1,33 @@
+/* services/sink/postgres_schema.h - makes sure that the database has the tables, and only the tables, that it should.
+ *
+ * One transaction under an advisory lock: first everything that is there is checked, then what is missing is made. A table
+ * with other columns than declared, or with rows while the job has no started frontier, is refused and nothing is changed.
+ */
+#ifndef POSTGRES_SCHEMA_H
+#define POSTGRES_SCHEMA_H
+
+#include "services/sink/ddl.h"
+#include "services/sink/postgres_connection.h"
+
+/* Says in report what was made and what was there (NULL: nobody asks). */
+enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
+    struct buffer *report, struct error *error) MUST_USE;
+
+/* postgres_check.c: is this table, if it is there, the one that the pipeline file declares? */
+struct table_state {
+	bool exists;
+	bool rows; /* it holds some that this job would call its own */
+};
+enum sink_outcome postgres_table_check(struct postgres *postgres, const struct pipeline *pipeline,
+    const struct ddl_table *table, struct table_state *state, struct error *error) MUST_USE;
+
+/* The files sql/NNN_*.sql, built into the library. */
+struct migration {
+	int version;
+	const char *name;
+	const char *sql;
+};
+extern const struct migration migrations[];
+extern const size_t migrations_len;
+
+#endif

@@ -1,0 +1,198 @@
+/* services/sink/postgres_totals.c - see postgres_totals.h. */
+#include "services/sink/postgres_totals.h"
+
+#include <string.h>
+
+#include "common/base/decimal.h"
+#include "common/base/timestamp.h"
+#include "proto/wire.h"
+#include "services/sink/ddl.h"
+
+enum { DAY_MAX = 2932896 /* 9999-12-31 */, MEASURE_BYTES = 16 };
+
+static const char *array_type(const struct pipeline *pipeline, const struct group_column *by)
+{
+	switch (by->part) {
+	case PART_FIELD:
+		return pipeline->record.fields[by->field].type == FIELD_STRING ? "text[]" : "integer[]";
+	case PART_DAY:
+		return "date[]";
+	case PART_MONTH:
+	case PART_YEAR:
+		return "integer[]";
+	}
+	panic("group part %d", (int)by->part);
+}
+
+static void column_list(const struct ddl_table *table, size_t columns, struct buffer *out)
+{
+	for (size_t i = 0; i < columns; i++) {
+		buffer_append_text(out, i ? ", " : "");
+		sql_identifier(out, table->columns[i].name);
+	}
+}
+
+static void prepare_print(const struct pipeline *pipeline, size_t place, struct buffer *out)
+{
+	const struct rollup *rollup = &pipeline->rollups[place];
+	struct ddl_table table;
+
+	ddl_table_describe(pipeline, place + 1, &table);
+	buffer_printf(out, "PREPARE totals_%zu (", place);
+	for (size_t i = 0; i < rollup->by_len; i++)
+		buffer_printf(out, "%s%s", i ? ", " : "", array_type(pipeline, &rollup->by[i]));
+	for (size_t i = 0; i < rollup->measures_len; i++)
+		buffer_append_text(out, ", numeric[]");
+	buffer_append_text(out, ") AS INSERT INTO ");
+	sql_identifier(out, table.name);
+	buffer_append_text(out, " (");
+	column_list(&table, table.columns_len, out);
+	buffer_append_text(out, ") SELECT * FROM unnest(");
+	for (size_t i = 0; i < table.columns_len; i++)
+		buffer_printf(out, "%s$%zu", i ? ", " : "", i + 1);
+	buffer_append_text(out, ") ON CONFLICT (");
+	column_list(&table, rollup->by_len, out);
+	buffer_append_text(out, ") DO UPDATE SET ");
+	for (size_t i = rollup->by_len; i < table.columns_len; i++) {
+		buffer_append_text(out, i > rollup->by_len ? ", " : "");
+		sql_identifier(out, table.columns[i].name);
+		buffer_append_text(out, " = EXCLUDED.");
+		sql_identifier(out, table.columns[i].name);
+	}
+	buffer_append_text(out, ";\n");
+}
+
+void totals_prepare_print(const struct pipeline *pipeline, struct buffer *out)
+{
+	for (size_t i = 0; i < pipeline->rollups_len; i++)
+		prepare_print(pipeline, i, out);
+}
+
+static void element_begin(struct buffer *column)
+{
+	buffer_append(column, column->len ? "," : "{", 1);
+}
+
+static void text_put(struct buffer *column, struct bytes text)
+{
+	buffer_append(column, "\"", 1);
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.data[i] == '"' || text.data[i] == '\\')
+			buffer_append(column, "\\", 1);
+		buffer_append(column, &text.data[i], 1);
+	}
+	buffer_append(column, "\"", 1);
+}
+
+static bool day_put(struct buffer *column, int64_t day)
+{
+	char text[TIMESTAMP_TEXT_MAX];
+
+	if (day < 0 || day > DAY_MAX)
+		return false;
+	buffer_append(column, text, day_print((int32_t)day, text));
+	return true;
+}
+
+static bool integer_put(struct buffer *column, int64_t value)
+{
+	if (value < INT32_MIN || value > INT32_MAX)
+		return false;
+	buffer_printf(column, "%lld", (long long)value);
+	return true;
+}
+
+/* One column of a group's key; false: not of its type. */
+static bool key_part_put(const struct pipeline *pipeline, const struct group_column *by, struct wire *wire,
+    struct buffer *column)
+{
+	element_begin(column);
+	if (by->part == PART_DAY)
+		return day_put(column, wire_signed(wire));
+	if (by->part != PART_FIELD || pipeline->record.fields[by->field].type != FIELD_STRING)
+		return integer_put(column, wire_signed(wire));
+	struct bytes text = wire_text(wire);
+	if (text.len && memchr(text.data, 0, text.len))
+		return false;
+	text_put(column, text);
+	return true;
+}
+
+static bool measure_put(const struct measure *measure, const uint8_t *encoded, struct buffer *column)
+{
+	char text[DECIMAL_TEXT_MAX];
+	int128 minor, limit = decimal_limit(measure->precision);
+
+	memcpy(&minor, encoded, MEASURE_BYTES);
+	if (minor >= limit || minor <= -limit)
+		return false;
+	element_begin(column);
+	buffer_append(column, text, decimal_print(minor, measure->scale, text));
+	return true;
+}
+
+static enum result group_add(struct totals *totals, const struct pipeline *pipeline, const struct group *group,
+    struct error *error)
+{
+	if (group->rollup >= pipeline->rollups_len)
+		return error_set(error, RESULT_CORRUPT, "totals of rollup %u, of which there is none", group->rollup);
+	const struct rollup *rollup = &pipeline->rollups[group->rollup];
+	struct buffer *columns = totals->columns[group->rollup];
+	struct wire wire = wire_open(group->key);
+	bool good = wire_array(&wire) == rollup->by_len && group->measures.len == rollup->measures_len * MEASURE_BYTES;
+
+	for (size_t i = 0; i < rollup->by_len && good; i++)
+		good = key_part_put(pipeline, &rollup->by[i], &wire, &columns[i]);
+	if (!good || !wire_done(&wire))
+		return error_set(error, RESULT_CORRUPT, "a group of \"%s\" is not what the pipeline file declares", rollup->table);
+	for (size_t i = 0; i < rollup->measures_len; i++) {
+		const struct measure *measure = &rollup->measures[i];
+		if (!measure_put(measure, group->measures.data + i * MEASURE_BYTES, &columns[rollup->by_len + i]))
+			return error_set(error, RESULT_CONFIG,
+			    "a total is beyond its column: \"%s\" of \"%s\" has %d digits; give it more in the pipeline file",
+			    measure->column, rollup->table, measure->precision);
+	}
+	totals->groups[group->rollup]++;
+	return RESULT_OK;
+}
+
+enum result totals_build(struct totals *totals, const struct pipeline *pipeline, const struct groups *chunks,
+    size_t chunks_len, struct error *error)
+{
+	memset(totals->groups, 0, sizeof totals->groups);
+	for (size_t i = 0; i < pipeline->rollups_len; i++)
+		for (size_t j = 0; j < TOTALS_COLUMNS_MAX; j++)
+			buffer_clear(&totals->columns[i][j]);
+	for (size_t i = 0; i < chunks_len; i++) {
+		for (uint32_t j = 0; j < chunks[i].len; j++) {
+			enum result result = group_add(totals, pipeline, &chunks[i].entries[j], error);
+			if (result != RESULT_OK)
+				return result;
+		}
+	}
+	return RESULT_OK;
+}
+
+void totals_execute_print(const struct totals *totals, const struct pipeline *pipeline, struct buffer *out)
+{
+	for (size_t i = 0; i < pipeline->rollups_len; i++) {
+		const struct rollup *rollup = &pipeline->rollups[i];
+		if (!totals->groups[i])
+			continue;
+		buffer_printf(out, "EXECUTE totals_%zu (", i);
+		for (size_t j = 0; j < rollup->by_len + rollup->measures_len; j++) {
+			buffer_append_text(out, j ? ", " : "");
+			sql_literal(out, buffer_bytes(&totals->columns[i][j]));
+			out->len--; /* the array ends before its quote does */
+			buffer_append_text(out, "}'");
+		}
+		buffer_append_text(out, ");\n");
+	}
+}
+
+void totals_fini(struct totals *totals)
+{
+	for (size_t i = 0; i < PIPELINE_ROLLUPS_MAX; i++)
+		for (size_t j = 0; j < TOTALS_COLUMNS_MAX; j++)
+			buffer_fini(&totals->columns[i][j]);
+}

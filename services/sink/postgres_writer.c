@@ -1,0 +1,233 @@
+/* services/sink/postgres_writer.c - see postgres_writer.h. */
+#include "services/sink/postgres_writer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/key_group.h"
+#include "common/base/timestamp.h"
+#include "services/sink/postgres_frontier.h"
+#include "services/sink/postgres_schema.h"
+
+enum { RAISE_WITHIN_MS = 20000, RAISE_LOCK_MS = 1000, NUMBER_MAX = 24 };
+
+static int64_t lock_key(const char *job)
+{
+	struct buffer name = {0};
+
+	buffer_printf(&name, "sluice writer %s", job);
+	uint64_t hash = key_hash(buffer_bytes(&name));
+	buffer_fini(&name);
+	return (int64_t)hash;
+}
+
+void postgres_writer_init(struct postgres_writer *writer, const struct pipeline *pipeline, const char *application_name,
+    int stop_fd)
+{
+	struct buffer job = {0};
+
+	buffer_printf(&job, "%s/totals", pipeline->job);
+	buffer_append(&job, "", 1);
+	*writer = (struct postgres_writer){
+	    .postgres = {.stop_fd = stop_fd},
+	    .pipeline = pipeline,
+	    .application_name = text_clone(application_name),
+	    .job = text_clone((const char *)job.data),
+	};
+	buffer_fini(&job);
+	writer->lock = lock_key(writer->job);
+}
+
+void postgres_writer_fini(struct postgres_writer *writer)
+{
+	postgres_disconnect(&writer->postgres);
+	postgres_commit_fini(&writer->commit);
+	free(writer->application_name);
+	free(writer->job);
+}
+
+static enum sink_outcome fenced(const struct frontier *frontier, uint64_t attempt, struct error *error)
+{
+	error_set(error, RESULT_CORRUPT, "another writer has raised the fence to %" PRIu64 "; this one has %" PRIu64,
+	    frontier->fence, attempt);
+	return SINK_FENCED;
+}
+
+/* Where a guarded statement was refused, the answer says how high the fence is. */
+static enum sink_outcome refused(struct postgres_writer *writer, enum sink_outcome outcome, struct sink_answer *answer)
+{
+	struct error ignored;
+
+	postgres_rollback(&writer->postgres);
+	if (outcome == SINK_FENCED &&
+	    postgres_frontier_read(&writer->postgres, writer->job, false, &answer->frontier, &ignored) != SINK_DONE)
+		answer->frontier.fence = 0;
+	return outcome;
+}
+
+/* One try, that does not wait long for an older writer's open transaction. */
+static enum sink_outcome fence_update(struct postgres_writer *writer, uint64_t attempt, bool *raised, struct error *error)
+{
+	char number[NUMBER_MAX], sql[96];
+	PGresult *result = NULL;
+	enum sink_outcome outcome;
+
+	snprintf(sql, sizeof sql, "SET lock_timeout = %d", RAISE_LOCK_MS);
+	outcome = postgres_query(&writer->postgres, NULL, error, sql, 0, NULL);
+	if (outcome != SINK_DONE)
+		return outcome;
+	snprintf(number, sizeof number, "%" PRIu64, attempt);
+	const char *params[] = {writer->job, number};
+	outcome = postgres_query(&writer->postgres, &result, error,
+	    "UPDATE sluice.frontier SET fence = $2 WHERE job = $1 AND fence < $2::bigint", 2, params);
+	*raised = outcome == SINK_DONE && strcmp(PQcmdTuples(result), "1") == 0;
+	PQclear(result);
+	if (outcome != SINK_DONE)
+		return outcome;
+	snprintf(sql, sizeof sql, "SET lock_timeout = %d", POSTGRES_LOCK_MS);
+	return postgres_query(&writer->postgres, NULL, error, sql, 0, NULL);
+}
+
+static enum sink_outcome fence_raise(struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer)
+{
+	uint64_t began_us = clock_monotonic_us();
+	enum sink_outcome outcome;
+	bool raised = false;
+
+	for (;;) {
+		outcome = fence_update(writer, attempt, &raised, &answer->error);
+		if (outcome == SINK_DONE)
+			break;
+		/* A stopped process may hold the row for ever: end its backend, then raise. */
+		if (strcmp(writer->postgres.state, "55P03") != 0 ||
+		    clock_monotonic_us() - began_us > RAISE_WITHIN_MS * 1000ULL)
+			return outcome;
+		outcome = postgres_holder_end(writer, attempt, &answer->error);
+		if (outcome != SINK_DONE)
+			return outcome;
+	}
+	if (raised)
+		return SINK_DONE;
+	outcome = postgres_frontier_read(&writer->postgres, writer->job, false, &answer->frontier, &answer->error);
+	return outcome == SINK_DONE ? fenced(&answer->frontier, attempt, &answer->error) : outcome;
+}
+
+static enum sink_outcome fenced_read(struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer)
+{
+	struct postgres *postgres = &writer->postgres;
+	struct frontier *frontier = &answer->frontier;
+	enum sink_outcome outcome = postgres_frontier_read(postgres, writer->job, false, frontier, &answer->error);
+
+	if (outcome == SINK_DONE && frontier->fence != attempt)
+		outcome = fenced(frontier, attempt, &answer->error);
+	/* The schema's check has named the lines; this one is for a start in between. */
+	if (outcome == SINK_DONE && frontier->started)
+		outcome = postgres_meaning_check(writer->pipeline, frontier->fingerprint, writer->pipeline->meaning, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = postgres_checkpoints_read(postgres, writer->job, answer, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = postgres_decisions_read(postgres, writer->pipeline, writer->job, answer, &answer->error);
+	return outcome;
+}
+
+enum sink_outcome postgres_writer_fence(struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer)
+{
+	struct postgres *postgres = &writer->postgres;
+	enum sink_outcome outcome =
+	    postgres_connect(postgres, writer->pipeline, writer->application_name, &answer->error);
+
+	if (outcome == SINK_DONE)
+		outcome = postgres_schema_apply(postgres, writer->pipeline, writer->job, NULL, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = fence_raise(writer, attempt, answer);
+	if (outcome == SINK_DONE)
+		outcome = postgres_lock_take(writer, attempt, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = fenced_read(writer, attempt, answer);
+	/* The link also holds the lock: a writer that may not write does not keep it. */
+	if (outcome != SINK_DONE)
+		postgres_disconnect(postgres);
+	return outcome;
+}
+
+enum sink_outcome postgres_writer_set_cut(struct postgres_writer *writer, uint64_t attempt, const struct cut *cut,
+    struct sink_answer *answer)
+{
+	char number[NUMBER_MAX];
+	struct buffer text = {0};
+
+	snprintf(number, sizeof number, "%" PRIu64, attempt);
+	cut_print(cut, &text);
+	buffer_append(&text, "", 1);
+	const char *params[] = {writer->job, number, (const char *)text.data, writer->pipeline->fingerprint,
+	    writer->pipeline->meaning ? writer->pipeline->meaning : ""};
+	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
+	    "SELECT sluice.frontier_start($1, $2, $3, $4, $5)", 5, params);
+	buffer_fini(&text);
+	return refused(writer, outcome, answer);
+}
+
+enum sink_outcome postgres_writer_commit(struct postgres_writer *writer, const struct transaction *transaction,
+    struct sink_answer *answer)
+{
+	enum sink_outcome outcome = postgres_commit_run(&writer->commit, &writer->postgres, transaction, &answer->error);
+	return refused(writer, outcome, answer);
+}
+
+enum sink_outcome postgres_writer_touch(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
+    struct sink_answer *answer)
+{
+	char fence[NUMBER_MAX], number[NUMBER_MAX], epoch[NUMBER_MAX];
+
+	snprintf(fence, sizeof fence, "%" PRIu64, attempt);
+	snprintf(number, sizeof number, "%" PRIu64, predecessor.attempt);
+	snprintf(epoch, sizeof epoch, "%" PRIu64, predecessor.n);
+	const char *params[] = {writer->job, fence, number, epoch};
+	enum sink_outcome outcome = postgres_query(
+	    &writer->postgres, NULL, &answer->error, "SELECT sluice.frontier_touch($1, $2, $3, $4)", 4, params);
+	return refused(writer, outcome, answer);
+}
+
+/* Before anything is ended: a writer that has been fenced out must not end its successor. */
+static enum sink_outcome fence_check(struct postgres_writer *writer, uint64_t attempt, bool for_update,
+    struct sink_answer *answer)
+{
+	enum sink_outcome outcome =
+	    postgres_frontier_read(&writer->postgres, writer->job, for_update, &answer->frontier, &answer->error);
+	if (outcome == SINK_DONE && answer->frontier.fence != attempt)
+		outcome = fenced(&answer->frontier, attempt, &answer->error);
+	return outcome;
+}
+
+enum sink_outcome postgres_writer_look(struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer)
+{
+	struct postgres *postgres = &writer->postgres;
+	int pid = writer->old_pid ? writer->old_pid : postgres->pid;
+	enum sink_outcome outcome;
+
+	/* Until the old backend is known to be gone, it is remembered, whatever happens to the new link. */
+	if (!writer->old_pid) {
+		writer->old_pid = pid;
+		snprintf(writer->old_started, sizeof writer->old_started, "%s", postgres->started);
+	}
+	outcome = postgres_connect(postgres, writer->pipeline, writer->application_name, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = fence_check(writer, attempt, false, answer);
+	if (outcome == SINK_DONE)
+		outcome = postgres_backend_end(postgres, writer->old_pid, writer->old_started, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = postgres_lock_take(writer, attempt, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = fence_check(writer, attempt, true, answer);
+	if (outcome == SINK_DONE)
+		writer->old_pid = 0;
+	else
+		postgres_disconnect(postgres);
+	return outcome;
+}

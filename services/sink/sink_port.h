@@ -1,0 +1,94 @@
+/* services/sink/sink_port.h - where a writer puts its epochs.
+ *
+ * Implemented by sink_postgres.c (libpq, blocking calls on a thread of its own), tests/sim/sim_sink.c (memory).
+ *
+ * One request at a time: start it, then poll answer (after event_fd became readable, if there is one). The writer
+ * decides what an answer means and what comes next: the port never sends an epoch twice by itself.
+ *
+ * Ownership: what a request points to is borrowed until its answer has been taken; an answer's contents are valid until the
+ *            next request.
+ * Errors:    the answer says what is known, see enum sink_outcome.
+ * Blocking:  nothing here blocks the caller.
+ */
+#ifndef SINK_PORT_H
+#define SINK_PORT_H
+
+#include <stdbool.h>
+
+#include "proto/cut.h"
+#include "common/base/error.h"
+
+struct frontier {
+	uint64_t fence;
+	struct epoch_id last; /* the epoch last committed; (0,0): none */
+	bool started;         /* the cut is not NULL */
+	struct cut cut;
+	struct counters counters;
+	char fingerprint[33]; /* empty: none yet */
+};
+
+struct checkpoint_identity {
+	struct epoch_id epoch;
+	struct cut cut;
+};
+
+/* Everything that one epoch changes. */
+struct transaction {
+	uint64_t fence;              /* mine */
+	struct epoch_id predecessor; /* the last one that I know to be committed */
+	struct epoch_id epoch;
+	const struct cut *cut;
+	struct counters counters;  /* of this epoch; added to the frontier's */
+	struct bytes *rows;        /* ROWS bodies; may be many, sorted by nobody */
+	size_t rows_len;
+	const struct letters *letters;     /* chunks, letters_len of them */
+	size_t letters_len;
+	const struct decisions *decisions; /* chunks */
+	size_t decisions_len;
+	const struct groups *totals;       /* chunks; absolute; a group stands in one chunk only, once */
+	size_t totals_len;
+};
+
+enum sink_outcome {
+	SINK_DONE,
+	SINK_UNKNOWN, /* away, busy, or connection lost: a commit may have happened or not; look, then decide */
+	SINK_FENCED,  /* another writer has raised the fence: frontier.fence says how high */
+	SINK_MOVED,   /* the frontier is not at the predecessor */
+	SINK_CONFIG,  /* a person has to act */
+};
+
+struct sink_answer {
+	enum sink_outcome outcome;
+	struct error error; /* for UNKNOWN, FENCED, MOVED, CONFIG */
+	/* fence and look: */
+	struct frontier frontier;
+	/* fence only: */
+	struct checkpoint_identity *checkpoints; /* newest first */
+	size_t checkpoints_len;
+	struct decisions decisions; /* all that the table holds */
+};
+
+struct sink_port;
+struct sink_port_ops {
+	/* Connects, makes sure the tables are there, raises the fence to attempt (only upwards), ends the backend of an older
+	 * writer and waits until it is gone, then reads frontier, checkpoints and decisions. UNKNOWN while the database is
+	 * away: call again. FENCED when the fence is attempt or higher already. */
+	void (*fence)(struct sink_port *, uint64_t attempt);
+	/* Under the fence: sets the frontier's cut where it is NULL, with the fingerprint, and inserts checkpoint (0,0). */
+	void (*set_cut)(struct sink_port *, uint64_t attempt, const struct cut *cut);
+	/* One transaction; its first statement moves the frontier from predecessor to epoch under the fence. */
+	void (*commit)(struct sink_port *, const struct transaction *);
+	/* On a new connection: ends this writer's own old backend, waits until it is gone, reads the frontier FOR UPDATE. */
+	void (*look)(struct sink_port *, uint64_t attempt);
+	/* Moves frontier.committed_at only, under fence and predecessor: an idle pipeline is alive. */
+	void (*touch)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor);
+	/* True when the request has been answered; the answer may be taken once. */
+	bool (*answer)(struct sink_port *, struct sink_answer **);
+	void (*close)(struct sink_port *);
+};
+struct sink_port {
+	const struct sink_port_ops *ops;
+	int event_fd; /* readable when an answer is there; -1: the runner polls (simulation) */
+};
+
+#endif

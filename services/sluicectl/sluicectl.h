@@ -1,0 +1,22 @@
+/* services/sluicectl/sluicectl.h - what a person types. A verb is a row in the table of main.c and a function here. */
+#ifndef SLUICECTL_H
+#define SLUICECTL_H
+
+#include <stdbool.h>
+
+#include "common/base/pipeline.h"
+
+enum { EXIT_UNAVAILABLE = 69 };
+
+struct arguments {
+	const char *config, *coordinator, *output, *wait;
+	bool ddl, help, version;
+	bool json; /* what output says */
+};
+
+/* Each returns the exit code. */
+int verb_init(const struct arguments *arguments, const struct pipeline *pipeline);
+int verb_validate(const struct arguments *arguments, const struct pipeline *pipeline);
+int verb_status(const struct arguments *arguments, const struct pipeline *pipeline);
+
+#endif

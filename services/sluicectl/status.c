@@ -1,0 +1,163 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/options.h"
+#include "common/base/timestamp.h"
+#include "common/runtime/control_client.h"
+#include "common/runtime/topology.h"
+#include "services/sluicectl/sluicectl.h"
+
+enum { ANSWER_MS = 2000, ASK_AGAIN_MS = 200, WAIT_MOST_SECONDS = 86400 };
+
+static int64_t lag_of(const struct frame_status_report *report)
+{
+	int64_t lag = 0;
+	for (uint32_t i = 0; i < report->ends.len; i++) {
+		const struct cut_entry *end = &report->ends.entries[i];
+		int64_t at = cut_get(&report->cut, end->partition, 0);
+		lag += end->offset > at ? end->offset - at : 0;
+	}
+	return lag;
+}
+
+static void json_text(struct buffer *out, const char *name, const char *text)
+{
+	buffer_printf(out, "\"%s\": \"", name);
+	for (const char *at = text; *at != '\0'; at++) {
+		if (*at == '"' || *at == '\\')
+			buffer_printf(out, "\\%c", *at);
+		else if ((unsigned char)*at < 0x20)
+			buffer_printf(out, "\\u%04x", (unsigned)*at);
+		else
+			buffer_append(out, at, 1);
+	}
+	buffer_append_text(out, "\"");
+}
+
+static void print_json(const struct frame_status_report *report, struct buffer *out)
+{
+	buffer_append_text(out, "{");
+	json_text(out, "job", report->job);
+	buffer_append_text(out, ", ");
+	json_text(out, "state", report->state);
+	buffer_printf(out, ", \"live\": %s, ", report->live ? "true" : "false");
+	json_text(out, "waiting", report->waiting);
+	buffer_append_text(out, ", ");
+	json_text(out, "last_error", report->last_error);
+	buffer_printf(out, ", \"epoch\": \"%" PRIu64 ".%" PRIu64 "\", \"cut\": ", report->epoch.attempt, report->epoch.n);
+	cut_print(&report->cut, out);
+	buffer_append_text(out, ", \"ends\": ");
+	cut_print(&report->ends, out);
+	buffer_append_text(out, ", \"counters\": {");
+	for (int i = 0; i < COUNTERS; i++)
+		buffer_printf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", counter_names[i], report->counters.n[i]);
+	buffer_printf(out,
+	    "}, \"lag\": %" PRId64 ", \"in_flight\": %" PRIu64 ", \"commit_us\": %" PRIu64
+	    ", \"records_per_second\": %" PRIu64 ", \"attempts_ended\": %" PRIu64 ", \"committed_us\": %" PRId64
+	    ", \"workers\": [",
+	    lag_of(report), report->in_flight, report->commit_us, report->records_per_second, report->attempts_ended,
+	    report->committed_us);
+	for (uint32_t i = 0; i < report->workers.len; i++) {
+		const struct worker_entry *worker = &report->workers.entries[i];
+		buffer_append_text(out, i ? ", {" : "{");
+		json_text(out, "worker", worker->worker);
+		buffer_append_text(out, ", ");
+		json_text(out, "process", process_role_name((enum process_role)worker->process));
+		buffer_printf(out, ", \"pid\": %" PRIu64 ", ", worker->pid);
+		json_text(out, "actors", worker->actors);
+		buffer_append_text(out, "}");
+	}
+	buffer_append_text(out, "]}\n");
+}
+
+static void print_age(const struct frame_status_report *report, struct buffer *out)
+{
+	if (report->committed_us == 0)
+		return;
+	double age = (double)(clock_realtime_us() - report->committed_us) / 1e6;
+	buffer_printf(out, "  (committed %.1f s ago, commits take %.1f ms)", age, (double)report->commit_us / 1e3);
+}
+
+static void print_table(const struct frame_status_report *report, struct buffer *out)
+{
+	buffer_printf(out, "job        %s\nstate      %s%s\n", report->job, report->state,
+	    strcmp(report->state, "RUNNING") == 0 && !report->live ? " (silent replay up to the frontier)" : "");
+	if (report->waiting[0] != '\0')
+		buffer_printf(out, "waiting    %s\n", report->waiting);
+	if (report->last_error[0] != '\0')
+		buffer_printf(out, "last error %s\n", report->last_error);
+	buffer_printf(out, "epoch      %" PRIu64 ".%" PRIu64, report->epoch.attempt, report->epoch.n);
+	print_age(report, out);
+	buffer_append_text(out, "\ncut        ");
+	cut_print(&report->cut, out);
+	buffer_printf(out, "\nlag        %" PRId64 " records\nrate       %" PRIu64 " records/s\ncounters  ", lag_of(report),
+	    report->records_per_second);
+	for (int i = 0; i < COUNTERS; i++)
+		buffer_printf(out, " %s %" PRIu64, counter_names[i], report->counters.n[i]);
+	buffer_printf(out, "\nattempts   %" PRIu64 " ended since the coordinator started\n\n%-36s %-11s %8s  %s\n",
+	    report->attempts_ended, "WORKER", "ROLE", "PID", "ACTORS");
+	for (uint32_t i = 0; i < report->workers.len; i++) {
+		const struct worker_entry *worker = &report->workers.entries[i];
+		buffer_printf(out, "%-36s %-11s %8" PRIu64 "  %s\n", worker->worker,
+		    process_role_name((enum process_role)worker->process), worker->pid,
+		    worker->actors[0] != '\0' ? worker->actors : "(standby)");
+	}
+}
+
+static void print_report(const struct arguments *arguments, const struct frame_status_report *report)
+{
+	struct buffer out = {0};
+	if (arguments->json)
+		print_json(report, &out);
+	else
+		print_table(report, &out);
+	(void)fwrite(out.data, 1, out.len, stdout);
+	buffer_fini(&out);
+}
+
+static void pause_ms(long ms)
+{
+	struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+	while (nanosleep(&pause, &pause) != 0 && errno == EINTR)
+		continue;
+}
+
+int verb_status(const struct arguments *arguments, const struct pipeline *pipeline)
+{
+	const char *url = arguments->coordinator ? arguments->coordinator : pipeline->coordinator.listen;
+	struct buffer job = {0};
+	struct arena arena = {0};
+	struct error error = {0};
+	struct frame answer;
+	uint64_t seconds;
+	if (option_number("--wait", arguments->wait, 0, WAIT_MOST_SECONDS, &seconds, &error) != RESULT_OK) {
+		(void)fprintf(stderr, "sluicectl: %s\n", error.text);
+		return EXIT_USAGE;
+	}
+	uint64_t deadline = clock_monotonic_us() + seconds * 1000000;
+	int code = EXIT_UNAVAILABLE;
+	buffer_printf(&job, "%s/totals", pipeline->job);
+	buffer_append(&job, "", 1);
+	for (;;) {
+		arena_clear(&arena);
+		bool answered =
+		    control_ask_status(url, (const char *)job.data, ANSWER_MS, &arena, &answer, &error) == RESULT_OK;
+		bool running = answered && answer.body.status_report.live;
+		code = running ? EXIT_SUCCESS : answered ? EXIT_FAILURE : EXIT_UNAVAILABLE;
+		bool stopped = answered && strcmp(answer.body.status_report.state, "STOPPED") == 0;
+		if (running || stopped || clock_monotonic_us() >= deadline)
+			break;
+		pause_ms(ASK_AGAIN_MS);
+	}
+	if (code == EXIT_UNAVAILABLE)
+		(void)fprintf(stderr, "sluicectl: no coordinator at %s: %s\n", url, error.text);
+	else
+		print_report(arguments, &answer.body.status_report);
+	buffer_fini(&job);
+	arena_fini(&arena);
+	return code;
+}

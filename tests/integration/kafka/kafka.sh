@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# kafka.sh - a real Kafka broker (one node, KRaft, 127.0.0.1) for tests and demos.
+#
+#   kafka.sh fetch                       downloads the broker once, to ${XDG_CACHE_HOME:-~/.cache}/sluice-test/kafka
+#   kafka.sh start DIR [PORT]            starts it and prints its port; DIR keeps its data over restarts, and its port
+#   kafka.sh stop DIR [--kill]           stops it; --kill: as a crash would
+#   kafka.sh topic DIR NAME PARTITIONS   creates a topic; one that is there already is fine
+#   kafka.sh port DIR                    prints the port
+#   kafka.sh with DIR COMMAND...         runs a command with KAFKA_BOOTSTRAP_SERVERS set to a fresh broker
+#
+# Needs: a Java runtime (11 or newer), and Maven to download. Environment: SLUICE_KAFKA_JARS names a folder with the jars
+# instead of the cache; KAFKA_HEAP is the broker's heap (512m).
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+jars=${SLUICE_KAFKA_JARS:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/sluice-test/kafka}
+
+die() {
+	echo "kafka.sh: $*" >&2
+	exit 1
+}
+
+usage() {
+	sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
+	exit 2
+}
+
+# Into a folder beside it first: an interrupted download must not look complete.
+fetch() {
+	[ -f "$jars/.complete" ] && return
+	command -v mvn >/dev/null || die "mvn is missing (Debian package maven)"
+	mkdir -p "$(dirname "$jars")"
+	local fresh
+	fresh=$(mktemp -d "$jars.XXXXXX")
+	mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$fresh" >&2 ||
+		{ rm -rf "$fresh"; die "the download failed"; }
+	touch "$fresh/.complete"
+	chmod -R a+rX "$fresh"
+	mv -T "$fresh" "$jars" 2>/dev/null || rm -rf "$fresh" # another was faster
+	[ -f "$jars/.complete" ] || die "no broker in $jars"
+}
+
+# The jars as a class path; heap holds the options of the Java machine.
+run_java() {
+	exec java "${heap[@]}" -Dlog4j.configuration="file:$here/log4j.properties" -cp "$jars/*" "$@"
+}
+run_tool() {
+	(heap=(-Xmx128m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC) && run_java "$@")
+}
+
+# Both ports are chosen by the kernel while both are held, so that they differ.
+free_ports() {
+	/usr/bin/python3 - <<-'PYTHON'
+		import socket
+		held = [socket.socket() for _ in range(2)]
+		for one in held:
+		    one.bind(("127.0.0.1", 0))
+		print(*(one.getsockname()[1] for one in held))
+	PYTHON
+}
+
+# A pid file outlives a killed broker: the pid may be somebody else's by now.
+running_pid() {
+	local pid
+	pid=$(cat "$dir/broker.pid" 2>/dev/null) || return 1
+	tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "kafka.Kafka $dir/server.properties" || return 1
+	echo "$pid"
+}
+
+write_properties() {
+	local port=$1 controller=$2
+	cat >"$dir/server.properties" <<-PROPERTIES
+		process.roles=broker,controller
+		node.id=1
+		controller.quorum.voters=1@127.0.0.1:$controller
+		listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+		advertised.listeners=PLAINTEXT://127.0.0.1:$port
+		controller.listener.names=CONTROLLER
+		inter.broker.listener.name=PLAINTEXT
+		listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+		log.dirs=$dir/log
+		log.retention.hours=-1
+		default.replication.factor=1
+		offsets.topic.replication.factor=1
+		offsets.topic.num.partitions=1
+		transaction.state.log.replication.factor=1
+		transaction.state.log.num.partitions=1
+		transaction.state.log.min.isr=1
+		group.initial.rebalance.delay.ms=0
+		auto.create.topics.enable=false
+		delete.topic.enable=true
+	PROPERTIES
+	echo "$port" >"$dir/port"
+	echo "$controller" >"$dir/controller.port"
+}
+
+choose_ports() {
+	local ports
+	read -r -a ports < <(free_ports)
+	[ ${#ports[@]} -eq 2 ] || die "no free ports"
+	if [ -n "${1:-}" ]; then
+		write_properties "$1" "${ports[1]}"
+	elif [ -s "$dir/port" ] && [ -s "$dir/controller.port" ]; then
+		write_properties "$(cat "$dir/port")" "$(cat "$dir/controller.port")"
+	else
+		write_properties "${ports[0]}" "${ports[1]}"
+	fi
+}
+
+format_storage() {
+	[ -f "$dir/log/meta.properties" ] && return
+	local id
+	id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'ab' | tr -d '=')
+	run_tool kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+		die "formatting failed: $(tail -n 5 "$dir/format.log")"
+}
+
+wait_ready() {
+	local pid=$1
+	for _ in $(seq 600); do
+		grep -q 'Kafka Server started' "$dir/broker.log" && return
+		kill -0 "$pid" 2>/dev/null || die "the broker ended: $(tail -n 20 "$dir/broker.log")"
+		sleep 0.1
+	done
+	kill -9 "$pid" 2>/dev/null || true
+	die "the broker was not ready within a minute, see $dir/broker.log"
+}
+
+start() {
+	command -v java >/dev/null || die "java is missing (Debian package openjdk-17-jre-headless)"
+	fetch
+	mkdir -p "$dir"
+	dir=$(cd "$dir" && pwd)
+	if running_pid >/dev/null; then
+		cat "$dir/port"
+		return
+	fi
+	choose_ports "${1:-}"
+	format_storage
+	: >"$dir/broker.log"
+	heap=("-Xms${KAFKA_HEAP:-512m}" "-Xmx${KAFKA_HEAP:-512m}" -XX:+UseG1GC -XX:MaxGCPauseMillis=20)
+	# A session of its own: Ctrl-C at a test's terminal is for the test.
+	setsid java "${heap[@]}" -Dlog4j.configuration="file:$here/log4j.properties" -cp "$jars/*" \
+		kafka.Kafka "$dir/server.properties" </dev/null >>"$dir/broker.log" 2>&1 &
+	echo $! >"$dir/broker.pid"
+	wait_ready $!
+	cat "$dir/port"
+}
+
+stop() {
+	dir=$(cd "$dir" 2>/dev/null && pwd) || return 0
+	local pid
+	pid=$(running_pid) || return 0
+	if [ "${1:-}" = --kill ]; then
+		kill -9 "$pid"
+	else
+		kill "$pid"
+	fi
+	for _ in $(seq 300); do
+		running_pid >/dev/null || break
+		sleep 0.1
+	done
+	if pid=$(running_pid); then
+		kill -9 "$pid" && sleep 0.5
+	fi
+	rm -f "$dir/broker.pid"
+}
+
+topic() {
+	run_tool org.apache.kafka.tools.TopicCommand --bootstrap-server "127.0.0.1:$(cat "$dir/port")" \
+		--create --if-not-exists --topic "$1" --partitions "$2" --replication-factor 1
+}
+
+# A broker of its own for one command, gone afterwards.
+with() {
+	local port status=0
+	rm -rf "$dir"
+	port=$(start "")
+	trap 'stop --kill; rm -rf "$dir"' EXIT
+	KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$port "$@" || status=$?
+	return "$status"
+}
+
+[ $# -ge 1 ] || usage
+verb=$1
+dir=${2:-}
+case $verb:$# in
+fetch:1) fetch ;;
+start:2 | start:3) start "${3:-}" ;;
+stop:2 | stop:3) stop "${3:-}" ;;
+topic:4) topic "$3" "$4" ;;
+port:2) cat "$dir/port" ;;
+with:1 | with:2) usage ;;
+with:*) with "${@:3}" ;;
+*) usage ;;
+esac

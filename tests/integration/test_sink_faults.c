@@ -1,0 +1,351 @@
+/* The sink port when things go wrong: lost answers, zombies, servers that are away or say no. Needs DATABASE_URL; with
+ * POSTGRES_DIR (see postgres.sh) the server itself is stopped as well. */
+#include "tests/integration/sink_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "common/base/timestamp.h"
+#include "tests/integration/tcp_proxy.h"
+
+static const struct epoch_id none = {0, 0};
+
+static struct epoch_id epoch_of(uint64_t attempt, uint64_t n)
+{
+	return (struct epoch_id){attempt, n};
+}
+
+static void assert_done(const struct sink_answer *answer)
+{
+	if (answer->outcome != SINK_DONE)
+		fail_msg("outcome %d: %s", (int)answer->outcome, answer->error.text);
+}
+
+static void assert_says(const struct sink_answer *answer, enum sink_outcome outcome, const char *words)
+{
+	if (answer->outcome != outcome || !strstr(answer->error.text, words))
+		fail_msg("outcome %d instead of %d, or \"%s\" does not say \"%s\"", (int)answer->outcome, (int)outcome,
+		    answer->error.text, words);
+}
+
+static void pause_ms(long ms)
+{
+	nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+static void sales_draft(struct draft *draft, struct epoch_id from, struct epoch_id to, int rows)
+{
+	draft_open(draft, to.attempt, from, to, rows);
+	for (int i = 0; i < rows; i++) {
+		char key[32];
+		snprintf(key, sizeof key, "%d.%d-%08d", (int)to.attempt, (int)to.n, i);
+		draft_sale(draft, i, key, 100);
+	}
+}
+
+static struct sink_answer *commit_sales(struct sink_port *port, struct epoch_id from, struct epoch_id to, int rows)
+{
+	struct draft draft;
+	sales_draft(&draft, from, to, rows);
+	struct sink_answer *answer = draft_commit(&draft, port);
+	draft_close(&draft);
+	return answer;
+}
+
+/* Points the fixture's pipeline at a proxy. */
+static struct proxy *proxy_between(struct fixture *fixture)
+{
+	char port[16];
+	struct proxy *proxy = proxy_open(atoi(PQport(fixture->link)));
+
+	snprintf(port, sizeof port, "%d", proxy_port(proxy));
+	struct buffer url = fixture_url(fixture->database, NULL, NULL, port);
+	url.len--;
+	buffer_append(&url, " sslmode=disable gssencmode=disable", sizeof " sslmode=disable gssencmode=disable");
+	free(fixture->pipeline.sinks.postgres_url);
+	fixture->pipeline.sinks.postgres_url = text_clone((const char *)url.data);
+	buffer_fini(&url);
+	return proxy;
+}
+
+/* Committed, but the answer is lost: a look finds the epoch. */
+static void test_answer_lost(void **state)
+{
+	struct fixture *fixture = *state;
+	struct proxy *proxy = proxy_between(fixture);
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+
+	proxy_mode(proxy, PROXY_LOSE_COMMIT, 0);
+	assert_int_equal(commit_sales(port, none, epoch_of(1, 1), 10)->outcome, SINK_UNKNOWN);
+	/* Until a look, nothing is sent on a new link. */
+	assert_int_equal(commit_sales(port, none, epoch_of(1, 1), 10)->outcome, SINK_UNKNOWN);
+	struct sink_answer *answer = fixture_look(port, 1);
+	assert_done(answer);
+	assert_true(epoch_equal(answer->frontier.last, epoch_of(1, 1)));
+	assert_int_equal(cut_get(&answer->frontier.cut, 0, -1), 10);
+	assert_done(commit_sales(port, epoch_of(1, 1), epoch_of(1, 2), 5));
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "15");
+	port->ops->close(port);
+	fixture->port = NULL;
+	proxy_close(proxy);
+}
+
+/* The network is cut while rows are on their way; the backend does not notice, and holds the frontier's row. */
+static void test_backend_left_behind(void **state)
+{
+	struct fixture *fixture = *state;
+	struct proxy *proxy = proxy_between(fixture);
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+
+	proxy_mode(proxy, PROXY_CUT_CLIENT, 400000);
+	assert_int_equal(commit_sales(port, none, epoch_of(1, 1), 20000)->outcome, SINK_UNKNOWN);
+	const char *backends = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice-sink 0' "
+	    "AND datname = current_database()";
+	assert_string_equal(fixture_value(fixture, backends), "1");
+	struct sink_answer *answer = fixture_look(port, 1);
+	assert_done(answer);
+	assert_true(epoch_equal(answer->frontier.last, none));
+	assert_string_equal(fixture_value(fixture, backends), "1");
+	assert_done(commit_sales(port, none, epoch_of(1, 1), 20000));
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "20000");
+	port->ops->close(port);
+	fixture->port = NULL;
+	proxy_close(proxy);
+}
+
+static void end_while(struct fixture *fixture, const char *query)
+{
+	char sql[256];
+	snprintf(sql, sizeof sql,
+	    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'sluice-sink 0' "
+	    "AND datname = current_database() AND state = 'active' AND query LIKE '%s'", query);
+	for (int i = 0; i < 2000; i++) {
+		if (strcmp(fixture_value(fixture, sql), "0") != 0)
+			return;
+		pause_ms(1);
+	}
+	fail_msg("no backend was seen at work");
+}
+
+/* The backend is ended by an administrator in the middle of an epoch. */
+static void test_backend_ended(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+	struct draft draft;
+
+	/* The backend has to be caught at work: slow rows. */
+	fixture_run(fixture, "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+	    "$$ BEGIN PERFORM pg_sleep(0.0005); RETURN NEW; END $$;"
+	    "CREATE TRIGGER slow BEFORE INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION slow()");
+	sales_draft(&draft, none, epoch_of(1, 1), 2000);
+	rows_end(&draft.rows);
+	draft.body = buffer_bytes(&draft.rows.body);
+	draft.transaction.rows = &draft.body;
+	draft.transaction.rows_len = 1;
+	draft.transaction.cut = &draft.cut;
+	port->ops->commit(port, &draft.transaction);
+	end_while(fixture, "BEGIN%");
+	assert_int_equal(fixture_answer(port)->outcome, SINK_UNKNOWN);
+	struct sink_answer *answer = fixture_look(port, 1);
+	assert_done(answer);
+	assert_true(epoch_equal(answer->frontier.last, none));
+	fixture_run(fixture, "DROP TRIGGER slow ON transactions");
+	port->ops->commit(port, &draft.transaction);
+	assert_done(fixture_answer(port));
+	draft_close(&draft);
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "2000");
+}
+
+/* Two writers: the older one is ended, cannot commit, and does not end the newer one. */
+static void test_two_writers(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *old = fixture->port = fixture_writer(fixture, 1);
+	assert_done(commit_sales(old, none, epoch_of(1, 1), 3));
+	struct sink_port *new = fixture_writer(fixture, 2);
+
+	assert_int_equal(commit_sales(old, epoch_of(1, 1), epoch_of(1, 2), 4)->outcome, SINK_UNKNOWN);
+	struct sink_answer *answer = fixture_look(old, 1);
+	assert_says(answer, SINK_FENCED, "fence to 2");
+	assert_int_equal(answer->frontier.fence, 2);
+	assert_done(commit_sales(new, epoch_of(1, 1), epoch_of(2, 1), 5));
+	assert_says(fixture_look(old, 1), SINK_FENCED, "fence to 2");
+	assert_done(commit_sales(new, epoch_of(2, 1), epoch_of(2, 2), 5));
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "13");
+	new->ops->close(new);
+}
+
+/* A stopped process: its backend sits in an open transaction, holds the frontier's row, a key, and the writer's lock. */
+static void test_zombie(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture_writer(fixture, 1);
+	char sql[256];
+
+	snprintf(sql, sizeof sql, "SELECT pg_advisory_lock(%s)", fixture_value(fixture,
+	    "SELECT (classid::bigint << 32 | objid::bigint)::text FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"));
+	port->ops->close(port);
+	PGconn *zombie = PQconnectdb((const char *)fixture->url.data);
+	const char *steps[] = {sql, "BEGIN", "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}')",
+	    "INSERT INTO transactions VALUES ('2.1-00000000', 'x', 1, 1, NULL, now(), NULL)"};
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+		PGresult *result = PQexec(zombie, steps[i]);
+		if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
+			fail_msg("%s: %s", steps[i], PQerrorMessage(zombie));
+		PQclear(result);
+	}
+	uint64_t began_us = clock_monotonic_us();
+	fixture->port = fixture_writer(fixture, 2);
+	assert_true(clock_monotonic_us() - began_us < 5000000);
+	assert_done(commit_sales(fixture->port, none, epoch_of(2, 1), 3));
+	PGresult *result = PQexec(zombie, "COMMIT");
+	assert_int_equal(PQresultStatus(result), PGRES_FATAL_ERROR);
+	PQclear(result);
+	PQfinish(zombie);
+	assert_string_equal(fixture_value(fixture, "SELECT attempt || '.' || epoch || ' ' || cut FROM sluice.frontier"),
+	    "2.1 {\"0\": 3}");
+}
+
+static void test_failover(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+
+	assert_done(commit_sales(port, none, epoch_of(1, 1), 3));
+	/* A standby that had not heard of 1.1 takes over. */
+	fixture_run(fixture, "UPDATE sluice.frontier SET attempt = 0, epoch = 0, cut = '{\"0\": 0}'; TRUNCATE transactions");
+	assert_says(commit_sales(port, epoch_of(1, 1), epoch_of(1, 2), 3), SINK_MOVED, "0.0");
+	/* The frontier row itself is lost. */
+	fixture_run(fixture, "DELETE FROM sluice.frontier");
+	assert_int_equal(commit_sales(port, epoch_of(1, 1), epoch_of(1, 2), 3)->outcome, SINK_FENCED);
+	assert_says(fixture_look(port, 1), SINK_CONFIG, "gone");
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "0");
+}
+
+/* fence on a port of its own with another address. */
+static void assert_fence(struct buffer url, enum sink_outcome outcome, const char *words)
+{
+	struct pipeline pipeline;
+	struct sink_port *port = NULL;
+	struct error error = {0};
+
+	fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
+	buffer_fini(&url);
+	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 9", &error), RESULT_OK);
+	struct sink_answer *answer = fixture_fence(port, 9);
+	assert_says(answer, outcome, words);
+	assert_null(strstr(answer->error.text, "topsecret"));
+	assert_int_equal(answer->error.code, outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY);
+	port->ops->close(port);
+	pipeline_fini(&pipeline);
+}
+
+static void test_no_connection(void **state)
+{
+	struct fixture *fixture = *state;
+	struct buffer unreadable = {0};
+
+	assert_fence(fixture_url(fixture->database, NULL, "topsecret", NULL), SINK_CONFIG, "password authentication failed");
+	assert_fence(fixture_url(fixture->database, "nobody_here", "topsecret", NULL), SINK_CONFIG, "password");
+	assert_fence(fixture_url(fixture->database, NULL, NULL, "1"), SINK_UNKNOWN, "refused");
+	/* It may be on its way: see POSTGRES_MISSING_MS. */
+	assert_fence(fixture_url("sluice_not_there", NULL, NULL, NULL), SINK_UNKNOWN, "does not exist");
+	buffer_append(&unreadable, "postgresql://user:topsecret@[::1/x", 35);
+	assert_fence(unreadable, SINK_CONFIG, "sinks.postgres.url");
+	assert_fence(fixture_url(fixture->database, NULL, NULL, "5432x"), SINK_CONFIG, "invalid integer value");
+	fixture_run(fixture, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', "
+	    "current_database()); END $$");
+	assert_fence(fixture_url(fixture->database, NULL, NULL, NULL), SINK_UNKNOWN, "read-only");
+}
+
+/* A user without the right to end the older writer's backend. */
+static void test_rights(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+
+	fixture_run(fixture, "DROP ROLE IF EXISTS sluice_clerk; CREATE ROLE sluice_clerk LOGIN PASSWORD 'clerk';"
+	    "GRANT ALL ON ALL TABLES IN SCHEMA public, sluice TO sluice_clerk; GRANT USAGE ON SCHEMA sluice TO sluice_clerk");
+	assert_fence(fixture_url(fixture->database, "sluice_clerk", "clerk", NULL), SINK_CONFIG,
+	    "cannot end the backend of the older writer");
+	port->ops->close(port);
+	fixture->port = NULL;
+	/* Nobody to end: fine, and nothing has to be created. */
+	struct pipeline pipeline;
+	struct buffer url = fixture_url(fixture->database, "sluice_clerk", "clerk", NULL);
+	struct error error = {0};
+	fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
+	buffer_fini(&url);
+	assert_int_equal(sink_postgres_open(&port, &pipeline, "clerk", &error), RESULT_OK);
+	assert_done(fixture_fence(port, 10));
+	port->ops->close(port);
+	pipeline_fini(&pipeline);
+	fixture_run(fixture, "DROP OWNED BY sluice_clerk; DROP ROLE sluice_clerk");
+}
+
+static void test_close_while_waiting(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture_writer(fixture, 1);
+
+	fixture_run(fixture, "BEGIN; SELECT * FROM sluice.frontier FOR UPDATE");
+	port->ops->touch(port, 1, none);
+	pause_ms(100);
+	uint64_t began_us = clock_monotonic_us();
+	port->ops->close(port);
+	assert_true(clock_monotonic_us() - began_us < 1000000);
+	fixture_run(fixture, "ROLLBACK");
+}
+
+static void cluster(const char *verb, const char *how)
+{
+	char command[1024];
+	snprintf(command, sizeof command, "%s/tests/integration/postgres.sh %s '%s' %s", SOURCE_DIR, verb, getenv("POSTGRES_DIR"), how);
+	if (system(command) != 0)
+		fail_msg("%s", command);
+}
+
+static void test_server_restarts(void **state)
+{
+	struct fixture *fixture = *state;
+
+	if (!getenv("POSTGRES_DIR"))
+		skip();
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+	assert_done(commit_sales(port, none, epoch_of(1, 1), 10));
+	cluster("stop", "immediate");
+	assert_int_equal(commit_sales(port, epoch_of(1, 1), epoch_of(1, 2), 10)->outcome, SINK_UNKNOWN);
+	assert_says(fixture_look(port, 1), SINK_UNKNOWN, "refused");
+	assert_says(fixture_look(port, 1), SINK_UNKNOWN, "refused");
+	cluster("start", "");
+	struct sink_answer *answer = fixture_look(port, 1);
+	assert_done(answer);
+	assert_true(epoch_equal(answer->frontier.last, epoch_of(1, 1)));
+	assert_done(commit_sales(port, epoch_of(1, 1), epoch_of(1, 2), 10));
+	PQreset(fixture->link);
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "20");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_answer_lost, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_backend_left_behind, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_backend_ended, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_two_writers, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_zombie, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_failover, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_no_connection, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_rights, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_close_while_waiting, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_server_restarts, fixture_setup, fixture_teardown),
+	};
+	return cmocka_run_group_tests_name("sink_faults", tests, NULL, NULL);
+}
