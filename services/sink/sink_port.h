@@ -88,7 +88,7 @@ struct sink_port_ops {
 };
 struct sink_port {
 	const struct sink_port_ops *ops;
-	int event_fd; /* readable when an answer is there; -1: the runner polls (simulation) */
+	int event_fd; /* an eventfd, not blocking: readable when an answer is there; -1: the runner polls (simulation) */
 };
 
 #endif

@@ -160,9 +160,8 @@ static bool on_answer(struct sink_port *port, struct sink_answer **answer)
 	pthread_mutex_unlock(&self->mutex);
 	if (!answered)
 		return false;
-	/* Blocks for the moment between answered and signalled; afterwards the descriptor is quiet again. */
-	while (read(port->event_fd, &count, sizeof count) < 0)
-		CHECK(errno == EINTR);
+	/* Whoever waits for the descriptor may have read it empty already, and the signal may come a moment later still. */
+	(void)!read(port->event_fd, &count, sizeof count);
 	self->answered = false;
 	self->busy = false;
 	*answer = &self->answer;
@@ -234,7 +233,7 @@ enum result sink_postgres_open(struct sink_port **port, const struct pipeline *p
 	self->port.ops = &ops;
 	pthread_mutex_init(&self->mutex, NULL);
 	pthread_cond_init(&self->changed, NULL);
-	self->port.event_fd = eventfd(0, EFD_CLOEXEC);
+	self->port.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	self->stop_fd = eventfd(0, EFD_CLOEXEC);
 	postgres_writer_init(&self->writer, pipeline, application_name, self->stop_fd);
 	int failed = self->port.event_fd < 0 || self->stop_fd < 0 ? errno : thread_start(self);

@@ -1,0 +1,184 @@
+"""up.py - the work of scripts/up, which checks before that everything needed is there."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+from run_dir import RunDir, Trouble, run_main
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+EXIT_CONFIG = 78
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(prog="up", allow_abbrev=False)
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--config", default=os.environ.get("SLUICE_CONFIG") or os.path.join(ROOT, "compose/pipeline.yaml"))
+    parser.add_argument("--run-dir", default=os.path.join(ROOT, "run/default"))
+    parser.add_argument("--ingest", type=positive, default=1)
+    parser.add_argument("--aggregators", type=positive, default=1)
+    parser.add_argument("--wait", type=positive, default=120)
+    return parser.parse_args()
+
+
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+class Progress:
+    """One line that is overwritten on a terminal; elsewhere a line when there is something new to say."""
+
+    def __init__(self):
+        self.terminal = sys.stderr.isatty()
+        self.began = time.monotonic()
+        self.said = None
+
+    def show(self, text):
+        if self.terminal:
+            elapsed = time.monotonic() - self.began
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            print("\r\033[K" + f"    {elapsed:3.0f} s  {text}"[:width - 1], end="", file=sys.stderr, flush=True)
+        elif text != self.said:
+            print(f"    {text}", file=sys.stderr, flush=True)
+        self.said = text
+
+    def end(self):
+        if self.terminal and self.said is not None:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+class Start:
+    def __init__(self, run, bin_dir, seconds):
+        self.run = run
+        self.ctl = os.path.join(bin_dir, "sluicectl")
+        self.deadline = time.monotonic() + seconds
+        self.seconds = seconds
+        self.pids = {}  # all that a process had so far
+
+    def validate(self):
+        """Before anything starts: a mistake in the file is better told by one program than by five."""
+        done = subprocess.run([self.ctl, "validate", "--config", self.run.facts["config"]], env=self.run.environment(),
+                              text=True, capture_output=True, check=False)
+        if done.returncode != 0:
+            print((done.stderr or done.stdout).strip(), file=sys.stderr)
+        return done.returncode
+
+    def status(self):
+        """The coordinator's answer, or None, and whether the job runs."""
+        done = subprocess.run([self.ctl, "status", "-o", "json"], env=self.run.environment(), text=True,
+                              capture_output=True, check=False, timeout=30)
+        try:
+            return json.loads(done.stdout), done.returncode == 0
+        except ValueError:
+            return None, False
+
+    def wait(self):
+        progress = Progress()
+        try:
+            while True:
+                report, running = self.status()
+                if running:
+                    return 0, report
+                processes = self.run.processes()
+                if any(self.is_config(process) for process in processes):
+                    progress.end()
+                    return self.explain_config(), None
+                text = self.waiting(report, processes)
+                if time.monotonic() > self.deadline:
+                    progress.end()
+                    print(f"up: not deployed after {self.seconds} s: {text}", file=sys.stderr)
+                    self.explain(processes)
+                    return 1, None
+                progress.show(text)
+                time.sleep(1)
+        finally:
+            progress.end()
+
+    @staticmethod
+    def is_config(process):
+        return process["statename"] == "EXITED" and process["exitstatus"] == EXIT_CONFIG
+
+    def waiting(self, report, processes):
+        restarted = []
+        for process in processes:
+            pids = self.pids.setdefault(process["name"], set())
+            if process["pid"]:
+                pids.add(process["pid"])
+            if len(pids) > 2:
+                restarted.append(process["name"])
+        if restarted:
+            name = restarted[0]
+            said = self.run.messages(name, ("error", "warn"))
+            return f"{name} keeps ending: {said[-1] if said else 'it says nothing'}"
+        if report is None:
+            return "waiting for the coordinator"
+        if report["waiting"]:
+            return report["waiting"] if report["waiting"].startswith("waiting") else f"waiting: {report['waiting']}"
+        if report["state"] == "RUNNING":
+            return "replaying up to what the database has"
+        return f"{report['state'].lower().replace('_', ' ')}" + (f" ({report['last_error']})" if report["last_error"] else "")
+
+    def explain_config(self):
+        """All processes of the job end with the same message: it is shown once."""
+        for _ in range(50):
+            processes = self.run.processes()
+            if all(process["statename"] == "EXITED" for process in processes):
+                break
+            time.sleep(0.1)
+        self.explain([process for process in processes if self.is_config(process)])
+        return EXIT_CONFIG
+
+    def explain(self, processes):
+        by_message = {}
+        for process in processes:
+            for message in self.run.messages(process["name"])[-1:]:
+                by_message.setdefault(message.removeprefix("the job stops: "), []).append(process["name"])
+        for message, names in by_message.items():
+            print(f"{', '.join(names)}: {message}", file=sys.stderr)
+
+
+def deploy(run, arguments):
+    start = Start(run, arguments.bin, arguments.wait)
+    if not os.path.isfile(arguments.config):
+        raise Trouble(f"{arguments.config}: no such file")
+    run.prepare(arguments.config, arguments.ingest, arguments.aggregators)
+    code = start.validate()
+    if code != 0:
+        run.remove_socket()
+        return code
+    report = None
+    code = 1
+    try:
+        run.start(os.path.abspath(arguments.bin))
+        code, report = start.wait()
+    finally:
+        if code != 0:
+            run.stop()
+    if code != 0:
+        print(f"up: nothing is left running; logs are in {run.logs}", file=sys.stderr)
+        return code
+    print(f"{report['job']} is running: attempt {report['epoch'].split('.')[0]}, {len(report['workers'])} processes, "
+          f"{report['counters']['consumed']} records so far")
+    print(f"logs in {run.logs}; ask it with: . {run.path('env')} && {start.ctl} status")
+    return 0
+
+
+def main():
+    arguments = read_arguments()
+    os.makedirs(arguments.run_dir, exist_ok=True)
+    run = RunDir(arguments.run_dir)
+    with run.lock():
+        if run.supervisor_pid() is not None:
+            print(f"up already (supervisord {run.supervisor_pid()} in {run.dir}); scripts/down stops it")
+            return 0
+        if run.stop():
+            print("stopped what an earlier start had left", file=sys.stderr)
+        return deploy(run, arguments)
+
+
+run_main(main)
