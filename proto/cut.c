@@ -5,8 +5,8 @@
 
 #include "common/base/error.h"
 
-const char *const counter_names[COUNTERS] = {"consumed", "accepted", "duplicates", "conflicts", "dead",
-    "unknown_fields"};
+const char *const counter_names[COUNTERS] = {
+    "consumed", "accepted", "duplicates", "conflicts", "dead", "unknown_fields"};
 
 /* The place of the partition, or where it would stand. */
 static uint32_t place_of(const struct cut *cut, uint32_t partition)
@@ -88,8 +88,8 @@ void cut_print(const struct cut *cut, struct buffer *out)
 {
 	buffer_append_text(out, "{");
 	for (uint32_t i = 0; i < cut->len; i++)
-		buffer_printf(out, "%s\"%u\": %lld", i ? ", " : "", cut->entries[i].partition,
-		    (long long)cut->entries[i].offset);
+		buffer_printf(
+		    out, "%s\"%u\": %lld", i ? ", " : "", cut->entries[i].partition, (long long)cut->entries[i].offset);
 	buffer_append_text(out, "}");
 }
 

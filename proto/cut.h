@@ -48,8 +48,15 @@ bool cut_union(struct cut *into, const struct cut *from);
 /* {"0": 12, "1": 7} */
 void cut_print(const struct cut *cut, struct buffer *out);
 
-enum counter { COUNTER_CONSUMED, COUNTER_ACCEPTED, COUNTER_DUPLICATES, COUNTER_CONFLICTS, COUNTER_DEAD,
-	COUNTER_UNKNOWN_FIELDS, COUNTERS };
+enum counter {
+	COUNTER_CONSUMED,
+	COUNTER_ACCEPTED,
+	COUNTER_DUPLICATES,
+	COUNTER_CONFLICTS,
+	COUNTER_DEAD,
+	COUNTER_UNKNOWN_FIELDS,
+	COUNTERS
+};
 extern const char *const counter_names[COUNTERS];
 
 struct counters {
@@ -96,8 +103,9 @@ struct letters {
 
 /* A group of a rollup with its measures: deltas on the way to rollup, absolute totals behind it. */
 struct group {
-	uint32_t rollup;   /* place in the pipeline file */
-	struct bytes key;  /* msgpack array of the group's columns: days, months, years and integers as int, texts as str */
+	uint32_t rollup; /* place in the pipeline file */
+	struct bytes
+	    key; /* msgpack array of the group's columns: days, months, years and integers as int, texts as str */
 	struct bytes measures; /* measures_len times 16 bytes, signed 128 bit little endian, minor units */
 };
 struct groups {

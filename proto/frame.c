@@ -71,8 +71,18 @@ static uint64_t get(const uint8_t *at, size_t size)
 	return value;
 }
 
-enum { AT_MAGIC = 0, AT_VERSION = 4, AT_KIND = 6, AT_JOB = 8, AT_CHANNEL = 12, AT_ATTEMPT = 16, AT_SEQUENCE = 24,
-	AT_LENGTH = 32, AT_ZERO = 36, AT_CHECKSUM = 40 };
+enum {
+	AT_MAGIC = 0,
+	AT_VERSION = 4,
+	AT_KIND = 6,
+	AT_JOB = 8,
+	AT_CHANNEL = 12,
+	AT_ATTEMPT = 16,
+	AT_SEQUENCE = 24,
+	AT_LENGTH = 32,
+	AT_ZERO = 36,
+	AT_CHECKSUM = 40
+};
 
 /* Over the header without its checksum and the body: one pass over the bytes, the header's part as the seed. */
 static uint64_t checksum(const uint8_t *message, size_t body_len)
@@ -180,16 +190,16 @@ static enum result decode_body(struct frame *frame, struct arena *arena, struct 
 	for (size_t i = 0; i < row->fields_len; i++) {
 		field_decode(row->fields[i].type, &wire, arena, (uint8_t *)&frame->body + row->fields[i].offset);
 		if (wire.bad)
-			return error_set(error, RESULT_CORRUPT, "%s: field %s is malformed", row->name,
-			    row->fields[i].name);
+			return error_set(
+			    error, RESULT_CORRUPT, "%s: field %s is malformed", row->name, row->fields[i].name);
 	}
 	if (!wire_done(&wire))
 		return error_set(error, RESULT_CORRUPT, "%s: bytes behind the last field", row->name);
 	return RESULT_OK;
 }
 
-enum result frame_decode(struct bytes message, struct arena *arena, struct frame *frame, size_t *used,
-    struct error *error)
+enum result frame_decode(
+    struct bytes message, struct arena *arena, struct frame *frame, size_t *used, struct error *error)
 {
 	size_t whole = 0;
 	enum result result = read_header(message, frame, &whole, error);

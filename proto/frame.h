@@ -78,7 +78,7 @@ FIELD_TYPES(TYPE)
 #define FIELD(S, type, name, what) field_##type name;
 #define FRAME(KIND, name, number, what)                                                                                \
 	struct frame_##name {                                                                                          \
-		FRAME_##KIND##_FIELDS(FIELD, name)                                                                           \
+		FRAME_##KIND##_FIELDS(FIELD, name)                                                                     \
 	};
 FRAMES(FRAME)
 #undef FRAME
@@ -132,8 +132,8 @@ void frame_encode_raw(struct buffer *out, const struct frame_header *header, str
 void frame_header_write(uint8_t *message, size_t body_len, const struct frame_header *header);
 
 /* Decodes the first frame of a message. *used: its length; pass NULL where trailing bytes are an error. */
-enum result frame_decode(struct bytes message, struct arena *arena, struct frame *frame, size_t *used,
-    struct error *error) MUST_USE;
+enum result frame_decode(
+    struct bytes message, struct arena *arena, struct frame *frame, size_t *used, struct error *error) MUST_USE;
 
 /* BARRIER epoch=7.42 cut={"0": 12} ... ; long lists are cut short. */
 void frame_print(const struct frame *frame, struct buffer *out);

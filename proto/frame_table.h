@@ -50,7 +50,8 @@
 	FRAME(DEPLOYED, deployed, 22, "worker to coordinator: actors exist, these are the addresses they listen on")   \
 	FRAME(READY, ready, 23, "worker to coordinator: HELLO came in on every channel")                               \
 	FRAME(PENDING, pending, 24, "ingest to coordinator: there is data behind the last cut (a level, not an edge)") \
-	FRAME(COMMITTED, committed, 25, "writer to coordinator: this epoch is in the database; coordinator to ingest: now and then")                        \
+	FRAME(COMMITTED, committed, 25,                                                                                \
+	    "writer to coordinator: this epoch is in the database; coordinator to ingest: now and then")               \
 	FRAME(FAILED, failed, 26, "worker to coordinator: the attempt cannot go on")                                   \
 	/* control link: coordinator to worker */                                                                      \
 	FRAME(PREPARE, prepare, 32, "coordinator to writer: fence; to ingest: describe")                               \
@@ -67,114 +68,114 @@
 	/* files */                                                                                                    \
 	FRAME(MANIFEST, manifest, 64, "what a checkpoint is made of; a file in the checkpoint folder")
 
-#define FRAME_HELLO_FIELDS(FIELD, S)                                                                                      \
-	FIELD(S, UNSIGNED, from, "actor that sends on this channel")                                                      \
+#define FRAME_HELLO_FIELDS(FIELD, S)                                                                                   \
+	FIELD(S, UNSIGNED, from, "actor that sends on this channel")                                                   \
 	FIELD(S, UNSIGNED, to, "actor that receives")
 #define FRAME_ROWS_FIELDS(FIELD, S) FIELD(S, RAW, rows, "a msgpack array of rows, see row.h")
 #define FRAME_DELTAS_FIELDS(FIELD, S) FIELD(S, GROUPS, groups, "groups and what to add")
 #define FRAME_TOTALS_FIELDS(FIELD, S) FIELD(S, GROUPS, groups, "groups and their totals")
 #define FRAME_DEAD_LETTERS_FIELDS(FIELD, S) FIELD(S, LETTERS, letters, "the letters")
-#define FRAME_DECISIONS_FIELDS(FIELD, S)                                                                                  \
-	FIELD(S, DECISIONS, decisions, "records and verdicts")                                                            \
+#define FRAME_DECISIONS_FIELDS(FIELD, S)                                                                               \
+	FIELD(S, DECISIONS, decisions, "records and verdicts")                                                         \
 	FIELD(S, FLAG, last, "handed back: the last page")
-#define FRAME_BARRIER_FIELDS(FIELD, S)                                                                                    \
-	FIELD(S, EPOCH, epoch, "the epoch that ends here")                                                                \
-	FIELD(S, EPOCH, base, "the last complete checkpoint")                                                             \
-	FIELD(S, FLAG, checkpoint, "actors persist their state here")                                                     \
-	FIELD(S, FLAG, lift, "the last silent epoch")                                                                     \
-	FIELD(S, CUT, cut, "union of the ingests' positions")                                                             \
+#define FRAME_BARRIER_FIELDS(FIELD, S)                                                                                 \
+	FIELD(S, EPOCH, epoch, "the epoch that ends here")                                                             \
+	FIELD(S, EPOCH, base, "the last complete checkpoint")                                                          \
+	FIELD(S, FLAG, checkpoint, "actors persist their state here")                                                  \
+	FIELD(S, FLAG, lift, "the last silent epoch")                                                                  \
+	FIELD(S, CUT, cut, "union of the ingests' positions")                                                          \
 	FIELD(S, SHARES, shares, "union of the actors' counters of this epoch")
 
-#define FRAME_HEARTBEAT_FIELDS(FIELD, S)                                                                                  \
-	FIELD(S, TEXT, worker, "name of the worker, unique in the job")                                                   \
-	FIELD(S, UNSIGNED, incarnation, "changes with every exec of the worker")                                          \
-	FIELD(S, UNSIGNED, coordinator, "incarnation of the coordinator; 0: not known yet")                               \
-	FIELD(S, UNSIGNED, sequence, "number of the last frame in this message (per direction)")                          \
+#define FRAME_HEARTBEAT_FIELDS(FIELD, S)                                                                               \
+	FIELD(S, TEXT, worker, "name of the worker, unique in the job")                                                \
+	FIELD(S, UNSIGNED, incarnation, "changes with every exec of the worker")                                       \
+	FIELD(S, UNSIGNED, coordinator, "incarnation of the coordinator; 0: not known yet")                            \
+	FIELD(S, UNSIGNED, sequence, "number of the last frame in this message (per direction)")                       \
 	FIELD(S, UNSIGNED, acknowledged, "number of the last frame received from the other side")
-#define FRAME_REGISTER_FIELDS(FIELD, S)                                                                                   \
-	FIELD(S, UNSIGNED, process, "role of the process: enum process_role")                                             \
-	FIELD(S, UNSIGNED, pid, "for people")                                                                             \
-	FIELD(S, UNSIGNED, highest_attempt, "that this process has obeyed")                                               \
-	FIELD(S, TEXT, job, "job name")                                                                                   \
-	FIELD(S, TEXT, fingerprint, "of the pipeline file it runs with")                                                  \
+#define FRAME_REGISTER_FIELDS(FIELD, S)                                                                                \
+	FIELD(S, UNSIGNED, process, "role of the process: enum process_role")                                          \
+	FIELD(S, UNSIGNED, pid, "for people")                                                                          \
+	FIELD(S, UNSIGNED, highest_attempt, "that this process has obeyed")                                            \
+	FIELD(S, TEXT, job, "job name")                                                                                \
+	FIELD(S, TEXT, fingerprint, "of the pipeline file it runs with")                                               \
 	FIELD(S, TEXT, release, "version of the program")
 #define FRAME_WAITING_FIELDS(FIELD, S) FIELD(S, TEXT, text, "what is waited for; empty: no longer")
-#define FRAME_FENCED_FIELDS(FIELD, S)                                                                                     \
-	FIELD(S, UNSIGNED, fence, "the fence found, where it was not below this attempt; else 0")                         \
-	FIELD(S, EPOCH, last, "epoch last committed")                                                                     \
-	FIELD(S, FLAG, started, "the frontier has a cut")                                                                 \
-	FIELD(S, CUT, cut, "the frontier's cut")                                                                          \
-	FIELD(S, COUNTERS, counters, "the frontier's counters")                                                           \
+#define FRAME_FENCED_FIELDS(FIELD, S)                                                                                  \
+	FIELD(S, UNSIGNED, fence, "the fence found, where it was not below this attempt; else 0")                      \
+	FIELD(S, EPOCH, last, "epoch last committed")                                                                  \
+	FIELD(S, FLAG, started, "the frontier has a cut")                                                              \
+	FIELD(S, CUT, cut, "the frontier's cut")                                                                       \
+	FIELD(S, COUNTERS, counters, "the frontier's counters")                                                        \
 	FIELD(S, CHECKPOINTS, checkpoints, "named by the database, newest first")
-#define FRAME_DESCRIBED_FIELDS(FIELD, S)                                                                                  \
-	FIELD(S, UNSIGNED, partitions, "of the topic")                                                                    \
+#define FRAME_DESCRIBED_FIELDS(FIELD, S)                                                                               \
+	FIELD(S, UNSIGNED, partitions, "of the topic")                                                                 \
 	FIELD(S, CUT, start, "the configured start, resolved")
 #define FRAME_CUT_SET_FIELDS(FIELD, S) FIELD(S, CUT, cut, "now recorded")
 #define FRAME_DEPLOYED_FIELDS(FIELD, S) FIELD(S, ADDRESSES, addresses, "of the channels that end here")
 #define FRAME_READY_FIELDS(FIELD, S) FIELD(S, TEXT, worker, "for people")
-#define FRAME_PENDING_FIELDS(FIELD, S)                                                                                    \
-	FIELD(S, UNSIGNED, actor, "the ingest")                                                                           \
-	FIELD(S, UNSIGNED, after, "n of the last barrier it sent")                                                        \
-	FIELD(S, FLAG, waiting, "it has read past its last cut, or could")                                                \
-	FIELD(S, FLAG, full, "its epoch credit is used up")                                                               \
-	FIELD(S, FLAG, at_ceiling, "silent replay: it has reached the frontier")                                          \
+#define FRAME_PENDING_FIELDS(FIELD, S)                                                                                 \
+	FIELD(S, UNSIGNED, actor, "the ingest")                                                                        \
+	FIELD(S, UNSIGNED, after, "n of the last barrier it sent")                                                     \
+	FIELD(S, FLAG, waiting, "it has read past its last cut, or could")                                             \
+	FIELD(S, FLAG, full, "its epoch credit is used up")                                                            \
+	FIELD(S, FLAG, at_ceiling, "silent replay: it has reached the frontier")                                       \
 	FIELD(S, CUT, ends, "ends of its partitions as last heard, for lag")
-#define FRAME_COMMITTED_FIELDS(FIELD, S)                                                                                  \
-	FIELD(S, EPOCH, epoch, "the epoch")                                                                               \
-	FIELD(S, FLAG, silent, "discarded: the database had it already")                                                  \
-	FIELD(S, FLAG, live, "what follows is new to the database")                                                       \
-	FIELD(S, CUT, cut, "the frontier's cut now")                                                                      \
-	FIELD(S, COUNTERS, counters, "the frontier's counters now")                                                       \
+#define FRAME_COMMITTED_FIELDS(FIELD, S)                                                                               \
+	FIELD(S, EPOCH, epoch, "the epoch")                                                                            \
+	FIELD(S, FLAG, silent, "discarded: the database had it already")                                               \
+	FIELD(S, FLAG, live, "what follows is new to the database")                                                    \
+	FIELD(S, CUT, cut, "the frontier's cut now")                                                                   \
+	FIELD(S, COUNTERS, counters, "the frontier's counters now")                                                    \
 	FIELD(S, UNSIGNED, commit_us, "how long the transaction took")
-#define FRAME_FAILED_FIELDS(FIELD, S)                                                                                     \
-	FIELD(S, UNSIGNED, code, "enum result")                                                                           \
+#define FRAME_FAILED_FIELDS(FIELD, S)                                                                                  \
+	FIELD(S, UNSIGNED, code, "enum result")                                                                        \
 	FIELD(S, TEXT, text, "what happened, and to whom")
 
 #define FRAME_PREPARE_FIELDS(FIELD, S) FIELD(S, UNSIGNED, actor, "writer: fence; ingest: describe")
 #define FRAME_SET_CUT_FIELDS(FIELD, S) FIELD(S, CUT, cut, "the resolved start")
-#define FRAME_DEPLOY_FIELDS(FIELD, S)                                                                                     \
-	FIELD(S, UNSIGNED, partitions, "of the topic, fixed for the attempt")                                             \
-	FIELD(S, EPOCH, base, "the checkpoint restored")                                                                  \
-	FIELD(S, CUT, base_cut, "where replay begins")                                                                    \
-	FIELD(S, EPOCH, last, "epoch last committed")                                                                     \
-	FIELD(S, CUT, frontier_cut, "where silence ends")                                                                 \
+#define FRAME_DEPLOY_FIELDS(FIELD, S)                                                                                  \
+	FIELD(S, UNSIGNED, partitions, "of the topic, fixed for the attempt")                                          \
+	FIELD(S, EPOCH, base, "the checkpoint restored")                                                               \
+	FIELD(S, CUT, base_cut, "where replay begins")                                                                 \
+	FIELD(S, EPOCH, last, "epoch last committed")                                                                  \
+	FIELD(S, CUT, frontier_cut, "where silence ends")                                                              \
 	FIELD(S, PLACES, places, "every actor and its worker")
 #define FRAME_CONNECT_FIELDS(FIELD, S) FIELD(S, ADDRESSES, addresses, "of every channel between two workers")
 #define FRAME_START_FIELDS(FIELD, S) FIELD(S, FLAG, silent, "replay up to the frontier first")
-#define FRAME_INJECT_FIELDS(FIELD, S)                                                                                     \
-	FIELD(S, EPOCH, epoch, "the epoch that ends")                                                                     \
-	FIELD(S, EPOCH, base, "the last complete checkpoint")                                                             \
-	FIELD(S, FLAG, checkpoint, "actors persist their state")                                                          \
+#define FRAME_INJECT_FIELDS(FIELD, S)                                                                                  \
+	FIELD(S, EPOCH, epoch, "the epoch that ends")                                                                  \
+	FIELD(S, EPOCH, base, "the last complete checkpoint")                                                          \
+	FIELD(S, FLAG, checkpoint, "actors persist their state")                                                       \
 	FIELD(S, FLAG, lift, "the last silent epoch: read on behind it")
 #define FRAME_CANCEL_FIELDS(FIELD, S) FIELD(S, TEXT, text, "why")
-#define FRAME_STOP_FIELDS(FIELD, S)                                                                                       \
-	FIELD(S, UNSIGNED, code, "exit code of the process")                                                              \
+#define FRAME_STOP_FIELDS(FIELD, S)                                                                                    \
+	FIELD(S, UNSIGNED, code, "exit code of the process")                                                           \
 	FIELD(S, TEXT, text, "why")
 
 #define FRAME_STATUS_FIELDS(FIELD, S) FIELD(S, TEXT, job, "which job; empty: the only one")
-#define FRAME_STATUS_REPORT_FIELDS(FIELD, S)                                                                              \
-	FIELD(S, TEXT, job, "job name")                                                                                   \
-	FIELD(S, TEXT, state, "state of the deployment")                                                                  \
-	FIELD(S, TEXT, waiting, "what is waited for; empty: nothing")                                                     \
-	FIELD(S, TEXT, last_error, "why the last attempt ended; empty: none did")                                         \
-	FIELD(S, EPOCH, epoch, "last committed")                                                                          \
-	FIELD(S, FLAG, live, "past the silent replay")                                                                    \
-	FIELD(S, CUT, cut, "of the last commit")                                                                          \
-	FIELD(S, CUT, ends, "of the partitions as last heard")                                                            \
-	FIELD(S, COUNTERS, counters, "since the job's start")                                                             \
-	FIELD(S, UNSIGNED, in_flight, "epochs injected and not committed")                                                \
-	FIELD(S, UNSIGNED, commit_us, "how long commits take, smoothed")                                                  \
-	FIELD(S, UNSIGNED, records_per_second, "consumed, over the last seconds")                                         \
-	FIELD(S, UNSIGNED, attempts_ended, "since this coordinator started")                                              \
-	FIELD(S, SIGNED, committed_us, "instant of the last commit; 0: none yet")                                         \
+#define FRAME_STATUS_REPORT_FIELDS(FIELD, S)                                                                           \
+	FIELD(S, TEXT, job, "job name")                                                                                \
+	FIELD(S, TEXT, state, "state of the deployment")                                                               \
+	FIELD(S, TEXT, waiting, "what is waited for; empty: nothing")                                                  \
+	FIELD(S, TEXT, last_error, "why the last attempt ended; empty: none did")                                      \
+	FIELD(S, EPOCH, epoch, "last committed")                                                                       \
+	FIELD(S, FLAG, live, "past the silent replay")                                                                 \
+	FIELD(S, CUT, cut, "of the last commit")                                                                       \
+	FIELD(S, CUT, ends, "of the partitions as last heard")                                                         \
+	FIELD(S, COUNTERS, counters, "since the job's start")                                                          \
+	FIELD(S, UNSIGNED, in_flight, "epochs injected and not committed")                                             \
+	FIELD(S, UNSIGNED, commit_us, "how long commits take, smoothed")                                               \
+	FIELD(S, UNSIGNED, records_per_second, "consumed, over the last seconds")                                      \
+	FIELD(S, UNSIGNED, attempts_ended, "since this coordinator started")                                           \
+	FIELD(S, SIGNED, committed_us, "instant of the last commit; 0: none yet")                                      \
 	FIELD(S, WORKERS, workers, "registered processes")
 
-#define FRAME_MANIFEST_FIELDS(FIELD, S)                                                                                   \
-	FIELD(S, TEXT, job, "job name")                                                                                   \
-	FIELD(S, EPOCH, epoch, "identity of the checkpoint")                                                              \
-	FIELD(S, CUT, cut, "where it stands in the log")                                                                  \
-	FIELD(S, TEXT, fingerprint, "of the pipeline file's meaning")                                                     \
-	FIELD(S, UNSIGNED, key_groups, "their number, fixed for the job")                                                 \
+#define FRAME_MANIFEST_FIELDS(FIELD, S)                                                                                \
+	FIELD(S, TEXT, job, "job name")                                                                                \
+	FIELD(S, EPOCH, epoch, "identity of the checkpoint")                                                           \
+	FIELD(S, CUT, cut, "where it stands in the log")                                                               \
+	FIELD(S, TEXT, fingerprint, "of the pipeline file's meaning")                                                  \
+	FIELD(S, UNSIGNED, key_groups, "their number, fixed for the job")                                              \
 	FIELD(S, SIGNED, created_us, "instant")
 
 #endif

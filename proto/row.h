@@ -51,7 +51,7 @@ void rows_end(struct rows_writer *writer);
 
 struct rows_reader {
 	const uint8_t *at, *end;
-	uint32_t left;       /* rows */
+	uint32_t left; /* rows */
 	uint32_t values_len; /* that each row must have */
 };
 enum result rows_open(struct rows_reader *reader, struct bytes body, uint32_t values_len, struct error *error) MUST_USE;

@@ -20,7 +20,7 @@ typedef __int128 int128;
 enum decimal_verdict {
 	DECIMAL_OK,
 	DECIMAL_SYNTAX, /* not a number */
-	DECIMAL_RANGE,  /* a number that the column cannot hold after rounding; 1e400 is one */
+	DECIMAL_RANGE, /* a number that the column cannot hold after rounding; 1e400 is one */
 };
 
 /* precision 1..18, 0 <= scale <= precision. Any number of digits and any exponent is read in time linear in len. */

@@ -12,9 +12,9 @@
 
 enum result {
 	RESULT_OK,
-	RESULT_RETRY,   /* something outside is away or busy: the same call may succeed later */
+	RESULT_RETRY, /* something outside is away or busy: the same call may succeed later */
 	RESULT_CORRUPT, /* what came in breaks the protocol: the attempt ends */
-	RESULT_CONFIG,  /* a person has to change something: exit 78, no restart */
+	RESULT_CONFIG, /* a person has to change something: exit 78, no restart */
 };
 
 enum { ERROR_TEXT_MAX = 1024, EXIT_USAGE = 2, EXIT_CONFIG = 78 };

@@ -27,7 +27,8 @@ static void apply_defaults(const struct option_row *rows, size_t rows_len, void 
 	}
 }
 
-static const struct option_row *find_row(const struct option_row *rows, size_t rows_len, const char *argument, size_t len)
+static const struct option_row *find_row(
+    const struct option_row *rows, size_t rows_len, const char *argument, size_t len)
 {
 	for (size_t i = 0; i < rows_len; i++)
 		if (strlen(rows[i].name) == len && memcmp(rows[i].name, argument, len) == 0)
@@ -91,7 +92,8 @@ void options_help(FILE *out, const struct option_row *rows, size_t rows_len)
 	for (size_t i = 0; i < rows_len; i++) {
 		const struct option_row *row = &rows[i];
 		char left[64];
-		(void)snprintf(left, sizeof left, "%s%s%s", row->name, row->value ? " " : "", row->value ? row->value : "");
+		(void)snprintf(
+		    left, sizeof left, "%s%s%s", row->name, row->value ? " " : "", row->value ? row->value : "");
 		(void)fprintf(out, "  %-26s %s", left, row->what);
 		if (row->fallback != NULL)
 			(void)fprintf(out, " (default %s)", row->fallback);
@@ -101,15 +103,15 @@ void options_help(FILE *out, const struct option_row *rows, size_t rows_len)
 	}
 }
 
-enum result option_number(const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *number,
-    struct error *error)
+enum result option_number(
+    const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *number, struct error *error)
 {
 	char *end;
 	errno = 0;
 	unsigned long long value = strtoull(text, &end, 10);
 	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < least || value > most)
-		return error_set(error, RESULT_CONFIG, "%s takes a whole number from %" PRIu64 " to %" PRIu64 ", not %s",
-		    name, least, most, text);
+		return error_set(error, RESULT_CONFIG,
+		    "%s takes a whole number from %" PRIu64 " to %" PRIu64 ", not %s", name, least, most, text);
 	*number = value;
 	return RESULT_OK;
 }

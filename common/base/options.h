@@ -15,11 +15,11 @@
 #include "common/base/error.h"
 
 struct option_row {
-	const char *name;     /* "--config" */
-	const char *value;    /* what stands for the value in --help; NULL: a flag */
+	const char *name; /* "--config" */
+	const char *value; /* what stands for the value in --help; NULL: a flag */
 	const char *variable; /* of the environment, or NULL; one that is empty is as good as none */
 	const char *fallback; /* or NULL */
-	size_t offset;        /* of the member in the caller's struct: const char *, or bool for a flag */
+	size_t offset; /* of the member in the caller's struct: const char *, or bool for a flag */
 	const char *what;
 };
 
@@ -36,7 +36,7 @@ enum result options_parse(const struct option_row *rows, size_t rows_len, void *
     struct option_words *words, struct error *error) MUST_USE;
 void options_help(FILE *out, const struct option_row *rows, size_t rows_len);
 /* A whole number from least to most. */
-enum result option_number(const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *number,
-    struct error *error) MUST_USE;
+enum result option_number(
+    const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *number, struct error *error) MUST_USE;
 
 #endif

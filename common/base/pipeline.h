@@ -21,7 +21,7 @@ enum {
 	PIPELINE_FIELDS_MAX = 64,
 	PIPELINE_ALIASES_MAX = 8,
 	PIPELINE_ROLLUPS_MAX = 16,
-	PIPELINE_COLUMNS_MAX = 8,  /* of a rollup's group */
+	PIPELINE_COLUMNS_MAX = 8, /* of a rollup's group */
 	PIPELINE_MEASURES_MAX = 8, /* of a rollup */
 	PIPELINE_KAFKA_MAX = 64,
 	PIPELINE_NAME_MAX = 63, /* bytes in a column, table or field name; PostgreSQL's own limit */
@@ -94,26 +94,26 @@ struct pipeline {
 	} source;
 	struct {
 		char *table;
-		size_t key;        /* place in fields; a required string */
+		size_t key; /* place in fields; a required string */
 		size_t event_time; /* place in fields; a required timestamp */
 		char *time_zone;
 		uint32_t max_record_bytes; /* default 256 KiB */
-		int64_t max_future_us;     /* default 1 day */
+		int64_t max_future_us; /* default 1 day */
 		struct field fields[PIPELINE_FIELDS_MAX];
 		size_t fields_len;
 	} record;
 	struct {
 		int64_t retention_us; /* default 24 h */
-	} duplicates;                 /* policy: only `first` so far */
+	} duplicates; /* policy: only `first` so far */
 	struct rollup rollups[PIPELINE_ROLLUPS_MAX];
 	size_t rollups_len;
 	struct {
 		char *postgres_url; /* empty: libpq's own PG* variables */
 	} sinks;
 	struct {
-		uint64_t min_interval_us;  /* default 10 ms */
-		uint32_t max_in_flight;    /* default 4 */
-		uint64_t max_bytes;        /* default 1 MiB */
+		uint64_t min_interval_us; /* default 10 ms */
+		uint32_t max_in_flight; /* default 4 */
+		uint64_t max_bytes; /* default 1 MiB */
 		uint64_t max_bytes_behind; /* default 4 MiB */
 	} epoch;
 	struct {
@@ -135,7 +135,8 @@ struct pipeline {
 
 enum result pipeline_load(struct pipeline *pipeline, const char *path, struct error *error) MUST_USE;
 /* The same from memory; path is for messages only. */
-enum result pipeline_parse(struct pipeline *pipeline, const char *path, struct bytes text, struct error *error) MUST_USE;
+enum result pipeline_parse(
+    struct pipeline *pipeline, const char *path, struct bytes text, struct error *error) MUST_USE;
 void pipeline_fini(struct pipeline *pipeline);
 
 /* The resolved file for people, with secrets (passwords in urls and settings) replaced by ***. */

@@ -20,20 +20,20 @@
 #include "common/base/yaml_tree.h"
 
 enum setting_kind {
-	SETTING_TEXT,     /* char *, owned */
-	SETTING_FLAG,     /* bool: true or false */
-	SETTING_COUNT,    /* uint32_t or uint64_t by the row's size */
+	SETTING_TEXT, /* char *, owned */
+	SETTING_FLAG, /* bool: true or false */
+	SETTING_COUNT, /* uint32_t or uint64_t by the row's size */
 	SETTING_DURATION, /* uint64_t or int64_t microseconds */
-	SETTING_SIZE,     /* uint32_t or uint64_t bytes */
-	SETTING_NODE,     /* const struct yaml_node *, for what has a shape of its own; NULL where absent */
+	SETTING_SIZE, /* uint32_t or uint64_t bytes */
+	SETTING_NODE, /* const struct yaml_node *, for what has a shape of its own; NULL where absent */
 };
 
 struct setting_row {
 	const char *path; /* dots between the keys: epoch.max_bytes */
 	enum setting_kind kind;
-	bool needed;          /* an error where absent */
+	bool needed; /* an error where absent */
 	const char *fallback; /* the default as a file would say it; NULL: the member stays zero where absent */
-	size_t offset, size;  /* of the member in what the table fills; see SETTING_AT */
+	size_t offset, size; /* of the member in what the table fills; see SETTING_AT */
 	uint64_t least, most; /* of numbers, durations and sizes */
 	bool (*valid)(const char *text);
 	const char *expects; /* what valid wants, in words */

@@ -28,8 +28,8 @@ enum { TIMESTAMP_TEXT_MAX = 40 };
 
 struct time_zone {
 	char name[64];
-	bool utc;               /* no table needed */
-	int64_t cached_slot;    /* the quarter of an hour whose offset is known: offsets change at quarters only */
+	bool utc; /* no table needed */
+	int64_t cached_slot; /* the quarter of an hour whose offset is known: offsets change at quarters only */
 	int64_t cached_offset_us;
 	int64_t cached_wall_slot; /* the same for wall clocks without an offset of their own */
 	int64_t cached_wall_offset_us;
@@ -41,10 +41,10 @@ enum result time_zone_check(const char *name, struct error *error) MUST_USE;
 /* CONFIG when the zone is unknown here. name: an IANA name such as Europe/Berlin, or UTC. */
 enum result time_zone_open(struct time_zone *zone, const char *name, struct error *error) MUST_USE;
 
-enum timestamp_verdict timestamp_parse(struct time_zone *zone, const char *text, size_t len, int64_t *wall_us,
-    int64_t *instant_us);
-enum timestamp_verdict timestamp_from_number(struct time_zone *zone, int64_t number, int64_t *wall_us,
-    int64_t *instant_us);
+enum timestamp_verdict timestamp_parse(
+    struct time_zone *zone, const char *text, size_t len, int64_t *wall_us, int64_t *instant_us);
+enum timestamp_verdict timestamp_from_number(
+    struct time_zone *zone, int64_t number, int64_t *wall_us, int64_t *instant_us);
 
 int64_t time_zone_wall(struct time_zone *zone, int64_t instant_us);
 int64_t time_zone_instant(struct time_zone *zone, int64_t wall_us);

@@ -30,10 +30,10 @@ enum yaml_kind { YAML_TEXT, YAML_NULL, YAML_LIST, YAML_MAP };
 
 struct yaml_node {
 	enum yaml_kind kind;
-	uint32_t line;  /* from 1; of the key where the node is in a map */
+	uint32_t line; /* from 1; of the key where the node is in a map */
 	uint32_t place; /* from 0; in its list or map */
-	char *key;      /* NULL unless the parent is a map */
-	char *text;     /* of YAML_TEXT, otherwise "" */
+	char *key; /* NULL unless the parent is a map */
+	char *text; /* of YAML_TEXT, otherwise "" */
 	struct yaml_node *parent, *next, *first, *last;
 	uint32_t children;
 };

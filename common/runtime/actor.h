@@ -21,7 +21,8 @@ struct actor_ops {
 	/* May a frame be delivered from this channel now? No: it is left where it is. */
 	bool (*accepts)(const struct actor *, uint32_t channel);
 	/* A frame of the data plane. */
-	enum result (*on_frame)(struct actor *, uint32_t channel, const struct frame *, struct outbox *, struct error *);
+	enum result (*on_frame)(
+	    struct actor *, uint32_t channel, const struct frame *, struct outbox *, struct error *);
 	/* A frame of the coordinator's: PREPARE, SET_CUT, DEPLOY, DECISIONS, START, INJECT, COMMITTED. */
 	enum result (*on_command)(struct actor *, const struct frame *, struct outbox *, struct error *);
 	/* wake_us has come, or event_fd was readable, or a frame or command was just handled. */
@@ -34,7 +35,7 @@ enum { WAKE_NEVER = 0, WAKE_NOW = 1 };
 struct actor {
 	const struct actor_ops *ops;
 	uint32_t id;
-	int event_fd;     /* of its port, -1: none; several actors may share one */
+	int event_fd; /* of its port, -1: none; several actors may share one */
 	uint64_t wake_us; /* monotonic: tick me then; WAKE_NEVER, WAKE_NOW */
 };
 

@@ -59,8 +59,8 @@ static void begin(struct aligner *aligner, const struct frame_barrier *barrier)
 	merged->shares.len = 0;
 }
 
-enum result aligner_barrier(struct aligner *aligner, uint32_t channel, const struct frame_barrier *barrier,
-    bool *aligned, struct error *error)
+enum result aligner_barrier(
+    struct aligner *aligner, uint32_t channel, const struct frame_barrier *barrier, bool *aligned, struct error *error)
 {
 	struct frame_barrier *merged = &aligner->merged;
 	uint32_t place = place_of(aligner, channel);
@@ -70,8 +70,8 @@ enum result aligner_barrier(struct aligner *aligner, uint32_t channel, const str
 		begin(aligner, barrier);
 	if (!epoch_equal(merged->epoch, barrier->epoch) || !epoch_equal(merged->base, barrier->base) ||
 	    merged->checkpoint != barrier->checkpoint || merged->lift != barrier->lift)
-		return error_set(error, RESULT_CORRUPT, "channel %u brings barrier %llu.%llu, the others %llu.%llu", channel,
-		    (unsigned long long)barrier->epoch.attempt, (unsigned long long)barrier->epoch.n,
+		return error_set(error, RESULT_CORRUPT, "channel %u brings barrier %llu.%llu, the others %llu.%llu",
+		    channel, (unsigned long long)barrier->epoch.attempt, (unsigned long long)barrier->epoch.n,
 		    (unsigned long long)merged->epoch.attempt, (unsigned long long)merged->epoch.n);
 	if (!cut_union(&merged->cut, &barrier->cut))
 		return error_set(error, RESULT_CORRUPT, "two barriers of one epoch name different offsets");

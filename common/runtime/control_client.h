@@ -15,8 +15,8 @@ int control_client_event_fd(const struct control_client *client);
  * incarnation of it, shows up as a CANCEL. */
 bool control_client_next(struct control_client *client, struct frame *command);
 /* Takes the message: FRAME_HEADER_SIZE of room and an encoded body; events leave in order, many in one request. */
-void control_client_report(struct control_client *client, enum frame_kind kind, uint64_t attempt,
-    struct buffer *message);
+void control_client_report(
+    struct control_client *client, enum frame_kind kind, uint64_t attempt, struct buffer *message);
 /* Whether a coordinator is at the other end now. */
 bool control_client_connected(const struct control_client *client);
 /* Waits until all events have been acknowledged, at most so long: before the process ends. */

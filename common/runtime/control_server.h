@@ -23,16 +23,16 @@ enum { CONTROL_POLL_US = 1000000, HEARTBEAT_TIMEOUT_US = 5000000 };
 struct control_server;
 
 enum control_event_kind {
-	CONTROL_FRAME,  /* an event of a registered worker (REGISTER itself included) */
-	CONTROL_LOST,   /* a registered worker is gone; its name is free again */
+	CONTROL_FRAME, /* an event of a registered worker (REGISTER itself included) */
+	CONTROL_LOST, /* a registered worker is gone; its name is free again */
 	CONTROL_STATUS, /* somebody asks for STATUS: answer with control_server_answer */
 };
 struct control_event {
 	enum control_event_kind kind;
 	const char *worker; /* valid until the next call of control_server_next */
-	const char *why;    /* LOST */
+	const char *why; /* LOST */
 	struct frame frame; /* FRAME, STATUS; valid likewise */
-	uint32_t token;     /* STATUS */
+	uint32_t token; /* STATUS */
 };
 
 enum result control_server_open(struct control_server **server, const char *listen_url, const char *job,
@@ -41,8 +41,8 @@ int control_server_event_fd(const struct control_server *server);
 /* Takes the next event, false: none. Call until false, then control_server_flush. */
 bool control_server_next(struct control_server *server, uint64_t now_us, struct control_event *event);
 /* Queues a command; it leaves with the flush. An unknown worker: dropped (its loss has been or will be told). */
-void control_server_command(struct control_server *server, const char *worker, uint64_t attempt, enum frame_kind kind,
-    const void *body);
+void control_server_command(
+    struct control_server *server, const char *worker, uint64_t attempt, enum frame_kind kind, const void *body);
 void control_server_answer(struct control_server *server, uint32_t token, const struct frame_status_report *report);
 void control_server_flush(struct control_server *server, uint64_t now_us);
 /* When control_server_next wants to be called at the latest. */

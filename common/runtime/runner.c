@@ -19,8 +19,8 @@
 #include "common/runtime/trace.h"
 
 enum {
-	LINGER_US = 300000,   /* so that the coordinator hears why */
-	ENDING_MOST_S = 3,    /* then the watchdog ends the process: nng may hang */
+	LINGER_US = 300000, /* so that the coordinator hears why */
+	ENDING_MOST_S = 3, /* then the watchdog ends the process: nng may hang */
 	EXIT_WATCHDOG = 70,
 	FDS_MAX = 64,
 };
@@ -284,8 +284,8 @@ static enum result open_links(struct runner *runner, struct error *error)
 	enum result result = channel_set_open(&runner->channels, topology_channels(&topology), error);
 	if (result != RESULT_OK)
 		return result;
-	result = control_client_open(&runner->control, config->coordinator_url, runner->name, config->job, &registration,
-	    error);
+	result = control_client_open(
+	    &runner->control, config->coordinator_url, runner->name, config->job, &registration, error);
 	if (result != RESULT_OK)
 		return result;
 	watch(runner, channel_set_event_fd(runner->channels));

@@ -12,11 +12,11 @@
 struct runner_config {
 	enum process_role process;
 	const struct pipeline *pipeline;
-	const char *job;             /* <pipeline job>/totals */
-	const char *name;            /* of the worker; NULL: <role>-<host>-<pid> */
+	const char *job; /* <pipeline job>/totals */
+	const char *name; /* of the worker; NULL: <role>-<host>-<pid> */
 	const char *coordinator_url; /* tcp://host:port */
-	const char *advertise;       /* host that peers dial; NULL: 127.0.0.1, then also the address listened on */
-	char **argv;                 /* for exec */
+	const char *advertise; /* host that peers dial; NULL: 127.0.0.1, then also the address listened on */
+	char **argv; /* for exec */
 	/* Makes an actor of this service. context: ports and the like. */
 	struct actor *(*create)(void *context, uint32_t actor, uint64_t attempt, struct error *error);
 	void *context;

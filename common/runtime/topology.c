@@ -74,7 +74,7 @@ uint32_t topology_actor(const struct topology *topology, uint32_t place)
 uint32_t topology_channels(const struct topology *topology)
 {
 	return topology->ingest * topology->dedup + topology->dedup * topology->rollup + topology->dedup +
-	    topology->rollup;
+	       topology->rollup;
 }
 
 struct edge topology_edge(const struct topology *topology, uint32_t channel)
@@ -82,12 +82,12 @@ struct edge topology_edge(const struct topology *topology, uint32_t channel)
 	CHECK(channel >= 1 && channel <= topology_channels(topology));
 	uint32_t place = channel - 1;
 	if (place < topology->ingest * topology->dedup)
-		return (struct edge){actor_id(ROLE_INGEST, place / topology->dedup),
-		    actor_id(ROLE_DEDUP, place % topology->dedup)};
+		return (struct edge){
+		    actor_id(ROLE_INGEST, place / topology->dedup), actor_id(ROLE_DEDUP, place % topology->dedup)};
 	place -= topology->ingest * topology->dedup;
 	if (place < topology->dedup * topology->rollup)
-		return (struct edge){actor_id(ROLE_DEDUP, place / topology->rollup),
-		    actor_id(ROLE_ROLLUP, place % topology->rollup)};
+		return (struct edge){
+		    actor_id(ROLE_DEDUP, place / topology->rollup), actor_id(ROLE_ROLLUP, place % topology->rollup)};
 	place -= topology->dedup * topology->rollup;
 	if (place < topology->dedup)
 		return (struct edge){actor_id(ROLE_DEDUP, place), actor_id(ROLE_WRITER, 0)};

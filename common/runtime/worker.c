@@ -8,8 +8,8 @@
 
 enum { DELIVERIES_PER_RUN = 64 };
 
-void worker_init(struct worker *worker, struct host *host, const char *name, const char *job,
-    const struct topology *topology)
+void worker_init(
+    struct worker *worker, struct host *host, const char *name, const char *job, const struct topology *topology)
 {
 	*worker = (struct worker){.host = host, .job = frame_job(job), .topology = *topology};
 	(void)snprintf(worker->name, sizeof worker->name, "%s", name);
@@ -165,7 +165,8 @@ static bool hosts(const struct worker *worker, const struct places *places, uint
 static bool listen_channels(struct worker *worker, struct error *error)
 {
 	struct frame_deployed deployed = {0};
-	deployed.addresses.entries = arena_take(&worker->arena, worker->channels_len * sizeof *deployed.addresses.entries);
+	deployed.addresses.entries =
+	    arena_take(&worker->arena, worker->channels_len * sizeof *deployed.addresses.entries);
 	for (uint32_t i = 0; i < worker->channels_len; i++) {
 		struct worker_channel *channel = &worker->channels[i];
 		if (!channel->here_to || channel->here_from)
@@ -284,7 +285,7 @@ void worker_command(struct worker *worker, const struct frame *command)
 	} else if (kind == FRAME_CONNECT) {
 		on_connect(worker, command);
 	} else if (kind == FRAME_SET_CUT || kind == FRAME_DECISIONS || kind == FRAME_START || kind == FRAME_INJECT ||
-	    kind == FRAME_COMMITTED) {
+	           kind == FRAME_COMMITTED) {
 		if (kind == FRAME_START)
 			worker->state = WORKER_STARTED;
 		for_all_actors(worker, command);
@@ -295,16 +296,16 @@ void worker_command(struct worker *worker, const struct frame *command)
 
 /* --- channels ------------------------------------------------------------------------------------------------------ */
 
-static enum result check_link(struct worker *worker, struct worker_channel *channel, const struct frame *frame,
-    bool *stale, struct error *error)
+static enum result check_link(
+    struct worker *worker, struct worker_channel *channel, const struct frame *frame, bool *stale, struct error *error)
 {
 	const struct frame_header *header = &frame->header;
 	*stale = header->attempt < worker->attempt;
 	if (*stale)
 		return RESULT_OK;
 	if (header->attempt > worker->attempt || header->job != worker->job || header->channel != channel->id)
-		return error_set(error, RESULT_CORRUPT, "channel %u brings a frame of channel %u, attempt %llu", channel->id,
-		    header->channel, (unsigned long long)header->attempt);
+		return error_set(error, RESULT_CORRUPT, "channel %u brings a frame of channel %u, attempt %llu",
+		    channel->id, header->channel, (unsigned long long)header->attempt);
 	if (header->sequence != channel->sequence_in + 1)
 		return error_set(error, RESULT_CORRUPT, "channel %u: frame %llu came after %llu: frames were lost",
 		    channel->id, (unsigned long long)header->sequence, (unsigned long long)channel->sequence_in);
@@ -313,7 +314,8 @@ static enum result check_link(struct worker *worker, struct worker_channel *chan
 }
 
 /* The first message of a channel from outside says who sends. */
-static enum result greet(struct worker *worker, struct worker_channel *channel, struct bytes message, struct error *error)
+static enum result greet(
+    struct worker *worker, struct worker_channel *channel, struct bytes message, struct error *error)
 {
 	struct frame frame;
 	bool stale;
@@ -356,7 +358,8 @@ void worker_channel_lost(struct worker *worker, uint32_t id, const char *why)
 	struct error error;
 	char from[ACTOR_NAME_MAX], to[ACTOR_NAME_MAX];
 	struct edge edge = topology_edge(&worker->topology, id);
-	error_set(&error, RESULT_RETRY, "channel %s -> %s: %s", actor_name(edge.from, from), actor_name(edge.to, to), why);
+	error_set(
+	    &error, RESULT_RETRY, "channel %s -> %s: %s", actor_name(edge.from, from), actor_name(edge.to, to), why);
 	worker_fail(worker, &error);
 }
 

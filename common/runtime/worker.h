@@ -42,13 +42,20 @@ struct worker_channel {
 	uint32_t id;
 	struct edge edge;
 	bool here_from, here_to; /* which ends are actors of this worker */
-	bool greeted;            /* inbound from outside: HELLO came in */
+	bool greeted; /* inbound from outside: HELLO came in */
 	uint64_t sequence_out, sequence_in;
 	struct buffer *inbox; /* messages, oldest first; a ring */
 	uint32_t inbox_first, inbox_len, inbox_capacity;
 };
 
-enum worker_state { WORKER_REGISTERED, WORKER_PREPARED, WORKER_DEPLOYED, WORKER_CONNECTED, WORKER_STARTED, WORKER_OVER };
+enum worker_state {
+	WORKER_REGISTERED,
+	WORKER_PREPARED,
+	WORKER_DEPLOYED,
+	WORKER_CONNECTED,
+	WORKER_STARTED,
+	WORKER_OVER
+};
 
 struct worker {
 	struct host *host;
@@ -67,8 +74,8 @@ struct worker {
 	struct outbox outbox;
 };
 
-void worker_init(struct worker *worker, struct host *host, const char *name, const char *job,
-    const struct topology *topology);
+void worker_init(
+    struct worker *worker, struct host *host, const char *name, const char *job, const struct topology *topology);
 void worker_fini(struct worker *worker);
 
 /* A frame of the coordinator's. Failures are handled inside: FAILED is reported, or the host restarts. */

@@ -27,8 +27,10 @@ static struct folder *folder_of(struct checkpoint_store *store)
 static enum result failed(struct error *error, const char *what, const char *path)
 {
 	int reason = errno;
-	bool person = reason == EACCES || reason == EPERM || reason == ENOTDIR || reason == EROFS || reason == ENAMETOOLONG;
-	return error_set(error, person ? RESULT_CONFIG : RESULT_RETRY, "cannot %s %s: %s", what, path, strerror(reason));
+	bool person =
+	    reason == EACCES || reason == EPERM || reason == ENOTDIR || reason == EROFS || reason == ENAMETOOLONG;
+	return error_set(
+	    error, person ? RESULT_CONFIG : RESULT_RETRY, "cannot %s %s: %s", what, path, strerror(reason));
 }
 
 static void path_of(char path[PATH_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -103,7 +105,8 @@ static enum result scan_attempts(const char *path, uint64_t remove_below, uint64
 	return RESULT_OK;
 }
 
-static enum result take_attempt(struct checkpoint_store *store, uint64_t at_least, uint64_t *attempt, struct error *error)
+static enum result take_attempt(
+    struct checkpoint_store *store, uint64_t at_least, uint64_t *attempt, struct error *error)
 {
 	struct folder *folder = folder_of(store);
 	char attempts[PATH_MAX], path[PATH_MAX + 24];
@@ -152,8 +155,8 @@ static void manifest_folder(const struct folder *folder, struct epoch_id epoch, 
 }
 
 /* Written whole beside its place, then linked to it: link fails where there is one already. */
-static enum result put_manifest(struct checkpoint_store *store, const struct frame_manifest *manifest, bool *existed,
-    struct error *error)
+static enum result put_manifest(
+    struct checkpoint_store *store, const struct frame_manifest *manifest, bool *existed, struct error *error)
 {
 	struct folder *folder = folder_of(store);
 	char place[PATH_MAX], path[PATH_MAX + 16], beside[PATH_MAX + 40];
@@ -185,8 +188,8 @@ static enum result put_manifest(struct checkpoint_store *store, const struct fra
 	return result;
 }
 
-static enum result read_file(const char *path, struct arena *arena, struct bytes *content, bool *found,
-    struct error *error)
+static enum result read_file(
+    const char *path, struct arena *arena, struct bytes *content, bool *found, struct error *error)
 {
 	struct stat status;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -241,8 +244,8 @@ static void folder_close(struct checkpoint_store *store)
 
 static const struct checkpoint_store_ops folder_ops = {take_attempt, put_manifest, get_manifest, folder_close};
 
-enum result checkpoint_folder_open(struct checkpoint_store **store, const char *dir, const char *job,
-    struct error *error)
+enum result checkpoint_folder_open(
+    struct checkpoint_store **store, const char *dir, const char *job, struct error *error)
 {
 	char path[PATH_MAX], sub[PATH_MAX + 16];
 	if (dir[0] != '/')

@@ -17,7 +17,8 @@ struct checkpoint_store_ops {
 	/* Takes a number that nobody has taken: at least at_least, and above all that were ever taken. Exclusive create. */
 	enum result (*take_attempt)(struct checkpoint_store *, uint64_t at_least, uint64_t *attempt, struct error *);
 	/* Durable, and only where there is none: *existed tells, and then nothing is written. */
-	enum result (*put_manifest)(struct checkpoint_store *, const struct frame_manifest *, bool *existed, struct error *);
+	enum result (*put_manifest)(
+	    struct checkpoint_store *, const struct frame_manifest *, bool *existed, struct error *);
 	/* The manifest's lists and texts are the arena's. */
 	enum result (*get_manifest)(struct checkpoint_store *, struct epoch_id, struct arena *, struct frame_manifest *,
 	    bool *found, struct error *);
@@ -28,7 +29,7 @@ struct checkpoint_store {
 };
 
 /* Makes the folders where they are missing. */
-enum result checkpoint_folder_open(struct checkpoint_store **store, const char *dir, const char *job,
-    struct error *error) MUST_USE;
+enum result checkpoint_folder_open(
+    struct checkpoint_store **store, const char *dir, const char *job, struct error *error) MUST_USE;
 
 #endif

@@ -13,13 +13,13 @@
 #include "services/coordinator/registry.h"
 
 enum {
-	QUIET_US = 2000000,         /* without a new process: go on with those that are there */
-	STAGE_US = 15000000,        /* deploying and connecting need nobody from outside */
-	STUCK_US = 60000000,        /* an epoch under way for so long, and nobody waits for anything */
-	BACKOFF_FIRST_US = 100000,  /* after the second attempt in a row that got nowhere */
+	QUIET_US = 2000000, /* without a new process: go on with those that are there */
+	STAGE_US = 15000000, /* deploying and connecting need nobody from outside */
+	STUCK_US = 60000000, /* an epoch under way for so long, and nobody waits for anything */
+	BACKOFF_FIRST_US = 100000, /* after the second attempt in a row that got nowhere */
 	BACKOFF_MOST_US = 10000000,
 	TELL_COMMITTED_US = 5000000, /* how often ingests hear what is committed, for lag tools */
-	RATE_US = 2000000,           /* records per second are measured over */
+	RATE_US = 2000000, /* records per second are measured over */
 };
 
 struct coordinator {
@@ -29,16 +29,16 @@ struct coordinator {
 	struct registry registry;
 	uint64_t now_us;
 	enum deployment_state state;
-	uint64_t state_us;         /* since when */
-	uint64_t registered_us;    /* last REGISTER */
+	uint64_t state_us; /* since when */
+	uint64_t registered_us; /* last REGISTER */
 	uint64_t attempt, at_least; /* number of this attempt; the next one is at least */
 	uint64_t attempts_ended, fruitless; /* in all; in a row without a commit */
-	uint64_t earliest_us;               /* backoff: no new attempt before */
-	struct place *places;               /* of this attempt; names are ours */
+	uint64_t earliest_us; /* backoff: no new attempt before */
+	struct place *places; /* of this attempt; names are ours */
 	uint32_t places_len;
 	/* what the database and the topic said, this attempt */
 	struct frame_fenced fenced; /* cut on the heap; checkpoints are not kept */
-	bool base_named;            /* the database names checkpoint 0 */
+	bool base_named; /* the database names checkpoint 0 */
 	struct cut base_cut;
 	uint32_t partitions;
 	struct buffer *decisions; /* encoded DECISIONS bodies, to be handed back */
@@ -187,8 +187,10 @@ static void act_describe(struct coordinator *coordinator)
 	}
 	if (fenced->started && (!found || !coordinator->base_named)) {
 		(void)snprintf(error.text, sizeof error.text,
-		    "the database holds totals of job %s up to a cut, but %s knows no checkpoint of it. Ways out: point "
-		    "checkpoint.dir at the folder that was used before; or start over with empty tables (drop the job's "
+		    "the database holds totals of job %s up to a cut, but %s knows no checkpoint of it. Ways out: "
+		    "point "
+		    "checkpoint.dir at the folder that was used before; or start over with empty tables (drop the "
+		    "job's "
 		    "tables and the schema sluice)",
 		    coordinator->config.job, found ? "the database itself" : "the checkpoint folder");
 		config_error(coordinator, error.text);
@@ -196,7 +198,8 @@ static void act_describe(struct coordinator *coordinator)
 	}
 	if (found && strcmp(manifest.fingerprint, coordinator->pipeline->fingerprint) != 0) {
 		(void)snprintf(error.text, sizeof error.text,
-		    "the checkpoint folder belongs to a pipeline file of another meaning (fingerprint %s, this file has %s)",
+		    "the checkpoint folder belongs to a pipeline file of another meaning (fingerprint %s, this file "
+		    "has %s)",
 		    manifest.fingerprint, coordinator->pipeline->fingerprint);
 		config_error(coordinator, error.text);
 		goto out;
@@ -245,14 +248,16 @@ static void act_cut(struct coordinator *coordinator)
 		uint32_t partition = frontier->entries[i].partition;
 		if (partition >= coordinator->partitions) {
 			error_set(&error, RESULT_CONFIG,
-			    "topic %s has %u partitions, but the database was filled from partition %u too: the topic was made "
+			    "topic %s has %u partitions, but the database was filled from partition %u too: the topic "
+			    "was made "
 			    "anew",
 			    coordinator->pipeline->source.topic, coordinator->partitions, partition);
 			on_error(coordinator, &error);
 			return;
 		}
 		if (cut_get(&coordinator->base_cut, partition, 0) > frontier->entries[i].offset) {
-			error_set(&error, RESULT_CONFIG, "checkpoint 0.0 lies ahead of the frontier in partition %u", partition);
+			error_set(&error, RESULT_CONFIG, "checkpoint 0.0 lies ahead of the frontier in partition %u",
+			    partition);
 			on_error(coordinator, &error);
 			return;
 		}
@@ -286,7 +291,8 @@ static void act_connect(struct coordinator *coordinator)
 		struct frame frame;
 		struct arena arena = {0};
 		struct error error;
-		CHECK(frame_decode(buffer_bytes(&coordinator->decisions[i]), &arena, &frame, NULL, &error) == RESULT_OK);
+		CHECK(
+		    frame_decode(buffer_bytes(&coordinator->decisions[i]), &arena, &frame, NULL, &error) == RESULT_OK);
 		command_role(coordinator, ROLE_DEDUP, FRAME_DECISIONS, &frame.body.decisions);
 		arena_fini(&arena);
 	}
@@ -316,7 +322,8 @@ static void back_off(struct coordinator *coordinator)
 	coordinator->attempts_ended++;
 	coordinator->earliest_us = coordinator->now_us;
 	if (coordinator->fruitless > 0) {
-		uint64_t pause = (uint64_t)BACKOFF_FIRST_US << (coordinator->fruitless < 8 ? coordinator->fruitless : 8);
+		uint64_t pause = (uint64_t)BACKOFF_FIRST_US
+		                 << (coordinator->fruitless < 8 ? coordinator->fruitless : 8);
 		if (pause > BACKOFF_MOST_US)
 			pause = BACKOFF_MOST_US;
 		uint64_t seed[2] = {coordinator->attempt, coordinator->now_us};
@@ -398,8 +405,8 @@ static void on_register(struct coordinator *coordinator, const char *worker, con
 	if (strcmp(said->job, coordinator->config.job) != 0 ||
 	    strcmp(said->fingerprint, coordinator->pipeline->fingerprint) != 0) {
 		(void)snprintf(why, sizeof why,
-		    "%s runs job %s with pipeline file %s, the coordinator has job %s with %s: give both the same file", worker,
-		    said->job, said->fingerprint, coordinator->config.job, coordinator->pipeline->fingerprint);
+		    "%s runs job %s with pipeline file %s, the coordinator has job %s with %s: give both the same file",
+		    worker, said->job, said->fingerprint, coordinator->config.job, coordinator->pipeline->fingerprint);
 		log_error("%s", why);
 		coordinator->config.port->command(coordinator->config.port, worker, 0, FRAME_STOP,
 		    &(struct frame_stop){.code = EXIT_CONFIG, .text = why});
@@ -426,8 +433,8 @@ static void on_waiting(struct coordinator *coordinator, struct member *member, c
 
 static void on_decisions(struct coordinator *coordinator, const struct frame *event)
 {
-	coordinator->decisions = memory_resize(coordinator->decisions, coordinator->decisions_len + 1,
-	    sizeof *coordinator->decisions);
+	coordinator->decisions =
+	    memory_resize(coordinator->decisions, coordinator->decisions_len + 1, sizeof *coordinator->decisions);
 	struct buffer *page = &coordinator->decisions[coordinator->decisions_len++];
 	*page = (struct buffer){0};
 	frame_encode(page, &event->header, &event->body.decisions);
@@ -484,8 +491,8 @@ static void on_deployed(struct coordinator *coordinator, struct member *member, 
 	if (member->deployed)
 		return;
 	member->deployed = true;
-	coordinator->addresses = memory_resize(coordinator->addresses, coordinator->addresses_len + addresses->len,
-	    sizeof *coordinator->addresses);
+	coordinator->addresses = memory_resize(
+	    coordinator->addresses, coordinator->addresses_len + addresses->len, sizeof *coordinator->addresses);
 	for (uint32_t i = 0; i < addresses->len; i++)
 		coordinator->addresses[coordinator->addresses_len++] =
 		    (struct address){addresses->entries[i].channel, text_clone(addresses->entries[i].url)};
@@ -513,9 +520,9 @@ static void on_committed(struct coordinator *coordinator, const struct frame_com
 		return;
 	if (committed->epoch.attempt != coordinator->attempt ||
 	    !pacing_committed(&coordinator->pacing, committed->epoch.n, committed->commit_us, committed->silent,
-		coordinator->now_us)) {
-		broken(coordinator, "epoch %" PRIu64 ".%" PRIu64 " was committed out of order", committed->epoch.attempt,
-		    committed->epoch.n);
+	        coordinator->now_us)) {
+		broken(coordinator, "epoch %" PRIu64 ".%" PRIu64 " was committed out of order",
+		    committed->epoch.attempt, committed->epoch.n);
 		return;
 	}
 	if (committed->live && !coordinator->live)
@@ -542,8 +549,8 @@ static void on_failed(struct coordinator *coordinator, const char *worker, const
 	broken(coordinator, "%s", text);
 }
 
-void coordinator_on_event(struct coordinator *coordinator, const char *worker, const struct frame *event,
-    uint64_t now_us)
+void coordinator_on_event(
+    struct coordinator *coordinator, const char *worker, const struct frame *event, uint64_t now_us)
 {
 	coordinator->now_us = now_us;
 	enum frame_kind kind = event->header.kind;
@@ -624,7 +631,7 @@ static uint64_t gathered_us(const struct coordinator *coordinator)
 		return 0;
 	const struct coordinator_config *config = &coordinator->config;
 	bool complete = config->expected_ingest > 0 && config->expected_aggregators > 0 &&
-	    ingest >= config->expected_ingest && aggregators >= config->expected_aggregators;
+	                ingest >= config->expected_ingest && aggregators >= config->expected_aggregators;
 	uint64_t at = complete ? coordinator->registered_us : coordinator->registered_us + QUIET_US;
 	return at > coordinator->earliest_us ? at : coordinator->earliest_us;
 }
@@ -645,7 +652,7 @@ static void inject(struct coordinator *coordinator)
 		return;
 	struct frame_inject order = {
 	    .epoch = {coordinator->attempt,
-		pacing_inject(&coordinator->pacing, pace == PACE_LIFT, coordinator->now_us)},
+	        pacing_inject(&coordinator->pacing, pace == PACE_LIFT, coordinator->now_us)},
 	    .lift = pace == PACE_LIFT,
 	};
 	command_role(coordinator, ROLE_INGEST, FRAME_INJECT, &order);
@@ -680,8 +687,8 @@ static void tick_running(struct coordinator *coordinator)
 	tell_committed(coordinator);
 	if (pacing->injected > pacing->committed && coordinator->now_us >= pacing->oldest_us + STUCK_US &&
 	    !somebody_waits(coordinator))
-		broken(coordinator, "epoch %" PRIu64 ".%" PRIu64 " has been under way for %d seconds", coordinator->attempt,
-		    pacing->committed + 1, STUCK_US / 1000000);
+		broken(coordinator, "epoch %" PRIu64 ".%" PRIu64 " has been under way for %d seconds",
+		    coordinator->attempt, pacing->committed + 1, STUCK_US / 1000000);
 }
 
 void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
@@ -753,7 +760,8 @@ static const char *actors_of(const struct coordinator *coordinator, const char *
 	char name[ACTOR_NAME_MAX];
 	for (uint32_t i = 0; i < coordinator->places_len; i++)
 		if (strcmp(coordinator->places[i].worker, worker) == 0)
-			buffer_printf(&text, "%s%s", text.len ? " " : "", actor_name(coordinator->places[i].actor, name));
+			buffer_printf(
+			    &text, "%s%s", text.len ? " " : "", actor_name(coordinator->places[i].actor, name));
 	const char *copy = arena_clone(arena, text.data, text.len);
 	buffer_fini(&text);
 	return copy;
@@ -776,8 +784,7 @@ static const char *waiting_of(const struct coordinator *coordinator, struct aren
 	return copy;
 }
 
-void coordinator_report(const struct coordinator *coordinator, struct arena *arena,
-    struct frame_status_report *report)
+void coordinator_report(const struct coordinator *coordinator, struct arena *arena, struct frame_status_report *report)
 {
 	const struct registry *registry = &coordinator->registry;
 	*report = (struct frame_status_report){
@@ -815,8 +822,7 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, uin
 	coordinator->pipeline = config->pipeline;
 	coordinator->topology = (struct topology){config->pipeline->parallelism.ingest,
 	    config->pipeline->parallelism.dedup, config->pipeline->parallelism.rollup};
-	coordinator->places =
-	    memory_resize(NULL, topology_actors(&coordinator->topology), sizeof *coordinator->places);
+	coordinator->places = memory_resize(NULL, topology_actors(&coordinator->topology), sizeof *coordinator->places);
 	coordinator->at_least = 1;
 	coordinator->now_us = coordinator->state_us = now_us;
 	return coordinator;

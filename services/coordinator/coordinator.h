@@ -13,8 +13,8 @@
 struct coordinator;
 
 struct coordinator_port {
-	void (*command)(struct coordinator_port *, const char *worker, uint64_t attempt, enum frame_kind kind,
-	    const void *body);
+	void (*command)(
+	    struct coordinator_port *, const char *worker, uint64_t attempt, enum frame_kind kind, const void *body);
 	/* The job is over: commands that are queued should still leave. */
 	void (*stop)(struct coordinator_port *, int code, const char *why);
 };
@@ -30,14 +30,13 @@ struct coordinator_config {
 struct coordinator *coordinator_new(const struct coordinator_config *config, uint64_t now_us);
 void coordinator_free(struct coordinator *coordinator);
 
-void coordinator_on_event(struct coordinator *coordinator, const char *worker, const struct frame *event,
-    uint64_t now_us);
+void coordinator_on_event(
+    struct coordinator *coordinator, const char *worker, const struct frame *event, uint64_t now_us);
 void coordinator_on_lost(struct coordinator *coordinator, const char *worker, const char *why, uint64_t now_us);
 void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us);
 /* When on_tick wants to be called; 0: not before something happens. */
 uint64_t coordinator_wake_us(const struct coordinator *coordinator);
 /* Texts and lists are the arena's or the coordinator's: encode it at once. */
-void coordinator_report(const struct coordinator *coordinator, struct arena *arena,
-    struct frame_status_report *report);
+void coordinator_report(const struct coordinator *coordinator, struct arena *arena, struct frame_status_report *report);
 
 #endif

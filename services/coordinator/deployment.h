@@ -43,15 +43,15 @@ enum deployment_event {
 };
 enum deployment_action {
 	ACTION_NONE,
-	ACTION_FENCE,    /* take an attempt number, place the actors, PREPARE the writer */
+	ACTION_FENCE, /* take an attempt number, place the actors, PREPARE the writer */
 	ACTION_DESCRIBE, /* choose the checkpoint, PREPARE an ingest */
-	ACTION_CUT,      /* write checkpoint 0, SET_CUT; skipped where the frontier has a cut */
+	ACTION_CUT, /* write checkpoint 0, SET_CUT; skipped where the frontier has a cut */
 	ACTION_DEPLOY,
 	ACTION_CONNECT,
 	ACTION_START,
 	ACTION_CANCEL, /* everybody starts afresh; then gather again */
 	ACTION_OUTBID, /* the same, with a number above the fence that was found */
-	ACTION_STOP,   /* everybody exits with 78 */
+	ACTION_STOP, /* everybody exits with 78 */
 	ACTIONS
 };
 

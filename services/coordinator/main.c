@@ -23,8 +23,10 @@ struct arguments {
 #define AT(member) .offset = offsetof(struct arguments, member)
 static const struct option_row rows[] = {
     {"--config", "FILE", "SLUICE_CONFIG", "/etc/sluice/pipeline.yaml", AT(config), "the pipeline file"},
-    {"--listen", "URL", "SLUICE_LISTEN", NULL, AT(listen), "control link (default: coordinator.listen of the pipeline file)"},
-    {"--expect-ingest", "N", "SLUICE_EXPECT_INGEST", "0", AT(expect_ingest), "ingest processes to wait for; 0: whoever comes"},
+    {"--listen", "URL", "SLUICE_LISTEN", NULL, AT(listen),
+        "control link (default: coordinator.listen of the pipeline file)"},
+    {"--expect-ingest", "N", "SLUICE_EXPECT_INGEST", "0", AT(expect_ingest),
+        "ingest processes to wait for; 0: whoever comes"},
     {"--expect-aggregators", "N", "SLUICE_EXPECT_AGGREGATORS", "0", AT(expect_aggregators), "likewise"},
     {"--log-format", "FORMAT", "SLUICE_LOG_FORMAT", "auto", AT(log_format), "json, text, or auto: text on a terminal"},
     {"--log-level", "LEVEL", "SLUICE_LOG_LEVEL", "info", AT(log_level), "debug, info, warn or error"},
@@ -43,8 +45,8 @@ struct process {
 	int code;
 };
 
-static void port_command(struct coordinator_port *port, const char *worker, uint64_t attempt, enum frame_kind kind,
-    const void *body)
+static void port_command(
+    struct coordinator_port *port, const char *worker, uint64_t attempt, enum frame_kind kind, const void *body)
 {
 	control_server_command(((struct process *)port)->server, worker, attempt, kind, body);
 }
@@ -146,7 +148,8 @@ static void open_signals(struct process *process)
 	watch(process, process->signal_fd);
 }
 
-static int run(const struct arguments *arguments, const struct pipeline *pipeline, uint32_t ingest, uint32_t aggregators)
+static int run(
+    const struct arguments *arguments, const struct pipeline *pipeline, uint32_t ingest, uint32_t aggregators)
 {
 	struct process process = {.port = {port_command, port_stop}};
 	struct checkpoint_store *store = NULL;
@@ -157,7 +160,7 @@ static int run(const struct arguments *arguments, const struct pipeline *pipelin
 	open_signals(&process);
 	if (checkpoint_folder_open(&store, pipeline->checkpoint.dir, job, &error) != RESULT_OK ||
 	    control_server_open(&process.server, listen, job, (uint64_t)clock_realtime_us(), HEARTBEAT_TIMEOUT_US,
-		&error) != RESULT_OK) {
+	        &error) != RESULT_OK) {
 		log_error("%s", error.text);
 		return error.code == RESULT_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
 	}
@@ -186,15 +189,18 @@ int main(int argc, char **argv)
 	uint64_t ingest, aggregators;
 	if (options_parse(rows, ROWS, &arguments, argc, argv, NULL, &error) != RESULT_OK ||
 	    option_number("--expect-ingest", arguments.expect_ingest, 0, 1000, &ingest, &error) != RESULT_OK ||
-	    option_number("--expect-aggregators", arguments.expect_aggregators, 0, 1000, &aggregators, &error) != RESULT_OK)
+	    option_number("--expect-aggregators", arguments.expect_aggregators, 0, 1000, &aggregators, &error) !=
+	        RESULT_OK)
 		return wrong_usage(&error);
 	if (!log_level_parse(arguments.log_level, &least)) {
-		error_set(&error, RESULT_CONFIG, "--log-level is debug, info, warn or error, not %s", arguments.log_level);
+		error_set(
+		    &error, RESULT_CONFIG, "--log-level is debug, info, warn or error, not %s", arguments.log_level);
 		return wrong_usage(&error);
 	}
 	if (arguments.help) {
-		(void)puts("usage: sluice-coordinator [OPTIONS]\n\nowns the jobs of a pipeline: who takes part, when a barrier is "
-			   "injected, what is restored\n");
+		(void)puts("usage: sluice-coordinator [OPTIONS]\n\nowns the jobs of a pipeline: who takes part, when a "
+		           "barrier is "
+		           "injected, what is restored\n");
 		options_help(stdout, rows, ROWS);
 		return EXIT_SUCCESS;
 	}

@@ -22,10 +22,10 @@ struct pacing {
 	uint64_t min_interval_us;
 	uint32_t max_in_flight, ingests;
 	uint64_t injected, committed; /* n of the last */
-	uint64_t injected_us;         /* when the last one was */
-	uint64_t oldest_us;           /* since when the oldest uncommitted one is under way, or was last committed before it */
-	uint64_t commit_us;           /* smoothed */
-	bool silent;                  /* the lift has not been injected */
+	uint64_t injected_us; /* when the last one was */
+	uint64_t oldest_us; /* since when the oldest uncommitted one is under way, or was last committed before it */
+	uint64_t commit_us; /* smoothed */
+	bool silent; /* the lift has not been injected */
 	struct pending pending[PARALLELISM_MAX];
 };
 

@@ -14,8 +14,8 @@ struct member {
 	enum process_role process;
 	uint64_t pid;
 	bool deployed, ready; /* in this attempt */
-	bool leaving;         /* was told to start afresh or to stop: not counted any more */
-	char waiting[256];    /* what it waits for; empty: nothing */
+	bool leaving; /* was told to start afresh or to stop: not counted any more */
+	char waiting[256]; /* what it waits for; empty: nothing */
 };
 
 struct registry {

@@ -10,7 +10,7 @@
 #include "services/ingest/record_parser.h"
 
 enum {
-	BATCH = 256,            /* records lent by the port at a time, of one partition */
+	BATCH = 256, /* records lent by the port at a time, of one partition */
 	RECORDS_PER_TICK = 1024, /* then commands get their turn */
 	LETTERS_BYTES = 512 * 1024,
 	DESCRIBE_PAUSE_US = 200000,
@@ -20,7 +20,7 @@ enum {
 struct partition {
 	uint32_t id;
 	int64_t position; /* next offset to read */
-	int64_t ceiling;  /* not to be read before the silence is lifted; INT64_MAX: none */
+	int64_t ceiling; /* not to be read before the silence is lifted; INT64_MAX: none */
 	struct source_record records[BATCH];
 	size_t taken, next;
 };
@@ -47,8 +47,8 @@ struct ingest {
 	uint32_t partitions_len, next_partition;
 	struct output *outputs; /* by dedup actor */
 	struct counters counters; /* since the last barrier */
-	uint64_t sent, credit;    /* bytes since the last barrier, and how many there may be */
-	uint64_t barriers;        /* n of the last one sent */
+	uint64_t sent, credit; /* bytes since the last barrier, and how many there may be */
+	uint64_t barriers; /* n of the last one sent */
 	bool silent;
 	struct frame_pending said; /* what the coordinator was told last */
 	char waiting[256];
@@ -138,8 +138,8 @@ static void put_row(struct ingest *ingest, const struct source_record *record, c
 	const struct pipeline *pipeline = ingest->process->pipeline;
 	uint32_t fields = (uint32_t)pipeline->record.fields_len;
 	uint64_t hash = key_hash(parsed->values[pipeline->record.key].text);
-	struct output *output = &ingest->outputs[key_group_owner(key_group(hash, pipeline->key_groups),
-	    pipeline->key_groups, ingest->process->topology.dedup)];
+	struct output *output = &ingest->outputs[key_group_owner(
+	    key_group(hash, pipeline->key_groups), pipeline->key_groups, ingest->process->topology.dedup)];
 	buffer_clear(&ingest->values);
 	row_encode_values(&ingest->values, parsed->values, fields);
 	size_t before = output->rows.body.len;
@@ -157,15 +157,15 @@ static struct bytes keep(struct arena *arena, struct bytes bytes)
 	return (struct bytes){arena_clone(arena, bytes.data, bytes.len), bytes.len};
 }
 
-static void put_letter(struct ingest *ingest, const struct source_record *record, const char *reason, const char *detail,
-    struct outbox *outbox)
+static void put_letter(struct ingest *ingest, const struct source_record *record, const char *reason,
+    const char *detail, struct outbox *outbox)
 {
 	struct output *output = &ingest->outputs[record->partition % ingest->process->topology.dedup];
 	struct bytes payload = record->payload;
 	char cut_detail[DETAIL_MAX + 80];
 	if (payload.len > LETTER_PAYLOAD_MAX) {
-		(void)snprintf(cut_detail, sizeof cut_detail, "%s (payload of %zu bytes cut to %d)", detail, payload.len,
-		    LETTER_PAYLOAD_MAX);
+		(void)snprintf(cut_detail, sizeof cut_detail, "%s (payload of %zu bytes cut to %d)", detail,
+		    payload.len, LETTER_PAYLOAD_MAX);
 		detail = cut_detail;
 		payload.len = LETTER_PAYLOAD_MAX;
 	}
@@ -224,8 +224,8 @@ static size_t read_lent(struct ingest *ingest, struct partition *partition, stru
 	return read;
 }
 
-static enum result read_partition(struct ingest *ingest, struct partition *partition, struct outbox *outbox,
-    size_t *read, struct error *error)
+static enum result read_partition(
+    struct ingest *ingest, struct partition *partition, struct outbox *outbox, size_t *read, struct error *error)
 {
 	struct source_port *source = ingest->process->source;
 	*read = 0;
@@ -381,8 +381,8 @@ static enum result on_deploy(struct ingest *ingest, const struct frame_deploy *d
 	return assign(ingest, deploy, error);
 }
 
-static enum result on_inject(struct ingest *ingest, const struct frame_inject *inject, struct outbox *outbox,
-    struct error *error)
+static enum result on_inject(
+    struct ingest *ingest, const struct frame_inject *inject, struct outbox *outbox, struct error *error)
 {
 	struct frame_barrier barrier = {
 	    .epoch = inject->epoch, .base = inject->base, .checkpoint = inject->checkpoint, .lift = inject->lift};
@@ -427,8 +427,8 @@ static void on_committed(struct ingest *ingest, const struct frame_committed *co
 	cut_fini(&mine);
 }
 
-static enum result on_command(struct actor *actor, const struct frame *command, struct outbox *outbox,
-    struct error *error)
+static enum result on_command(
+    struct actor *actor, const struct frame *command, struct outbox *outbox, struct error *error)
 {
 	struct ingest *ingest = ingest_of(actor);
 	switch ((int)command->header.kind) {
@@ -459,8 +459,8 @@ static bool accepts(const struct actor *actor, uint32_t channel)
 	return false;
 }
 
-static enum result on_frame(struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox,
-    struct error *error)
+static enum result on_frame(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
 	(void)actor, (void)frame, (void)outbox;
 	return error_set(error, RESULT_CORRUPT, "an ingest has no input, but channel %u brings a frame", channel);

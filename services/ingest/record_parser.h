@@ -20,15 +20,16 @@ struct record_parser;
 
 struct parsed_record {
 	struct value values[ROW_VALUES_MAX]; /* in the order of the pipeline file; fields_len of them */
-	uint32_t unknown_fields;             /* names in the object that the pipeline file does not know */
-	const char *reason;                  /* dead letter: a word from the table below; NULL: accepted */
-	char detail[DETAIL_MAX];             /* for people: valid UTF-8, cut where needed */
+	uint32_t unknown_fields; /* names in the object that the pipeline file does not know */
+	const char *reason; /* dead letter: a word from the table below; NULL: accepted */
+	char detail[DETAIL_MAX]; /* for people: valid UTF-8, cut where needed */
 };
 
 /* Reasons: too_large, tombstone, empty, invalid_utf8, invalid_json, not_an_object, missing_field, wrong_type, too_long,
  * nul_in_text, invalid_number, out_of_range, invalid_time, time_out_of_range. */
 
-enum result record_parser_new(struct record_parser **parser, const struct pipeline *pipeline, struct error *error) MUST_USE;
+enum result record_parser_new(
+    struct record_parser **parser, const struct pipeline *pipeline, struct error *error) MUST_USE;
 void record_parser_free(struct record_parser *parser);
 /* payload.data NULL: a tombstone. timestamp_ms: Kafka's; below 0: none, then max_future is not checked (never measured
  * from the clock: a replay has to decide as the first reading did). max_future 0: not checked either. */

@@ -18,10 +18,10 @@
 struct source_record {
 	uint32_t partition;
 	int64_t offset;
-	int64_t timestamp_ms;  /* Kafka's; -1: none */
-	struct bytes key;      /* data NULL: none */
-	struct bytes payload;  /* data NULL: a tombstone */
-	void *owner;           /* the port's */
+	int64_t timestamp_ms; /* Kafka's; -1: none */
+	struct bytes key; /* data NULL: none */
+	struct bytes payload; /* data NULL: a tombstone */
+	void *owner; /* the port's */
 };
 
 struct source_port;

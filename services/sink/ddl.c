@@ -207,7 +207,8 @@ void ddl_indexes_print(const struct ddl_table *table, struct buffer *out)
 
 void ddl_print(const struct pipeline *pipeline, struct buffer *out)
 {
-	buffer_append_text(out, "-- Generated from the pipeline file; do not edit. Sluice's own schema is in 001_sluice.sql.\n");
+	buffer_append_text(
+	    out, "-- Generated from the pipeline file; do not edit. Sluice's own schema is in 001_sluice.sql.\n");
 	for (size_t i = 0; i < ddl_tables(pipeline); i++) {
 		struct ddl_table table;
 		ddl_table_describe(pipeline, i, &table);

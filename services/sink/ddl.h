@@ -20,12 +20,12 @@ enum { DDL_COLUMNS_MAX = PIPELINE_FIELDS_MAX + 1, DDL_KEY_MAX = PIPELINE_COLUMNS
 
 struct ddl_column {
 	const char *name;
-	char type[DDL_TYPE_MAX];    /* as people write it: VARCHAR(36) */
+	char type[DDL_TYPE_MAX]; /* as people write it: VARCHAR(36) */
 	char catalog[DDL_TYPE_MAX]; /* as format_type() prints it: character varying(36) */
 	bool required;
-	bool ours;            /* Sluice writes it; false: filled by its default */
+	bool ours; /* Sluice writes it; false: filled by its default */
 	const char *fallback; /* DEFAULT, or NULL */
-	const char *index;    /* name of the index on it, or NULL */
+	const char *index; /* name of the index on it, or NULL */
 };
 
 struct ddl_table {
@@ -35,7 +35,7 @@ struct ddl_table {
 	size_t key[DDL_KEY_MAX]; /* places of the columns that name a row */
 	size_t key_len;
 	bool key_primary; /* PRIMARY KEY, or just UNIQUE */
-	int fillfactor;   /* 0: PostgreSQL's default */
+	int fillfactor; /* 0: PostgreSQL's default */
 };
 
 size_t ddl_tables(const struct pipeline *pipeline);

@@ -35,8 +35,8 @@ static void add_rows(struct epoch *epoch, struct bytes rows)
 
 static void add_letters(struct epoch *epoch, const struct letters *letters)
 {
-	struct letters copy = {arena_clone(&epoch->arena, letters->entries, letters->len * sizeof *letters->entries),
-	    letters->len};
+	struct letters copy = {
+	    arena_clone(&epoch->arena, letters->entries, letters->len * sizeof *letters->entries), letters->len};
 	for (uint32_t i = 0; i < copy.len; i++) {
 		struct letter *letter = &copy.entries[i];
 		letter->key = keep(epoch, letter->key);
@@ -51,15 +51,16 @@ static void add_letters(struct epoch *epoch, const struct letters *letters)
 static void add_decisions(struct epoch *epoch, const struct decisions *decisions)
 {
 	struct decisions copy = {
-	    arena_clone(&epoch->arena, decisions->entries, decisions->len * sizeof *decisions->entries), decisions->len};
+	    arena_clone(&epoch->arena, decisions->entries, decisions->len * sizeof *decisions->entries),
+	    decisions->len};
 	epoch->decisions = memory_resize(epoch->decisions, epoch->decisions_len + 1, sizeof *epoch->decisions);
 	epoch->decisions[epoch->decisions_len++] = copy;
 }
 
 static void add_totals(struct epoch *epoch, const struct groups *groups)
 {
-	struct groups copy = {arena_clone(&epoch->arena, groups->entries, groups->len * sizeof *groups->entries),
-	    groups->len};
+	struct groups copy = {
+	    arena_clone(&epoch->arena, groups->entries, groups->len * sizeof *groups->entries), groups->len};
 	for (uint32_t i = 0; i < copy.len; i++) {
 		copy.entries[i].key = keep(epoch, copy.entries[i].key);
 		copy.entries[i].measures = keep(epoch, copy.entries[i].measures);

@@ -43,13 +43,15 @@ static const struct ddl_column *column_declared(const struct ddl_table *table, c
 static enum sink_outcome refuse(struct error *error, const struct ddl_table *table, const char *column, const char *why)
 {
 	error_set(error, RESULT_CONFIG,
-	    "table \"%s\" is there already, but its column \"%s\" %s: give the table another name in the pipeline file, or "
-	    "rename or drop the old one", table->name, column, why);
+	    "table \"%s\" is there already, but its column \"%s\" %s: give the table another name in the pipeline "
+	    "file, or "
+	    "rename or drop the old one",
+	    table->name, column, why);
 	return SINK_CONFIG;
 }
 
-static enum sink_outcome column_check(const struct ddl_table *table, const struct ddl_column *column,
-    const PGresult *catalog, struct error *error)
+static enum sink_outcome column_check(
+    const struct ddl_table *table, const struct ddl_column *column, const PGresult *catalog, struct error *error)
 {
 	int row = column_find(catalog, column->name);
 	struct buffer why = {0};
@@ -75,8 +77,8 @@ out:
 	return outcome;
 }
 
-static enum sink_outcome columns_check(struct postgres *postgres, const struct ddl_table *table, const char *quoted,
-    struct error *error)
+static enum sink_outcome columns_check(
+    struct postgres *postgres, const struct ddl_table *table, const char *quoted, struct error *error)
 {
 	PGresult *catalog = NULL;
 	enum sink_outcome outcome = postgres_query(postgres, &catalog, error, columns_sql, 1, &quoted);
@@ -111,8 +113,8 @@ static void key_array(const struct ddl_table *table, struct buffer *out)
 	buffer_append(out, "}", 2);
 }
 
-static enum sink_outcome key_check(struct postgres *postgres, const struct ddl_table *table, const char *quoted,
-    struct error *error)
+static enum sink_outcome key_check(
+    struct postgres *postgres, const struct ddl_table *table, const char *quoted, struct error *error)
 {
 	struct buffer key = {0};
 	PGresult *result = NULL;
@@ -121,8 +123,10 @@ static enum sink_outcome key_check(struct postgres *postgres, const struct ddl_t
 	const char *params[] = {quoted, (const char *)key.data};
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, unique_sql, 2, params);
 	if (outcome == SINK_DONE && !flag(result, 0, 0)) {
-		error_set(error, RESULT_CONFIG, "table \"%s\" is there already, but has no primary key or unique index over "
-		    "exactly %s", table->name, params[1]);
+		error_set(error, RESULT_CONFIG,
+		    "table \"%s\" is there already, but has no primary key or unique index over "
+		    "exactly %s",
+		    table->name, params[1]);
 		outcome = SINK_CONFIG;
 	}
 	PQclear(result);
@@ -140,7 +144,8 @@ static enum sink_outcome rows_look(struct postgres *postgres, const struct pipel
 	if (strcmp(table->name, DEAD_LETTERS_TABLE) == 0) {
 		/* The one table that jobs share. */
 		buffer_append_text(&sql, " WHERE sink = '" POSTGRES_SINK_NAME "' AND topic = ");
-		sql_literal(&sql, (struct bytes){(const uint8_t *)pipeline->source.topic, strlen(pipeline->source.topic)});
+		sql_literal(
+		    &sql, (struct bytes){(const uint8_t *)pipeline->source.topic, strlen(pipeline->source.topic)});
 	}
 	buffer_append(&sql, ")", 2);
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 0, NULL);

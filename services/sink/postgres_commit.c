@@ -44,7 +44,8 @@ enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct
 
 /* ---- the string ---- */
 
-static void advance_print(const struct postgres_commit *commit, const struct transaction *transaction, struct buffer *sql)
+static void advance_print(
+    const struct postgres_commit *commit, const struct transaction *transaction, struct buffer *sql)
 {
 	const struct epoch_id *from = &transaction->predecessor, *to = &transaction->epoch;
 
@@ -98,13 +99,14 @@ static void string_build(struct run *run)
 	}
 	if (any_letters(run->transaction)) {
 		run->parts[run->parts_len++] = PART_LETTERS;
-		buffer_append_text(sql, "COPY " DEAD_LETTERS_TABLE " (topic, \"partition\", \"offset\", key, payload, payload_raw, "
+		buffer_append_text(sql,
+		    "COPY " DEAD_LETTERS_TABLE " (topic, \"partition\", \"offset\", key, payload, payload_raw, "
 		    "reason, detail, sink, epoch) FROM STDIN (FORMAT binary);\n");
 	}
 	if (any_decisions(run->transaction)) {
 		run->parts[run->parts_len++] = PART_DECISIONS;
 		buffer_append_text(sql, "COPY sluice.decisions (job, topic, \"partition\", \"offset\", verdict, epoch) "
-		    "FROM STDIN (FORMAT binary);\n");
+		                        "FROM STDIN (FORMAT binary);\n");
 	}
 	totals_execute_print(&commit->totals, commit->pipeline, sql);
 	buffer_append(sql, "COMMIT", sizeof "COMMIT");
@@ -275,7 +277,8 @@ enum sink_outcome postgres_commit_run(struct postgres_commit *commit, struct pos
 	enum result result =
 	    epoch_rows_build(&commit->rows, commit->pipeline, transaction->rows, transaction->rows_len, error);
 	if (result == RESULT_OK)
-		result = totals_build(&commit->totals, commit->pipeline, transaction->totals, transaction->totals_len, error);
+		result = totals_build(
+		    &commit->totals, commit->pipeline, transaction->totals, transaction->totals_len, error);
 	if (result != RESULT_OK)
 		return SINK_CONFIG; /* error.code tells CORRUPT from CONFIG */
 	string_build(&run);

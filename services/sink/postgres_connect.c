@@ -34,7 +34,8 @@ static void parameter_default(struct parameters *parameters, const char *key, co
 		parameter_add(parameters, key, value);
 }
 
-static void parameters_collect(struct parameters *parameters, const struct pipeline *pipeline, const char *application_name)
+static void parameters_collect(
+    struct parameters *parameters, const struct pipeline *pipeline, const char *application_name)
 {
 	const char *url = pipeline->sinks.postgres_url;
 
@@ -66,7 +67,8 @@ static enum sink_outcome url_check(const struct pipeline *pipeline, struct error
 		return SINK_DONE;
 	}
 	PQfreemem(words);
-	error_set(error, RESULT_CONFIG, "sinks.postgres.url is not an address that libpq can read "
+	error_set(error, RESULT_CONFIG,
+	    "sinks.postgres.url is not an address that libpq can read "
 	    "(postgresql://user:password@host:port/database, or keyword=value pairs)");
 	return SINK_CONFIG;
 }
@@ -91,8 +93,8 @@ static void state_find(const char *message, char state[POSTGRES_STATE + 1])
  * "invalid" where it has not even tried to connect. */
 static bool refused_for_good(const char *state, const char *message)
 {
-	return strncmp(state, "28", 2) == 0 || strncmp(state, "42", 2) == 0 || strstr(message, "no password supplied") ||
-	       strncmp(message, "invalid ", 8) == 0;
+	return strncmp(state, "28", 2) == 0 || strncmp(state, "42", 2) == 0 ||
+	       strstr(message, "no password supplied") || strncmp(message, "invalid ", 8) == 0;
 }
 
 static bool missing_for_long(struct postgres *postgres, const char *state)
@@ -138,7 +140,8 @@ static const char session_sql[] =
     "SELECT set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' "
     "THEN 'remote_apply' ELSE 'on' END, false), set_config('standard_conforming_strings', 'on', false), "
     "set_config('statement_timeout', '%d', false), set_config('lock_timeout', '%d', false), "
-    "set_config('idle_in_transaction_session_timeout', '%d', false), set_config('client_min_messages', 'warning', false);"
+    "set_config('idle_in_transaction_session_timeout', '%d', false), set_config('client_min_messages', 'warning', "
+    "false);"
     "SELECT coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), ''), "
     "current_setting('fsync'), current_setting('server_encoding')";
 
@@ -147,7 +150,8 @@ static enum sink_outcome session_set_up(struct postgres *postgres, struct error 
 	PGresult *result = NULL;
 	char sql[1024];
 
-	int len = snprintf(sql, sizeof sql, session_sql, POSTGRES_STATEMENT_MS, POSTGRES_LOCK_MS, POSTGRES_STATEMENT_MS);
+	int len =
+	    snprintf(sql, sizeof sql, session_sql, POSTGRES_STATEMENT_MS, POSTGRES_LOCK_MS, POSTGRES_STATEMENT_MS);
 	CHECK(len > 0 && (size_t)len < sizeof sql);
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, sql, 0, NULL);
 	if (outcome != SINK_DONE)
@@ -168,8 +172,8 @@ static void ignore_notice(void *context, const PGresult *result)
 	(void)result;
 }
 
-enum sink_outcome postgres_connect(struct postgres *postgres, const struct pipeline *pipeline,
-    const char *application_name, struct error *error)
+enum sink_outcome postgres_connect(
+    struct postgres *postgres, const struct pipeline *pipeline, const char *application_name, struct error *error)
 {
 	struct parameters parameters = {0};
 	uint64_t began_us = clock_monotonic_us();

@@ -106,7 +106,7 @@ static const struct {
     {"SL002", SINK_MOVED},
     {"25006", SINK_UNKNOWN}, /* read only: a standby, or the old primary of a failover */
     {"25P03", SINK_UNKNOWN}, /* idle in a transaction for too long */
-    {"26", SINK_UNKNOWN},    /* a prepared statement is gone: a new session makes it again */
+    {"26", SINK_UNKNOWN}, /* a prepared statement is gone: a new session makes it again */
     {"3D", SINK_CONFIG},
     {"08", SINK_UNKNOWN},
     {"40", SINK_UNKNOWN},
@@ -185,7 +185,8 @@ enum sink_outcome postgres_query(struct postgres *postgres, PGresult **result, s
 	if (!postgres_alive(postgres))
 		return postgres_lost(postgres, error);
 	if (params_len)
-		sent = PQsendQueryParams(postgres->link, sql, params_len, NULL, params, NULL, NULL, 0) && flush(postgres);
+		sent =
+		    PQsendQueryParams(postgres->link, sql, params_len, NULL, params, NULL, NULL, 0) && flush(postgres);
 	else
 		sent = postgres_send(postgres, sql);
 	if (!sent)

@@ -23,15 +23,16 @@ enum {
 	POSTGRES_LOCK_MS = 30000,
 	POSTGRES_SILENCE_MS = 75000,
 	POSTGRES_MISSING_MS = 60000, /* a database that does not exist is waited for as long as a missing topic */
-	POSTGRES_STATE = 5,          /* length of a SQLSTATE */
+	POSTGRES_STATE = 5, /* length of a SQLSTATE */
 };
 
 struct postgres {
 	PGconn *link; /* NULL: not connected */
-	int stop_fd;  /* -1: none */
-	int pid;      /* of the backend, for ending it later */
+	int stop_fd; /* -1: none */
+	int pid; /* of the backend, for ending it later */
 	char started[64];
-	char state[POSTGRES_STATE + 1]; /* SQLSTATE of the last postgres_query that failed; empty: not the server's doing */
+	char state[POSTGRES_STATE +
+	           1]; /* SQLSTATE of the last postgres_query that failed; empty: not the server's doing */
 	uint64_t missing_since_us; /* when the database was first said not to exist; 0: it was not */
 };
 

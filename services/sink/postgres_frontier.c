@@ -85,7 +85,8 @@ static void frontier_sql(struct buffer *out, bool for_update)
 	buffer_append(out, "", 1);
 }
 
-static enum sink_outcome frontier_take(const PGresult *result, const char *job, struct frontier *frontier, struct error *error)
+static enum sink_outcome frontier_take(
+    const PGresult *result, const char *job, struct frontier *frontier, struct error *error)
 {
 	if (PQntuples(result) != 1) {
 		error_set(error, RESULT_CONFIG, "the frontier of job %s is gone from the database", job);
@@ -95,7 +96,8 @@ static enum sink_outcome frontier_take(const PGresult *result, const char *job, 
 	frontier->last.attempt = unsigned_value(result, 0, FRONTIER_ATTEMPT);
 	frontier->last.n = unsigned_value(result, 0, FRONTIER_EPOCH);
 	frontier->started = !PQgetisnull(result, 0, FRONTIER_CUT);
-	snprintf(frontier->fingerprint, sizeof frontier->fingerprint, "%s", PQgetvalue(result, 0, FRONTIER_FINGERPRINT));
+	snprintf(
+	    frontier->fingerprint, sizeof frontier->fingerprint, "%s", PQgetvalue(result, 0, FRONTIER_FINGERPRINT));
 	for (size_t i = 0; i < COUNTERS; i++)
 		frontier->counters.n[i] = unsigned_value(result, 0, FRONTIER_COUNTERS + (int)i);
 	if (frontier->started && !cut_parse(PQgetvalue(result, 0, FRONTIER_CUT), &frontier->cut)) {
@@ -106,8 +108,8 @@ static enum sink_outcome frontier_take(const PGresult *result, const char *job, 
 	return SINK_DONE;
 }
 
-enum sink_outcome postgres_frontier_read(struct postgres *postgres, const char *job, bool for_update,
-    struct frontier *frontier, struct error *error)
+enum sink_outcome postgres_frontier_read(
+    struct postgres *postgres, const char *job, bool for_update, struct frontier *frontier, struct error *error)
 {
 	struct buffer sql = {0};
 	PGresult *result = NULL;
@@ -123,12 +125,13 @@ enum sink_outcome postgres_frontier_read(struct postgres *postgres, const char *
 	return outcome;
 }
 
-enum sink_outcome postgres_checkpoints_read(struct postgres *postgres, const char *job, struct sink_answer *answer,
-    struct error *error)
+enum sink_outcome postgres_checkpoints_read(
+    struct postgres *postgres, const char *job, struct sink_answer *answer, struct error *error)
 {
 	PGresult *result = NULL;
 	enum sink_outcome outcome = postgres_query(postgres, &result, error,
-	    "SELECT attempt, epoch, cut FROM sluice.checkpoints WHERE job = $1 ORDER BY attempt DESC, epoch DESC", 1, &job);
+	    "SELECT attempt, epoch, cut FROM sluice.checkpoints WHERE job = $1 ORDER BY attempt DESC, epoch DESC", 1,
+	    &job);
 
 	if (outcome != SINK_DONE)
 		return outcome;
@@ -139,7 +142,8 @@ enum sink_outcome postgres_checkpoints_read(struct postgres *postgres, const cha
 		checkpoint->epoch.attempt = unsigned_value(result, (int)i, 0);
 		checkpoint->epoch.n = unsigned_value(result, (int)i, 1);
 		if (!cut_parse(PQgetvalue(result, (int)i, 2), &checkpoint->cut)) {
-			error_set(error, RESULT_CONFIG, "the cut of checkpoint %" PRIu64 ".%" PRIu64 " of job %s is not one",
+			error_set(error, RESULT_CONFIG,
+			    "the cut of checkpoint %" PRIu64 ".%" PRIu64 " of job %s is not one",
 			    checkpoint->epoch.attempt, checkpoint->epoch.n, job);
 			outcome = SINK_CONFIG;
 		}
@@ -163,7 +167,8 @@ enum sink_outcome postgres_decisions_read(struct postgres *postgres, const struc
 	const char *params[] = {job, pipeline->source.topic};
 	enum sink_outcome outcome = postgres_query(postgres, &result, error,
 	    "SELECT \"partition\", \"offset\", verdict FROM sluice.decisions WHERE job = $1 AND topic = $2 "
-	    "ORDER BY \"partition\", \"offset\"", 2, params);
+	    "ORDER BY \"partition\", \"offset\"",
+	    2, params);
 
 	if (outcome != SINK_DONE)
 		return outcome;
@@ -195,8 +200,8 @@ static bool line_take(const char **at, struct bytes *line)
 	return true;
 }
 
-enum sink_outcome postgres_meaning_check(const struct pipeline *pipeline, const char *fingerprint, const char *meaning,
-    struct error *error)
+enum sink_outcome postgres_meaning_check(
+    const struct pipeline *pipeline, const char *fingerprint, const char *meaning, struct error *error)
 {
 	struct buffer words = {0};
 	const char *was = meaning, *is = pipeline->meaning ? pipeline->meaning : "";
@@ -219,8 +224,8 @@ enum sink_outcome postgres_meaning_check(const struct pipeline *pipeline, const 
 		buffer_printf(&words, "; and %d more", shown - 3);
 	buffer_append(&words, "", 1);
 	error_set(error, RESULT_CONFIG,
-	    "the pipeline file does not mean what it meant when this job was started (fingerprint %.32s, now %s)%s", fingerprint,
-	    pipeline->fingerprint, (const char *)words.data);
+	    "the pipeline file does not mean what it meant when this job was started (fingerprint %.32s, now %s)%s",
+	    fingerprint, pipeline->fingerprint, (const char *)words.data);
 	buffer_fini(&words);
 	return SINK_CONFIG;
 }

@@ -28,7 +28,8 @@ static enum sink_outcome ask(struct postgres *postgres, const char *sql, bool *y
 static enum sink_outcome right_missing(enum sink_outcome outcome, struct error *error)
 {
 	if (outcome == SINK_CONFIG)
-		error_wrap(error, "cannot end the backend of the older writer: this user has to be the same one, or a member "
+		error_wrap(error,
+		    "cannot end the backend of the older writer: this user has to be the same one, or a member "
 		    "of pg_signal_backend");
 	return outcome;
 }
@@ -43,7 +44,8 @@ enum sink_outcome postgres_holder_end(struct postgres_writer *writer, uint64_t a
 	    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
 	    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
 	    "AND classid = %" PRIu32 " AND objid = %" PRIu32 " AND pid <> pg_backend_pid() "
-	    "AND (SELECT fence FROM sluice.frontier WHERE job = ", (uint32_t)(key >> 32), (uint32_t)key);
+	    "AND (SELECT fence FROM sluice.frontier WHERE job = ",
+	    (uint32_t)(key >> 32), (uint32_t)key);
 	sql_literal(&sql, (struct bytes){(const uint8_t *)writer->job, strlen(writer->job)});
 	buffer_printf(&sql, ") <= %" PRIu64, attempt);
 	buffer_append(&sql, "", 1);
@@ -71,7 +73,8 @@ enum sink_outcome postgres_lock_take(struct postgres_writer *writer, uint64_t at
 			return outcome;
 		if (clock_monotonic_us() - began_us > GONE_WITHIN_MS * 1000ULL ||
 		    !postgres_pause(&writer->postgres, LOOK_EVERY_MS)) {
-			error_set(error, RESULT_RETRY, "PostgreSQL: the backend of another writer of job %s does not end", writer->job);
+			error_set(error, RESULT_RETRY,
+			    "PostgreSQL: the backend of another writer of job %s does not end", writer->job);
 			return SINK_UNKNOWN;
 		}
 	}
@@ -87,14 +90,17 @@ enum sink_outcome postgres_backend_end(struct postgres *postgres, int pid, const
 	if (!pid || !*started)
 		return SINK_DONE;
 	snprintf(sql, sizeof sql,
-	    "SELECT pg_terminate_backend(pid) IS NOT NULL FROM pg_stat_activity WHERE pid = %d AND backend_start = '%s'", pid,
-	    started);
+	    "SELECT pg_terminate_backend(pid) IS NOT NULL FROM pg_stat_activity WHERE pid = %d AND backend_start = "
+	    "'%s'",
+	    pid, started);
 	for (;;) {
 		outcome = ask(postgres, sql, &there, error);
 		if (outcome != SINK_DONE || !there)
 			return right_missing(outcome, error);
-		if (clock_monotonic_us() - began_us > GONE_WITHIN_MS * 1000ULL || !postgres_pause(postgres, LOOK_EVERY_MS)) {
-			error_set(error, RESULT_RETRY, "PostgreSQL: this writer's old backend (pid %d) does not end", pid);
+		if (clock_monotonic_us() - began_us > GONE_WITHIN_MS * 1000ULL ||
+		    !postgres_pause(postgres, LOOK_EVERY_MS)) {
+			error_set(
+			    error, RESULT_RETRY, "PostgreSQL: this writer's old backend (pid %d) does not end", pid);
 			return SINK_UNKNOWN;
 		}
 	}

@@ -35,7 +35,8 @@ uint8_t *binary_numeric(uint8_t *at, int64_t minor, int scale)
 	return at;
 }
 
-static enum result value_misfit(const struct row *row, const struct pipeline *pipeline, uint32_t column, struct error *error)
+static enum result value_misfit(
+    const struct row *row, const struct pipeline *pipeline, uint32_t column, struct error *error)
 {
 	return error_set(error, RESULT_CONFIG, "record %s/%u/%lld: the value of \"%s\" does not fit its column",
 	    pipeline->source.topic, row->partition, (long long)row->offset, pipeline->record.fields[column].name);
@@ -77,11 +78,13 @@ static struct row_place *place_add(struct epoch_rows *rows)
 	return &rows->places[rows->len++];
 }
 
-static enum result row_add(struct epoch_rows *rows, const struct pipeline *pipeline, const struct row *row, struct error *error)
+static enum result row_add(
+    struct epoch_rows *rows, const struct pipeline *pipeline, const struct row *row, struct error *error)
 {
 	struct row_place *place = place_add(rows);
 	/* A text takes as many bytes here as in its frame, and 4 for its length. */
-	uint8_t *start = buffer_reserve(&rows->encoded, 2 + (size_t)row->values_len * BINARY_FIELD_MAX + row->encoded.len);
+	uint8_t *start =
+	    buffer_reserve(&rows->encoded, 2 + (size_t)row->values_len * BINARY_FIELD_MAX + row->encoded.len);
 	uint8_t *at = binary_put16(start, (uint16_t)row->values_len);
 
 	*place = (struct row_place){
@@ -100,7 +103,8 @@ static enum result row_add(struct epoch_rows *rows, const struct pipeline *pipel
 	return RESULT_OK;
 }
 
-static enum result body_add(struct epoch_rows *rows, const struct pipeline *pipeline, struct bytes body, struct error *error)
+static enum result body_add(
+    struct epoch_rows *rows, const struct pipeline *pipeline, struct bytes body, struct error *error)
 {
 	struct rows_reader reader;
 	bool more = false;
@@ -143,8 +147,8 @@ bool epoch_rows_source(struct epoch_rows *rows, const struct pipeline *pipeline,
 	if (sorted >= rows->len)
 		return false;
 	const struct row_place *place = &rows->places[rows->order[sorted].place];
-	struct rows_reader reader = {place->source, place->source + place->source_len, 1,
-	    (uint32_t)pipeline->record.fields_len};
+	struct rows_reader reader = {
+	    place->source, place->source + place->source_len, 1, (uint32_t)pipeline->record.fields_len};
 	return rows_next(&reader, row, &more, &ignored) == RESULT_OK && more;
 }
 

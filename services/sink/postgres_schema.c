@@ -14,9 +14,9 @@ struct schema {
 	const char *job;
 	struct buffer *report;
 	struct error *error;
-	int version;      /* of sluice's own schema; 0: not there */
-	bool row;         /* the job has a frontier row */
-	bool started;     /* and its cut is set */
+	int version; /* of sluice's own schema; 0: not there */
+	bool row; /* the job has a frontier row */
+	bool started; /* and its cut is set */
 	struct table_state tables[1 + PIPELINE_ROLLUPS_MAX + 1];
 };
 
@@ -26,8 +26,8 @@ static void say(struct schema *schema, const char *what, const char *name)
 		buffer_printf(schema->report, "%s %s\n", what, name);
 }
 
-static enum sink_outcome run(struct schema *schema, PGresult **result, const char *sql, int params_len,
-    const char *const *params)
+static enum sink_outcome run(
+    struct schema *schema, PGresult **result, const char *sql, int params_len, const char *const *params)
 {
 	return postgres_query(schema->postgres, result, schema->error, sql, params_len, params);
 }
@@ -96,13 +96,16 @@ static enum sink_outcome table_check(struct schema *schema, size_t place)
 	struct ddl_table table;
 
 	ddl_table_describe(schema->pipeline, place, &table);
-	enum sink_outcome outcome = postgres_table_check(schema->postgres, schema->pipeline, &table, state, schema->error);
+	enum sink_outcome outcome =
+	    postgres_table_check(schema->postgres, schema->pipeline, &table, state, schema->error);
 	if (outcome != SINK_DONE)
 		return outcome;
 	if (!schema->started && state->rows) {
 		error_set(schema->error, RESULT_CONFIG,
-		    "table \"%s\" holds rows, but job %s has no frontier here: rows that Sluice did not write cannot be "
-		    "continued; empty the table, or give it another name in the pipeline file", table.name, schema->job);
+		    "table \"%s\" holds rows, but job %s has no frontier here: rows that Sluice did not write cannot "
+		    "be "
+		    "continued; empty the table, or give it another name in the pipeline file",
+		    table.name, schema->job);
 		return SINK_CONFIG;
 	}
 	if (schema->started && !state->exists) {
@@ -122,7 +125,8 @@ static enum sink_outcome migrate(struct schema *schema)
 			continue;
 		enum sink_outcome outcome = run(schema, NULL, migrations[i].sql, 0, NULL);
 		if (outcome == SINK_DONE) {
-			snprintf(sql, sizeof sql, "INSERT INTO sluice.migrations (version) VALUES (%d)", migrations[i].version);
+			snprintf(sql, sizeof sql, "INSERT INTO sluice.migrations (version) VALUES (%d)",
+			    migrations[i].version);
 			outcome = run(schema, NULL, sql, 0, NULL);
 		}
 		if (outcome != SINK_DONE) {
@@ -189,7 +193,8 @@ static enum sink_outcome check_and_make(struct schema *schema)
 enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
     struct buffer *report, struct error *error)
 {
-	struct schema schema = {.postgres = postgres, .pipeline = pipeline, .job = job, .report = report, .error = error};
+	struct schema schema = {
+	    .postgres = postgres, .pipeline = pipeline, .job = job, .report = report, .error = error};
 	size_t said = report ? report->len : 0;
 
 	enum sink_outcome outcome = postgres_query(postgres, NULL, error, "BEGIN", 0, NULL);

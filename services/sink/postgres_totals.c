@@ -103,8 +103,8 @@ static bool integer_put(struct buffer *column, int64_t value)
 }
 
 /* One column of a group's key; false: not of its type. */
-static bool key_part_put(const struct pipeline *pipeline, const struct group_column *by, struct wire *wire,
-    struct buffer *column)
+static bool key_part_put(
+    const struct pipeline *pipeline, const struct group_column *by, struct wire *wire, struct buffer *column)
 {
 	element_begin(column);
 	if (by->part == PART_DAY)
@@ -131,8 +131,8 @@ static bool measure_put(const struct measure *measure, const uint8_t *encoded, s
 	return true;
 }
 
-static enum result group_add(struct totals *totals, const struct pipeline *pipeline, const struct group *group,
-    struct error *error)
+static enum result group_add(
+    struct totals *totals, const struct pipeline *pipeline, const struct group *group, struct error *error)
 {
 	if (group->rollup >= pipeline->rollups_len)
 		return error_set(error, RESULT_CORRUPT, "totals of rollup %u, of which there is none", group->rollup);
@@ -144,12 +144,14 @@ static enum result group_add(struct totals *totals, const struct pipeline *pipel
 	for (size_t i = 0; i < rollup->by_len && good; i++)
 		good = key_part_put(pipeline, &rollup->by[i], &wire, &columns[i]);
 	if (!good || !wire_done(&wire))
-		return error_set(error, RESULT_CORRUPT, "a group of \"%s\" is not what the pipeline file declares", rollup->table);
+		return error_set(
+		    error, RESULT_CORRUPT, "a group of \"%s\" is not what the pipeline file declares", rollup->table);
 	for (size_t i = 0; i < rollup->measures_len; i++) {
 		const struct measure *measure = &rollup->measures[i];
 		if (!measure_put(measure, group->measures.data + i * MEASURE_BYTES, &columns[rollup->by_len + i]))
 			return error_set(error, RESULT_CONFIG,
-			    "a total is beyond its column: \"%s\" of \"%s\" has %d digits; give it more in the pipeline file",
+			    "a total is beyond its column: \"%s\" of \"%s\" has %d digits; give it more in the "
+			    "pipeline file",
 			    measure->column, rollup->table, measure->precision);
 	}
 	totals->groups[group->rollup]++;

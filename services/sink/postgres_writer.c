@@ -23,8 +23,8 @@ static int64_t lock_key(const char *job)
 	return (int64_t)hash;
 }
 
-void postgres_writer_init(struct postgres_writer *writer, const struct pipeline *pipeline, const char *application_name,
-    int stop_fd)
+void postgres_writer_init(
+    struct postgres_writer *writer, const struct pipeline *pipeline, const char *application_name, int stop_fd)
 {
 	struct buffer job = {0};
 
@@ -68,7 +68,8 @@ static enum sink_outcome refused(struct postgres_writer *writer, enum sink_outco
 }
 
 /* One try, that does not wait long for an older writer's open transaction. */
-static enum sink_outcome fence_update(struct postgres_writer *writer, uint64_t attempt, bool *raised, struct error *error)
+static enum sink_outcome fence_update(
+    struct postgres_writer *writer, uint64_t attempt, bool *raised, struct error *error)
 {
 	char number[NUMBER_MAX], sql[96];
 	PGresult *result = NULL;
@@ -124,7 +125,8 @@ static enum sink_outcome fenced_read(struct postgres_writer *writer, uint64_t at
 		outcome = fenced(frontier, attempt, &answer->error);
 	/* The schema's check has named the lines; this one is for a start in between. */
 	if (outcome == SINK_DONE && frontier->started)
-		outcome = postgres_meaning_check(writer->pipeline, frontier->fingerprint, writer->pipeline->meaning, &answer->error);
+		outcome = postgres_meaning_check(
+		    writer->pipeline, frontier->fingerprint, writer->pipeline->meaning, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome = postgres_checkpoints_read(postgres, writer->job, answer, &answer->error);
 	if (outcome == SINK_DONE)
@@ -145,7 +147,8 @@ enum sink_outcome postgres_writer_fence(struct postgres_writer *writer, uint64_t
 	if (outcome == SINK_DONE)
 		outcome = postgres_lock_take(writer, attempt, &answer->error);
 	if (outcome == SINK_DONE)
-		outcome = postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);
+		outcome =
+		    postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome = fenced_read(writer, attempt, answer);
 	/* The link also holds the lock: a writer that may not write does not keep it. */
@@ -154,8 +157,8 @@ enum sink_outcome postgres_writer_fence(struct postgres_writer *writer, uint64_t
 	return outcome;
 }
 
-enum sink_outcome postgres_writer_set_cut(struct postgres_writer *writer, uint64_t attempt, const struct cut *cut,
-    struct sink_answer *answer)
+enum sink_outcome postgres_writer_set_cut(
+    struct postgres_writer *writer, uint64_t attempt, const struct cut *cut, struct sink_answer *answer)
 {
 	char number[NUMBER_MAX];
 	struct buffer text = {0};
@@ -165,21 +168,22 @@ enum sink_outcome postgres_writer_set_cut(struct postgres_writer *writer, uint64
 	buffer_append(&text, "", 1);
 	const char *params[] = {writer->job, number, (const char *)text.data, writer->pipeline->fingerprint,
 	    writer->pipeline->meaning ? writer->pipeline->meaning : ""};
-	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
-	    "SELECT sluice.frontier_start($1, $2, $3, $4, $5)", 5, params);
+	enum sink_outcome outcome = postgres_query(
+	    &writer->postgres, NULL, &answer->error, "SELECT sluice.frontier_start($1, $2, $3, $4, $5)", 5, params);
 	buffer_fini(&text);
 	return refused(writer, outcome, answer);
 }
 
-enum sink_outcome postgres_writer_commit(struct postgres_writer *writer, const struct transaction *transaction,
-    struct sink_answer *answer)
+enum sink_outcome postgres_writer_commit(
+    struct postgres_writer *writer, const struct transaction *transaction, struct sink_answer *answer)
 {
-	enum sink_outcome outcome = postgres_commit_run(&writer->commit, &writer->postgres, transaction, &answer->error);
+	enum sink_outcome outcome =
+	    postgres_commit_run(&writer->commit, &writer->postgres, transaction, &answer->error);
 	return refused(writer, outcome, answer);
 }
 
-enum sink_outcome postgres_writer_touch(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
-    struct sink_answer *answer)
+enum sink_outcome postgres_writer_touch(
+    struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor, struct sink_answer *answer)
 {
 	char fence[NUMBER_MAX], number[NUMBER_MAX], epoch[NUMBER_MAX];
 
@@ -193,8 +197,8 @@ enum sink_outcome postgres_writer_touch(struct postgres_writer *writer, uint64_t
 }
 
 /* Before anything is ended: a writer that has been fenced out must not end its successor. */
-static enum sink_outcome fence_check(struct postgres_writer *writer, uint64_t attempt, bool for_update,
-    struct sink_answer *answer)
+static enum sink_outcome fence_check(
+    struct postgres_writer *writer, uint64_t attempt, bool for_update, struct sink_answer *answer)
 {
 	enum sink_outcome outcome =
 	    postgres_frontier_read(&writer->postgres, writer->job, for_update, &answer->frontier, &answer->error);
@@ -222,7 +226,8 @@ enum sink_outcome postgres_writer_look(struct postgres_writer *writer, uint64_t 
 	if (outcome == SINK_DONE)
 		outcome = postgres_lock_take(writer, attempt, &answer->error);
 	if (outcome == SINK_DONE)
-		outcome = postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);
+		outcome =
+		    postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome = fence_check(writer, attempt, true, answer);
 	if (outcome == SINK_DONE)

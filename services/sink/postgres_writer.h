@@ -14,23 +14,25 @@ struct postgres_writer {
 	char *application_name;
 	char *job; /* <pipeline.job>/totals */
 	int64_t lock; /* key of the session advisory lock that a writer of this job holds */
-	int old_pid;          /* a backend that may still be at work; 0: none */
+	int old_pid; /* a backend that may still be at work; 0: none */
 	char old_started[64];
 	struct postgres_commit commit;
 };
 
-void postgres_writer_init(struct postgres_writer *writer, const struct pipeline *pipeline, const char *application_name,
-    int stop_fd);
+void postgres_writer_init(
+    struct postgres_writer *writer, const struct pipeline *pipeline, const char *application_name, int stop_fd);
 void postgres_writer_fini(struct postgres_writer *writer);
 
-enum sink_outcome postgres_writer_fence(struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer) MUST_USE;
-enum sink_outcome postgres_writer_set_cut(struct postgres_writer *writer, uint64_t attempt, const struct cut *cut,
-    struct sink_answer *answer) MUST_USE;
-enum sink_outcome postgres_writer_commit(struct postgres_writer *writer, const struct transaction *transaction,
-    struct sink_answer *answer) MUST_USE;
-enum sink_outcome postgres_writer_look(struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer) MUST_USE;
-enum sink_outcome postgres_writer_touch(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
-    struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_fence(
+    struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_set_cut(
+    struct postgres_writer *writer, uint64_t attempt, const struct cut *cut, struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_commit(
+    struct postgres_writer *writer, const struct transaction *transaction, struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_look(
+    struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_touch(
+    struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor, struct sink_answer *answer) MUST_USE;
 
 /* postgres_lock.c: the lock says which backend is this job's writer. */
 /* Ends the backend that holds the lock, unless the fence is above attempt by now. DONE also when nobody holds it. */
@@ -38,6 +40,7 @@ enum sink_outcome postgres_holder_end(struct postgres_writer *writer, uint64_t a
 /* Takes the lock, ending whoever has it; UNKNOWN when that does not go away. */
 enum sink_outcome postgres_lock_take(struct postgres_writer *writer, uint64_t attempt, struct error *error) MUST_USE;
 /* Ends the backend with this pid and start, if it still is that one, and waits until it is gone. */
-enum sink_outcome postgres_backend_end(struct postgres *postgres, int pid, const char *started, struct error *error) MUST_USE;
+enum sink_outcome postgres_backend_end(
+    struct postgres *postgres, int pid, const char *started, struct error *error) MUST_USE;
 
 #endif

@@ -21,7 +21,7 @@
 struct frontier {
 	uint64_t fence;
 	struct epoch_id last; /* the epoch last committed; (0,0): none */
-	bool started;         /* the cut is not NULL */
+	bool started; /* the cut is not NULL */
 	struct cut cut;
 	struct counters counters;
 	char fingerprint[33]; /* empty: none yet */
@@ -34,27 +34,27 @@ struct checkpoint_identity {
 
 /* Everything that one epoch changes. */
 struct transaction {
-	uint64_t fence;              /* mine */
+	uint64_t fence; /* mine */
 	struct epoch_id predecessor; /* the last one that I know to be committed */
 	struct epoch_id epoch;
 	const struct cut *cut;
-	struct counters counters;  /* of this epoch; added to the frontier's */
-	struct bytes *rows;        /* ROWS bodies; may be many, sorted by nobody */
+	struct counters counters; /* of this epoch; added to the frontier's */
+	struct bytes *rows; /* ROWS bodies; may be many, sorted by nobody */
 	size_t rows_len;
-	const struct letters *letters;     /* chunks, letters_len of them */
+	const struct letters *letters; /* chunks, letters_len of them */
 	size_t letters_len;
 	const struct decisions *decisions; /* chunks */
 	size_t decisions_len;
-	const struct groups *totals;       /* chunks; absolute; a group stands in one chunk only, once */
+	const struct groups *totals; /* chunks; absolute; a group stands in one chunk only, once */
 	size_t totals_len;
 };
 
 enum sink_outcome {
 	SINK_DONE,
 	SINK_UNKNOWN, /* away, busy, or connection lost: a commit may have happened or not; look, then decide */
-	SINK_FENCED,  /* another writer has raised the fence: frontier.fence says how high */
-	SINK_MOVED,   /* the frontier is not at the predecessor */
-	SINK_CONFIG,  /* a person has to act */
+	SINK_FENCED, /* another writer has raised the fence: frontier.fence says how high */
+	SINK_MOVED, /* the frontier is not at the predecessor */
+	SINK_CONFIG, /* a person has to act */
 };
 
 struct sink_answer {

@@ -21,7 +21,15 @@
 
 enum { CLOSE_WITHIN_S = 4 };
 
-enum request_kind { REQUEST_NONE, REQUEST_FENCE, REQUEST_SET_CUT, REQUEST_COMMIT, REQUEST_LOOK, REQUEST_TOUCH, REQUEST_CLOSE };
+enum request_kind {
+	REQUEST_NONE,
+	REQUEST_FENCE,
+	REQUEST_SET_CUT,
+	REQUEST_COMMIT,
+	REQUEST_LOOK,
+	REQUEST_TOUCH,
+	REQUEST_CLOSE
+};
 
 struct request {
 	enum request_kind kind;
@@ -37,7 +45,7 @@ struct sink_postgres {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	struct request request; /* kind NONE: nothing to do */
-	bool busy;              /* requested, and the answer not yet taken */
+	bool busy; /* requested, and the answer not yet taken */
 	bool answered;
 	int stop_fd;
 	struct sink_answer answer;
@@ -224,8 +232,8 @@ static int thread_start(struct sink_postgres *self)
 	return failed;
 }
 
-enum result sink_postgres_open(struct sink_port **port, const struct pipeline *pipeline, const char *application_name,
-    struct error *error)
+enum result sink_postgres_open(
+    struct sink_port **port, const struct pipeline *pipeline, const char *application_name, struct error *error)
 {
 	struct sink_postgres *self = memory_new(sizeof *self);
 
@@ -239,14 +247,15 @@ enum result sink_postgres_open(struct sink_port **port, const struct pipeline *p
 	int failed = self->port.event_fd < 0 || self->stop_fd < 0 ? errno : thread_start(self);
 	if (failed) {
 		self_free(self);
-		return error_set(error, RESULT_RETRY, "cannot start the thread that talks to PostgreSQL: %s", strerror(failed));
+		return error_set(
+		    error, RESULT_RETRY, "cannot start the thread that talks to PostgreSQL: %s", strerror(failed));
 	}
 	*port = &self->port;
 	return RESULT_OK;
 }
 
-enum result postgres_init(const struct pipeline *pipeline, const char *application_name, struct buffer *report,
-    struct error *error)
+enum result postgres_init(
+    const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error)
 {
 	struct postgres_writer writer;
 

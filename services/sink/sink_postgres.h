@@ -17,7 +17,7 @@ enum result sink_postgres_open(struct sink_port **port, const struct pipeline *p
 
 /* Makes schema, tables and frontier row where they are missing, as fence does; harmless when repeated. report says what was
  * made and what was found, a line each. RETRY: the database is away. */
-enum result postgres_init(const struct pipeline *pipeline, const char *application_name, struct buffer *report,
-    struct error *error) MUST_USE;
+enum result postgres_init(
+    const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error) MUST_USE;
 
 #endif

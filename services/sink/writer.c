@@ -30,9 +30,9 @@ struct writer {
 	bool deployed;
 	/* the database's side */
 	enum request request;
-	enum request next;   /* when backoff is over */
-	uint64_t next_us;    /* when that is; 0: no backoff */
-	uint32_t setbacks;   /* in a row */
+	enum request next; /* when backoff is over */
+	uint64_t next_us; /* when that is; 0: no backoff */
+	uint32_t setbacks; /* in a row */
 	uint64_t started_us; /* of the request */
 	uint64_t touched_us; /* last sign of life in the frontier row */
 	struct frontier frontier;
@@ -42,7 +42,7 @@ struct writer {
 	/* epochs */
 	bool live; /* past the silent replay */
 	struct cut base_cut;
-	struct epoch *current;      /* being received */
+	struct epoch *current; /* being received */
 	struct epoch *first, *last; /* aligned, waiting for the database; first is the one being committed */
 };
 
@@ -234,8 +234,8 @@ static enum result on_fence_answer(struct writer *writer, const struct sink_answ
 	return error->code = RESULT_CONFIG;
 }
 
-static enum result on_set_cut_answer(struct writer *writer, const struct sink_answer *answer, struct outbox *outbox,
-    struct error *error)
+static enum result on_set_cut_answer(
+    struct writer *writer, const struct sink_answer *answer, struct outbox *outbox, struct error *error)
 {
 	if (answer->outcome != SINK_DONE) {
 		*error = answer->error; /* the next attempt sees what became of it */
@@ -285,12 +285,13 @@ static enum result on_look_answer(struct writer *writer, const struct sink_answe
 	}
 	struct epoch_id found = answer->frontier.last;
 	if (writer->first != NULL && !writer->first->silent && epoch_equal(found, writer->first->id)) {
-		log_info("epoch %" PRIu64 ".%" PRIu64 " was committed; only its answer was lost", found.attempt, found.n);
+		log_info(
+		    "epoch %" PRIu64 ".%" PRIu64 " was committed; only its answer was lost", found.attempt, found.n);
 		finish_first(writer, now_us, outbox);
 	} else if (!epoch_equal(found, writer->frontier.last)) {
 		return error_set(error, RESULT_CORRUPT,
-		    "the frontier is at %" PRIu64 ".%" PRIu64 ", this writer left it at %" PRIu64 ".%" PRIu64, found.attempt,
-		    found.n, writer->frontier.last.attempt, writer->frontier.last.n);
+		    "the frontier is at %" PRIu64 ".%" PRIu64 ", this writer left it at %" PRIu64 ".%" PRIu64,
+		    found.attempt, found.n, writer->frontier.last.attempt, writer->frontier.last.n);
 	} else {
 		say_waiting(writer, outbox, "");
 	}
@@ -330,7 +331,7 @@ static enum result on_answer(struct writer *writer, const struct sink_answer *an
 static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 {
 	while (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->first != NULL &&
-	    writer->first->silent) {
+	       writer->first->silent) {
 		say_committed(writer, writer->first, 0, outbox);
 		drop_first(writer);
 	}
@@ -384,7 +385,8 @@ static enum result judge_silence(struct writer *writer, const struct cut *cut, b
 		int64_t ceiling = cut_get(frontier, partition, cut_get(&writer->base_cut, partition, 0));
 		if (cut->entries[i].offset > ceiling)
 			return error_set(error, RESULT_CORRUPT,
-			    "an epoch lies on both sides of the frontier (partition %u, offset %" PRId64 " behind %" PRId64 ")",
+			    "an epoch lies on both sides of the frontier (partition %u, offset %" PRId64
+			    " behind %" PRId64 ")",
 			    partition, cut->entries[i].offset, ceiling);
 	}
 	writer->live = true;
@@ -404,10 +406,11 @@ static enum result finish_epoch(struct writer *writer, struct error *error)
 	epoch->id = barrier->epoch;
 	cut_copy(&epoch->cut, &barrier->cut);
 	epoch->counters = sum_of(&barrier->shares);
-	if (n[COUNTER_CONSUMED] !=
-	    n[COUNTER_ACCEPTED] + n[COUNTER_DUPLICATES] + n[COUNTER_CONFLICTS] + n[COUNTER_DEAD])
-		return error_set(error, RESULT_CONFIG, "the counters of epoch %" PRIu64 ".%" PRIu64
-		    " do not add up; nothing of it is written: please report this as a bug", epoch->id.attempt, epoch->id.n);
+	if (n[COUNTER_CONSUMED] != n[COUNTER_ACCEPTED] + n[COUNTER_DUPLICATES] + n[COUNTER_CONFLICTS] + n[COUNTER_DEAD])
+		return error_set(error, RESULT_CONFIG,
+		    "the counters of epoch %" PRIu64 ".%" PRIu64
+		    " do not add up; nothing of it is written: please report this as a bug",
+		    epoch->id.attempt, epoch->id.n);
 	if (writer->last != NULL)
 		writer->last->next = epoch;
 	else
@@ -424,25 +427,25 @@ static bool accepts(const struct actor *actor, uint32_t channel)
 	return aligner_accepts(&writer->aligner, channel);
 }
 
-static enum result on_frame(struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox,
-    struct error *error)
+static enum result on_frame(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
 	struct writer *writer = writer_of(actor);
 	(void)outbox;
 	if (frame->header.kind == FRAME_BARRIER) {
 		bool aligned;
-		enum result result =
-		    aligner_barrier(&writer->aligner, channel, &frame->body.barrier, &aligned, error);
+		enum result result = aligner_barrier(&writer->aligner, channel, &frame->body.barrier, &aligned, error);
 		return result == RESULT_OK && aligned ? finish_epoch(writer, error) : result;
 	}
 	/* What comes in silence is in the database already: it is not even kept. */
 	if (writer->live && !epoch_add(writer->current, frame))
-		return error_set(error, RESULT_CORRUPT, "%s is no part of an epoch", frame_kind_name(frame->header.kind));
+		return error_set(
+		    error, RESULT_CORRUPT, "%s is no part of an epoch", frame_kind_name(frame->header.kind));
 	return RESULT_OK;
 }
 
-static enum result on_command(struct actor *actor, const struct frame *command, struct outbox *outbox,
-    struct error *error)
+static enum result on_command(
+    struct actor *actor, const struct frame *command, struct outbox *outbox, struct error *error)
 {
 	struct writer *writer = writer_of(actor);
 	(void)outbox, (void)error;

@@ -26,7 +26,7 @@ enum { VERBS = sizeof verbs / sizeof *verbs };
 static const struct option_row rows[] = {
     {"--config", "FILE", "SLUICE_CONFIG", "/etc/sluice/pipeline.yaml", AT(config), "the pipeline file"},
     {"--coordinator", "URL", "SLUICE_COORDINATOR", NULL, AT(coordinator),
-	"status: control link (default: coordinator.listen of the pipeline file)"},
+        "status: control link (default: coordinator.listen of the pipeline file)"},
     {"--wait", "SECONDS", NULL, "0", AT(wait), "status: wait so long until the job runs"},
     {"--ddl", NULL, NULL, NULL, AT(ddl), "validate: print the tables' DDL instead"},
     {"-o", "FORMAT", NULL, "table", AT(output), "json or table"},

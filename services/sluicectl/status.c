@@ -48,7 +48,8 @@ static void print_json(const struct frame_status_report *report, struct buffer *
 	json_text(out, "waiting", report->waiting);
 	buffer_append_text(out, ", ");
 	json_text(out, "last_error", report->last_error);
-	buffer_printf(out, ", \"epoch\": \"%" PRIu64 ".%" PRIu64 "\", \"cut\": ", report->epoch.attempt, report->epoch.n);
+	buffer_printf(
+	    out, ", \"epoch\": \"%" PRIu64 ".%" PRIu64 "\", \"cut\": ", report->epoch.attempt, report->epoch.n);
 	cut_print(&report->cut, out);
 	buffer_append_text(out, ", \"ends\": ");
 	cut_print(&report->ends, out);
@@ -94,8 +95,8 @@ static void print_table(const struct frame_status_report *report, struct buffer 
 	print_age(report, out);
 	buffer_append_text(out, "\ncut        ");
 	cut_print(&report->cut, out);
-	buffer_printf(out, "\nlag        %" PRId64 " records\nrate       %" PRIu64 " records/s\ncounters  ", lag_of(report),
-	    report->records_per_second);
+	buffer_printf(out, "\nlag        %" PRId64 " records\nrate       %" PRIu64 " records/s\ncounters  ",
+	    lag_of(report), report->records_per_second);
 	for (int i = 0; i < COUNTERS; i++)
 		buffer_printf(out, " %s %" PRIu64, counter_names[i], report->counters.n[i]);
 	buffer_printf(out, "\nattempts   %" PRIu64 " ended since the coordinator started\n\n%-36s %-11s %8s  %s\n",

@@ -51,7 +51,8 @@ static void row_make(struct source *source, struct value values[FIELDS], char te
 	snprintf(text[0], 48, "%08x-%04x-4%03x-a%03x-%012" PRIx64, (unsigned)(a & 0xffffffff), (unsigned)(b & 0xffff),
 	    (unsigned)(c & 0xfff), (unsigned)(b >> 16 & 0xfff), c >> 16 & 0xffffffffffff);
 	snprintf(text[1], 48, "product_%u", (unsigned)(a % 6));
-	snprintf(text[2], 48, "%s", (const char *[]){"laptop", "mobile", "tablet", "watch", "headphone", "speaker"}[b % 6]);
+	snprintf(
+	    text[2], 48, "%s", (const char *[]){"laptop", "mobile", "tablet", "watch", "headphone", "speaker"}[b % 6]);
 	snprintf(text[3], 48, "%s", categories[c % 6]);
 	snprintf(text[6], 48, "%s", (const char *[]){"apple", "samsung", "oneplus", "mi", "boat", "sony"}[a / 7 % 6]);
 	snprintf(text[8], 48, "%s", a & 1 ? "USD" : "GBP");
@@ -142,8 +143,10 @@ static struct figures floor_run(struct source *source)
 		for (uint64_t i = 0; i < rows; i++)
 			text_row(source, &chunk); /* not timed */
 		double began = seconds_now(CLOCK_MONOTONIC), cpu = seconds_now(CLOCK_PROCESS_CPUTIME_ID);
-		PQclear(PQexec(link, "COPY floor (transaction_id, product_id, product_name, product_category, product_price, "
-		    "product_quantity, product_brand, total_amount, currency, customer_id, transaction_date, payment_method) "
+		PQclear(PQexec(link,
+		    "COPY floor (transaction_id, product_id, product_name, product_category, product_price, "
+		    "product_quantity, product_brand, total_amount, currency, customer_id, transaction_date, "
+		    "payment_method) "
 		    "FROM STDIN"));
 		if (PQputCopyData(link, (const char *)chunk.data, (int)chunk.len) != 1 || PQputCopyEnd(link, NULL) != 1)
 			panic("%s", PQerrorMessage(link));
@@ -259,8 +262,14 @@ static struct figures sink_run(struct source *source, size_t epoch_bytes, uint64
 		}
 		groups_make(&groups, &arena);
 		cut_set(&cut, 0, (int64_t)(source->rows - source->left));
-		struct transaction transaction = {.fence = 1, .predecessor = last, .epoch = {1, last.n + 1}, .cut = &cut,
-		    .rows = bodies, .rows_len = bodies_len, .totals = &groups, .totals_len = 1};
+		struct transaction transaction = {.fence = 1,
+		    .predecessor = last,
+		    .epoch = {1, last.n + 1},
+		    .cut = &cut,
+		    .rows = bodies,
+		    .rows_len = bodies_len,
+		    .totals = &groups,
+		    .totals_len = 1};
 		double began = seconds_now(CLOCK_MONOTONIC), cpu = seconds_now(CLOCK_PROCESS_CPUTIME_ID);
 		port->ops->commit(port, &transaction);
 		answer_or_die(port);

@@ -267,7 +267,8 @@ void draft_group(struct draft *draft, uint32_t rollup, const struct value *key, 
 
 	buffer_append(&encoded, &head, 1);
 	row_encode_values(&encoded, key, key_len);
-	draft->groups.entries = memory_resize(draft->groups.entries, draft->groups.len + 1, sizeof draft->groups.entries[0]);
+	draft->groups.entries =
+	    memory_resize(draft->groups.entries, draft->groups.len + 1, sizeof draft->groups.entries[0]);
 	draft->groups.entries[draft->groups.len++] = (struct group){
 	    .rollup = rollup,
 	    .key = {arena_clone(&draft->arena, encoded.data, encoded.len), encoded.len},

@@ -13,7 +13,7 @@
 
 struct fixture {
 	PGconn *server; /* to DATABASE_URL itself */
-	PGconn *link;   /* to the test's database */
+	PGconn *link; /* to the test's database */
 	char database[64];
 	struct buffer url; /* with a NUL */
 	struct pipeline pipeline;
@@ -55,8 +55,10 @@ struct draft {
 	struct groups groups;
 	uint64_t rows_len;
 };
-void draft_open(struct draft *draft, uint64_t fence, struct epoch_id predecessor, struct epoch_id epoch, int64_t offset);
-void draft_row(struct draft *draft, uint32_t partition, int64_t offset, const struct value *values, uint32_t values_len);
+void draft_open(
+    struct draft *draft, uint64_t fence, struct epoch_id predecessor, struct epoch_id epoch, int64_t offset);
+void draft_row(
+    struct draft *draft, uint32_t partition, int64_t offset, const struct value *values, uint32_t values_len);
 /* A row of the fixture's pipeline with just its key and an amount. */
 void draft_sale(struct draft *draft, int64_t offset, const char *key, int64_t amount_minor);
 void draft_letter(struct draft *draft, struct letter letter);

@@ -106,7 +106,7 @@ static void test_backend_left_behind(void **state)
 	proxy_mode(proxy, PROXY_CUT_CLIENT, 400000);
 	assert_int_equal(commit_sales(port, none, epoch_of(1, 1), 20000)->outcome, SINK_UNKNOWN);
 	const char *backends = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice-sink 0' "
-	    "AND datname = current_database()";
+	                       "AND datname = current_database()";
 	assert_string_equal(fixture_value(fixture, backends), "1");
 	struct sink_answer *answer = fixture_look(port, 1);
 	assert_done(answer);
@@ -124,7 +124,8 @@ static void end_while(struct fixture *fixture, const char *query)
 	char sql[256];
 	snprintf(sql, sizeof sql,
 	    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'sluice-sink 0' "
-	    "AND datname = current_database() AND state = 'active' AND query LIKE '%s'", query);
+	    "AND datname = current_database() AND state = 'active' AND query LIKE '%s'",
+	    query);
 	for (int i = 0; i < 2000; i++) {
 		if (strcmp(fixture_value(fixture, sql), "0") != 0)
 			return;
@@ -142,8 +143,8 @@ static void test_backend_ended(void **state)
 
 	/* The backend has to be caught at work: slow rows. */
 	fixture_run(fixture, "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
-	    "$$ BEGIN PERFORM pg_sleep(0.0005); RETURN NEW; END $$;"
-	    "CREATE TRIGGER slow BEFORE INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION slow()");
+	                     "$$ BEGIN PERFORM pg_sleep(0.0005); RETURN NEW; END $$;"
+	                     "CREATE TRIGGER slow BEFORE INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION slow()");
 	sales_draft(&draft, none, epoch_of(1, 1), 2000);
 	rows_end(&draft.rows);
 	draft.body = buffer_bytes(&draft.rows.body);
@@ -189,11 +190,13 @@ static void test_zombie(void **state)
 	struct sink_port *port = fixture_writer(fixture, 1);
 	char sql[256];
 
-	snprintf(sql, sizeof sql, "SELECT pg_advisory_lock(%s)", fixture_value(fixture,
-	    "SELECT (classid::bigint << 32 | objid::bigint)::text FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"));
+	snprintf(sql, sizeof sql, "SELECT pg_advisory_lock(%s)",
+	    fixture_value(fixture, "SELECT (classid::bigint << 32 | objid::bigint)::text FROM pg_locks WHERE locktype "
+	                           "= 'advisory' AND objsubid = 1"));
 	port->ops->close(port);
 	PGconn *zombie = PQconnectdb((const char *)fixture->url.data);
-	const char *steps[] = {sql, "BEGIN", "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}')",
+	const char *steps[] = {sql, "BEGIN",
+	    "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}')",
 	    "INSERT INTO transactions VALUES ('2.1-00000000', 'x', 1, 1, NULL, now(), NULL)"};
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
 		PGresult *result = PQexec(zombie, steps[i]);
@@ -220,7 +223,8 @@ static void test_failover(void **state)
 
 	assert_done(commit_sales(port, none, epoch_of(1, 1), 3));
 	/* A standby that had not heard of 1.1 takes over. */
-	fixture_run(fixture, "UPDATE sluice.frontier SET attempt = 0, epoch = 0, cut = '{\"0\": 0}'; TRUNCATE transactions");
+	fixture_run(
+	    fixture, "UPDATE sluice.frontier SET attempt = 0, epoch = 0, cut = '{\"0\": 0}'; TRUNCATE transactions");
 	assert_says(commit_sales(port, epoch_of(1, 1), epoch_of(1, 2), 3), SINK_MOVED, "0.0");
 	/* The frontier row itself is lost. */
 	fixture_run(fixture, "DELETE FROM sluice.frontier");
@@ -252,7 +256,8 @@ static void test_no_connection(void **state)
 	struct fixture *fixture = *state;
 	struct buffer unreadable = {0};
 
-	assert_fence(fixture_url(fixture->database, NULL, "topsecret", NULL), SINK_CONFIG, "password authentication failed");
+	assert_fence(
+	    fixture_url(fixture->database, NULL, "topsecret", NULL), SINK_CONFIG, "password authentication failed");
 	assert_fence(fixture_url(fixture->database, "nobody_here", "topsecret", NULL), SINK_CONFIG, "password");
 	assert_fence(fixture_url(fixture->database, NULL, NULL, "1"), SINK_UNKNOWN, "refused");
 	/* It may be on its way: see POSTGRES_MISSING_MS. */
@@ -261,7 +266,7 @@ static void test_no_connection(void **state)
 	assert_fence(unreadable, SINK_CONFIG, "sinks.postgres.url");
 	assert_fence(fixture_url(fixture->database, NULL, NULL, "5432x"), SINK_CONFIG, "invalid integer value");
 	fixture_run(fixture, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', "
-	    "current_database()); END $$");
+	                     "current_database()); END $$");
 	assert_fence(fixture_url(fixture->database, NULL, NULL, NULL), SINK_UNKNOWN, "read-only");
 }
 
@@ -272,7 +277,8 @@ static void test_rights(void **state)
 	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
 
 	fixture_run(fixture, "DROP ROLE IF EXISTS sluice_clerk; CREATE ROLE sluice_clerk LOGIN PASSWORD 'clerk';"
-	    "GRANT ALL ON ALL TABLES IN SCHEMA public, sluice TO sluice_clerk; GRANT USAGE ON SCHEMA sluice TO sluice_clerk");
+	                     "GRANT ALL ON ALL TABLES IN SCHEMA public, sluice TO sluice_clerk; GRANT USAGE ON SCHEMA "
+	                     "sluice TO sluice_clerk");
 	assert_fence(fixture_url(fixture->database, "sluice_clerk", "clerk", NULL), SINK_CONFIG,
 	    "cannot end the backend of the older writer");
 	port->ops->close(port);
@@ -307,7 +313,8 @@ static void test_close_while_waiting(void **state)
 static void cluster(const char *verb, const char *how)
 {
 	char command[1024];
-	snprintf(command, sizeof command, "%s/tests/integration/postgres.sh %s '%s' %s", SOURCE_DIR, verb, getenv("POSTGRES_DIR"), how);
+	snprintf(command, sizeof command, "%s/tests/integration/postgres.sh %s '%s' %s", SOURCE_DIR, verb,
+	    getenv("POSTGRES_DIR"), how);
 	if (system(command) != 0)
 		fail_msg("%s", command);
 }

@@ -50,7 +50,8 @@ static void test_start(void **state)
 	assert_int_equal(answer->checkpoints_len, 0);
 	assert_int_equal(answer->decisions.len, 0);
 	assert_string_equal(
-	    fixture_value(fixture, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice-sink 3'"), "1");
+	    fixture_value(fixture, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice-sink 3'"),
+	    "1");
 
 	cut_set(&cut, 11, 5);
 	cut_set(&cut, 2, INT64_MAX);
@@ -136,7 +137,8 @@ static void assert_row(struct fixture *fixture, const char *key, const char *exp
 	snprintf(sql, sizeof sql,
 	    "SELECT concat_ws('|', product_category, coalesce(product_quantity::text, '-'), total_amount, "
 	    "coalesce(rate::text, '-'), transaction_date, coalesce(customer_id, '-'), created_at IS NOT NULL) "
-	    "FROM transactions WHERE transaction_id = '%s'", key);
+	    "FROM transactions WHERE transaction_id = '%s'",
+	    key);
 	assert_string_equal(fixture_value(fixture, sql), expected);
 }
 
@@ -153,7 +155,8 @@ static void test_values(void **state)
 	    {value_text("zero"), value_text("books"), value_integer(0), value_integer(0), value_integer(0),
 	        value_integer(0), value_text("")},
 	    {value_text("most"), value_text(wide), value_integer(INT32_MAX), value_integer(9999999999),
-	        value_integer(999999999999999999), value_integer(INT64_C(253402300799999999)), value_text("Zo\xc3\xab")},
+	        value_integer(999999999999999999), value_integer(INT64_C(253402300799999999)),
+	        value_text("Zo\xc3\xab")},
 	    {value_text("least"), value_text("x"), value_integer(INT32_MIN), value_integer(-9999999999),
 	        value_integer(-999999999999999999), value_integer(1), value_text("tab\there\\N\n")},
 	    {value_text("nulls"), value_text("x"), value_null(), value_integer(-1), value_null(),
@@ -230,24 +233,35 @@ static void test_letters(void **state)
 		every[i] = (uint8_t)i;
 	memset(huge, 0xff, big);
 	draft_open(&draft, 1, none, epoch_of(1, 1), 3);
-	draft_letter(&draft, (struct letter){.partition = 3, .offset = INT64_C(5000000000), .key = bytes_of(every, 256),
-	    .payload = bytes_of(every, 256), .payload_raw = true, .reason = bytes_of("not_json", 8),
-	    .detail = bytes_of("byte 1: \xc3\xa9", 10)});
-	draft_letter(&draft, (struct letter){.partition = 3, .offset = 1, .payload = bytes_of(huge, big),
-	    .reason = bytes_of("too_large", 9), .detail = bytes_of("", 0)});
-	draft_letter(&draft, (struct letter){.partition = 0, .offset = 2, .key = bytes_of("", 0), .payload_raw = true,
-	    .reason = bytes_of("tombstone", 9)});
+	draft_letter(&draft, (struct letter){.partition = 3,
+	                         .offset = INT64_C(5000000000),
+	                         .key = bytes_of(every, 256),
+	                         .payload = bytes_of(every, 256),
+	                         .payload_raw = true,
+	                         .reason = bytes_of("not_json", 8),
+	                         .detail = bytes_of("byte 1: \xc3\xa9", 10)});
+	draft_letter(&draft, (struct letter){.partition = 3,
+	                         .offset = 1,
+	                         .payload = bytes_of(huge, big),
+	                         .reason = bytes_of("too_large", 9),
+	                         .detail = bytes_of("", 0)});
+	draft_letter(&draft, (struct letter){.partition = 0,
+	                         .offset = 2,
+	                         .key = bytes_of("", 0),
+	                         .payload_raw = true,
+	                         .reason = bytes_of("tombstone", 9)});
 	assert_done(draft_commit(&draft, port));
 	draft_close(&draft);
-	assert_string_equal(fixture_value(fixture,
-	    "SELECT concat_ws('|', topic, length(key), md5(payload) = md5(key), get_byte(payload, 255), payload_raw, reason, "
-	    "detail, sink, epoch) FROM dead_letters WHERE \"offset\" = 5000000000"),
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT concat_ws('|', topic, length(key), md5(payload) = md5(key), "
+	                           "get_byte(payload, 255), payload_raw, reason, "
+	                           "detail, sink, epoch) FROM dead_letters WHERE \"offset\" = 5000000000"),
 	    "sales|256|t|255|t|not_json|byte 1: \xc3\xa9|postgres|1.1");
-	assert_string_equal(fixture_value(fixture,
-	    "SELECT concat_ws('|', key IS NULL, length(payload), payload_raw, detail = '') FROM dead_letters WHERE \"offset\" = 1"),
+	assert_string_equal(fixture_value(fixture, "SELECT concat_ws('|', key IS NULL, length(payload), payload_raw, "
+	                                           "detail = '') FROM dead_letters WHERE \"offset\" = 1"),
 	    "t|3145728|f|t");
-	assert_string_equal(fixture_value(fixture,
-	    "SELECT concat_ws('|', length(key), payload IS NULL, detail IS NULL) FROM dead_letters WHERE \"offset\" = 2"),
+	assert_string_equal(fixture_value(fixture, "SELECT concat_ws('|', length(key), payload IS NULL, detail IS "
+	                                           "NULL) FROM dead_letters WHERE \"offset\" = 2"),
 	    "0|t|t");
 	free(huge);
 
@@ -270,18 +284,22 @@ static void test_decisions(void **state)
 	draft_decision(&draft, 2, 9, VERDICT_CONFLICT);
 	assert_done(draft_commit(&draft, port));
 	draft_close(&draft);
-	assert_string_equal(fixture_value(fixture, "SELECT string_agg(concat_ws('|', job, topic, verdict, epoch), ',' ORDER BY "
-	    "\"offset\") FROM sluice.decisions"), "shop/totals|sales|conflicts|1.1,shop/totals|sales|conflicts|1.1,"
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT string_agg(concat_ws('|', job, topic, verdict, epoch), ',' ORDER BY "
+	                           "\"offset\") FROM sluice.decisions"),
+	    "shop/totals|sales|conflicts|1.1,shop/totals|sales|conflicts|1.1,"
 	    "shop/totals|sales|duplicates|1.1");
 	fixture_run(fixture, "INSERT INTO sluice.decisions VALUES ('other/totals', 'sales', 0, 0, 'conflicts', '1.1')");
-	fixture_run(fixture, "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 1, 10, '{}'), ('shop/totals', 1, 9, "
+	fixture_run(fixture,
+	    "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 1, 10, '{}'), ('shop/totals', 1, 9, "
 	    "'{\"0\": 4, \"10\": 77}'), ('other/totals', 3, 1, '{}')");
 	struct sink_answer *answer = fixture_fence(port, 2);
 	assert_done(answer);
 	assert_int_equal(answer->decisions.len, 3);
 	const struct decision *entries = answer->decisions.entries;
 	assert_true(entries[0].partition == 2 && entries[0].offset == 9 && entries[0].verdict == VERDICT_CONFLICT);
-	assert_true(entries[1].partition == 2 && entries[1].offset == 5000000000 && entries[1].verdict == VERDICT_DUPLICATE);
+	assert_true(
+	    entries[1].partition == 2 && entries[1].offset == 5000000000 && entries[1].verdict == VERDICT_DUPLICATE);
 	assert_true(entries[2].partition == 10 && entries[2].offset == 7);
 	assert_int_equal(answer->checkpoints_len, 3);
 	assert_true(epoch_equal(answer->checkpoints[0].epoch, epoch_of(1, 10)));
@@ -312,10 +330,12 @@ static void test_totals(void **state)
 	draft_group(&draft, 1, month, 2, -most);
 	assert_done(draft_commit(&draft, port));
 	draft_close(&draft);
-	assert_string_equal(fixture_value(fixture,
-	    "SELECT string_agg(concat_ws('|', transaction_date, category, total_sales), ',' ORDER BY transaction_date) FROM sales_per_category"),
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT string_agg(concat_ws('|', transaction_date, category, total_sales), ',' "
+	                           "ORDER BY transaction_date) FROM sales_per_category"),
 	    "2024-01-15|b\xc3\xbc\"cher\\ 'n' {x}, NULL|-9999999999999.99,9999-12-31|NULL|-0.01");
-	assert_string_equal(fixture_value(fixture, "SELECT concat_ws('|', year, month, total_sales) FROM sales_per_month"),
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT concat_ws('|', year, month, total_sales) FROM sales_per_month"),
 	    "2024|1|-999999999999999999999999999999999999.99");
 
 	/* One unit more than the column holds: nothing is sent, and the epoch can be told from a committed one. */
@@ -366,8 +386,8 @@ static void test_refused_rows(void **state)
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "2");
 
 	/* Too wide, a null that may not be, an integer of 33 bits, a frame that is none. */
-	struct value row[] = {value_text("k4"), value_text("x"), value_integer(INT64_C(1) << 31), value_integer(1), value_null(),
-	    value_integer(0), value_null()};
+	struct value row[] = {value_text("k4"), value_text("x"), value_integer(INT64_C(1) << 31), value_integer(1),
+	    value_null(), value_integer(0), value_null()};
 	draft_open(&draft, 1, epoch_of(1, 1), epoch_of(1, 2), 6);
 	draft_row(&draft, 5, 9, row, 7);
 	assert_says(draft_commit(&draft, port), SINK_CONFIG, "record sales/5/9: the value of \"product_quantity\"");
@@ -410,9 +430,10 @@ static void test_touch(void **state)
 	free(before);
 	port->ops->touch(port, 3, none);
 	assert_done(fixture_answer(port));
-	assert_string_equal(fixture_value(fixture,
-	    "SELECT concat_ws('|', fence, attempt, epoch, cut, committed_at > now() - interval '10 s' AND committed_at <= now()) "
-	    "FROM sluice.frontier"), "3|0|0|{\"0\": 0}|t");
+	assert_string_equal(fixture_value(fixture, "SELECT concat_ws('|', fence, attempt, epoch, cut, committed_at > "
+	                                           "now() - interval '10 s' AND committed_at <= now()) "
+	                                           "FROM sluice.frontier"),
+	    "3|0|0|{\"0\": 0}|t");
 	struct sink_answer *answer = NULL;
 	assert_false(port->ops->answer(port, &answer));
 }

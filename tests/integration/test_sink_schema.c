@@ -18,7 +18,8 @@ static enum result init(struct fixture *fixture, struct buffer *report, struct e
 
 static const char columns_sql[] =
     "SELECT string_agg(format('%s %s%s%s', column_name, (SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
-    "WHERE attrelid = table_name::regclass AND attname = column_name), CASE is_nullable WHEN 'NO' THEN ' !' ELSE '' END, "
+    "WHERE attrelid = table_name::regclass AND attname = column_name), CASE is_nullable WHEN 'NO' THEN ' !' ELSE '' "
+    "END, "
     "coalesce(' = ' || column_default, '')), ', ' ORDER BY ordinal_position) FROM information_schema.columns "
     "WHERE table_schema = 'public' AND table_name = ";
 
@@ -42,7 +43,8 @@ static void test_init_makes_everything(void **state)
 	    "applied migration 001_sluice.sql\ncreated table transactions\ncreated table sales_per_category\n"
 	    "created table sales_per_month\ncreated table dead_letters\ncreated frontier shop/totals\n");
 	assert_columns(fixture, "transactions",
-	    "transaction_id character varying(36) !, product_category character varying(100) !, product_quantity integer, "
+	    "transaction_id character varying(36) !, product_category character varying(100) !, product_quantity "
+	    "integer, "
 	    "total_amount numeric(10,2) !, rate numeric(18,7), transaction_date timestamp without time zone !, "
 	    "customer_id character varying(255), created_at timestamp without time zone = CURRENT_TIMESTAMP");
 	assert_columns(fixture, "sales_per_category",
@@ -52,13 +54,15 @@ static void test_init_makes_everything(void **state)
 	    "topic text !, partition integer !, offset bigint !, key bytea, payload bytea, payload_raw boolean !, "
 	    "reason text !, detail text, sink text !, epoch text !, created_at timestamp with time zone ! = now()");
 	assert_string_equal(
-	    fixture_value(fixture, "SELECT string_agg(indexdef, '; ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = "
-	                           "'public' AND tablename IN ('transactions', 'sales_per_month')"),
+	    fixture_value(fixture,
+	        "SELECT string_agg(indexdef, '; ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = "
+	        "'public' AND tablename IN ('transactions', 'sales_per_month')"),
 	    "CREATE INDEX idx_transactions_category ON public.transactions USING btree (product_category); "
 	    "CREATE INDEX idx_transactions_date ON public.transactions USING btree (transaction_date); "
 	    "CREATE UNIQUE INDEX sales_per_month_pkey ON public.sales_per_month USING btree (year, month); "
 	    "CREATE UNIQUE INDEX transactions_pkey ON public.transactions USING btree (transaction_id)");
-	assert_string_equal(fixture_value(fixture, "SELECT row(job, fence, attempt, epoch, cut)::text FROM sluice.frontier"),
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT row(job, fence, attempt, epoch, cut)::text FROM sluice.frontier"),
 	    "(shop/totals,0,0,0,)");
 	buffer_fini(&report);
 }
@@ -96,7 +100,8 @@ static void test_own_table_is_taken(void **state)
 	draft_open(&draft, 1, (struct epoch_id){0, 0}, (struct epoch_id){1, 1}, 1);
 	draft_sale(&draft, 0, "a", 100);
 	assert_int_equal(draft_commit(&draft, fixture->port)->outcome, SINK_DONE);
-	assert_string_equal(fixture_value(fixture, "SELECT note || transaction_id || total_amount FROM transactions"), "xa1.00");
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT note || transaction_id || total_amount FROM transactions"), "xa1.00");
 	draft_close(&draft);
 	buffer_fini(&report);
 }
@@ -108,7 +113,8 @@ static void assert_refused(struct fixture *fixture, const char *sql, const char 
 	struct error error = {0};
 
 	fixture_run(fixture, sql);
-	const char *before = "SELECT string_agg(oid::text || relname, ',' ORDER BY oid) FROM pg_class WHERE oid >= 16384";
+	const char *before =
+	    "SELECT string_agg(oid::text || relname, ',' ORDER BY oid) FROM pg_class WHERE oid >= 16384";
 	char *was = text_clone(fixture_value(fixture, before));
 	assert_int_equal(init(fixture, &report, &error), RESULT_CONFIG);
 	if (!strstr(error.text, words))
@@ -128,18 +134,24 @@ static void test_incompatible_tables(void **state)
 	assert_refused(fixture, "ALTER TABLE transactions ADD product_category varchar(50)",
 	    "\"product_category\" is character varying(50) instead of character varying(100)");
 	assert_refused(fixture,
-	    "ALTER TABLE transactions ALTER product_category TYPE varchar(100), ADD product_quantity bigint", "is bigint");
+	    "ALTER TABLE transactions ALTER product_category TYPE varchar(100), ADD product_quantity bigint",
+	    "is bigint");
 	assert_refused(fixture,
 	    "ALTER TABLE transactions ALTER product_quantity TYPE int, ALTER product_quantity SET NOT NULL, "
-	    "ADD total_amount numeric(10,2), ADD rate numeric(18,7), ADD transaction_date timestamp, ADD customer_id varchar(255)",
+	    "ADD total_amount numeric(10,2), ADD rate numeric(18,7), ADD transaction_date timestamp, ADD customer_id "
+	    "varchar(255)",
 	    "\"product_quantity\" is NOT NULL");
+	assert_refused(
+	    fixture, "ALTER TABLE transactions ALTER product_quantity DROP NOT NULL, ADD who text NOT NULL", "\"who\"");
 	assert_refused(fixture,
-	    "ALTER TABLE transactions ALTER product_quantity DROP NOT NULL, ADD who text NOT NULL", "\"who\"");
-	assert_refused(fixture, "ALTER TABLE transactions DROP who, DROP CONSTRAINT transactions_pkey, "
-	    "ADD UNIQUE (transaction_id, product_category)", "{\"transaction_id\"}");
+	    "ALTER TABLE transactions DROP who, DROP CONSTRAINT transactions_pkey, "
+	    "ADD UNIQUE (transaction_id, product_category)",
+	    "{\"transaction_id\"}");
 	assert_refused(fixture, "DROP TABLE transactions; CREATE VIEW transactions AS SELECT 1", "not a table");
-	assert_refused(fixture, "DROP VIEW transactions; CREATE TABLE sales_per_month (year int, month int, "
-	    "total_sales numeric(15,2), PRIMARY KEY (year, month))", "\"total_sales\" is numeric(15,2)");
+	assert_refused(fixture,
+	    "DROP VIEW transactions; CREATE TABLE sales_per_month (year int, month int, "
+	    "total_sales numeric(15,2), PRIMARY KEY (year, month))",
+	    "\"total_sales\" is numeric(15,2)");
 	/* The last table is checked before the first one is made. */
 	assert_refused(fixture, "DROP TABLE sales_per_month; CREATE TABLE dead_letters (topic text)", "dead_letters");
 }
@@ -153,8 +165,10 @@ static void test_rows_without_frontier(void **state)
 	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
 	buffer_fini(&report);
 	assert_refused(fixture, "INSERT INTO sales_per_month VALUES (2024, 1, 5)", "\"sales_per_month\" holds rows");
-	assert_refused(fixture, "DELETE FROM sales_per_month; INSERT INTO dead_letters (topic, partition, \"offset\", "
-	    "payload_raw, reason, sink, epoch) VALUES ('sales', 0, 0, true, 'x', 'postgres', '1.1')", "\"dead_letters\" holds");
+	assert_refused(fixture,
+	    "DELETE FROM sales_per_month; INSERT INTO dead_letters (topic, partition, \"offset\", "
+	    "payload_raw, reason, sink, epoch) VALUES ('sales', 0, 0, true, 'x', 'postgres', '1.1')",
+	    "\"dead_letters\" holds");
 	/* Another topic's letters are another job's. */
 	fixture_run(fixture, "UPDATE dead_letters SET topic = 'others'");
 	fixture->port = fixture_writer(fixture, 1);
@@ -237,7 +251,8 @@ static void test_odd_names(void **state)
 	struct sink_answer *answer = draft_commit(&draft, fixture->port);
 	if (answer->outcome != SINK_DONE)
 		fail_msg("%s", answer->error.text);
-	assert_string_equal(fixture_value(fixture, "SELECT concat_ws('|', transaction_date, category, \"order\") FROM \"group\""),
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT concat_ws('|', transaction_date, category, \"order\") FROM \"group\""),
 	    "2024-01-15|it's \"a\\b\", {NULL}|-0.05");
 	assert_int_equal(fixture_fence(fixture->port, 2)->outcome, SINK_DONE);
 	draft_close(&draft);

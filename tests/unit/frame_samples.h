@@ -15,7 +15,7 @@ static struct decision sample_decision_entries[] = {{0, 5, VERDICT_DUPLICATE}, {
 static struct letter sample_letter_entries[] = {
     {0, 1, {NULL, 0}, {NULL, 0}, true, {(const uint8_t *)"tombstone", 9}, {(const uint8_t *)"", 0}},
     {2, 99, {(const uint8_t *)"k", 1}, {(const uint8_t *)"{\0x", 3}, false, {(const uint8_t *)"conflict", 8},
-	{(const uint8_t *)"caf\xc3\xa9", 5}},
+        {(const uint8_t *)"caf\xc3\xa9", 5}},
 };
 static struct group sample_group_entries[] = {
     {0, {(const uint8_t *)"\x92\x01\xa1z", 4}, {(const uint8_t *)"0123456789abcdef", 16}},

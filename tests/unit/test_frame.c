@@ -144,7 +144,8 @@ static void test_malformed_bodies(void **state)
 static void test_claimed_counts(void **state)
 {
 	(void)state;
-	static const uint8_t claims[][5] = {{0xdd, 0x08, 0, 0, 0}, {0xdf, 0x08, 0, 0, 0}, {0xdb, 0xff, 0xff, 0xff, 0xff}};
+	static const uint8_t claims[][5] = {
+	    {0xdd, 0x08, 0, 0, 0}, {0xdf, 0x08, 0, 0, 0}, {0xdb, 0xff, 0xff, 0xff, 0xff}};
 	for (size_t i = 0; i < frame_rows_len; i++) {
 		for (size_t claim = 0; claim < 3 && frame_rows[i].kind != FRAME_ROWS; claim++) {
 			uint8_t body[6] = {(uint8_t)(0x90 | frame_rows[i].fields_len)};
@@ -206,9 +207,9 @@ static void test_barrier_shows(void **state)
 	frame.body.barrier = (struct frame_barrier){.epoch = {7, 42}, .cut = sample_cut};
 	frame_print(&frame, &text);
 	buffer_append(&text, "", 1);
-	assert_string_equal((const char *)text.data,
-	    "BARRIER epoch=7.42 base=0.0 checkpoint=no lift=no cut={\"0\": 12, \"3\": 0, \"70000\": 9223372036854775807} "
-	    "shares=0 actors");
+	assert_string_equal((const char *)text.data, "BARRIER epoch=7.42 base=0.0 checkpoint=no lift=no cut={\"0\": "
+	                                             "12, \"3\": 0, \"70000\": 9223372036854775807} "
+	                                             "shares=0 actors");
 	buffer_fini(&text);
 }
 

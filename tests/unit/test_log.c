@@ -73,9 +73,9 @@ static void test_json(void **state)
 	log_set_job("ecommerce/totals", 7);
 	log_error("gone");
 	log_set_job(NULL, 0);
-	assert_string_equal(
-	    json_rest(capture_end(&capture)), "\",\"level\":\"error\",\"component\":\"ingest.0\",\"job\":\"ecommerce/"
-	                                      "totals\",\"attempt\":7,\"msg\":\"gone\"}\n");
+	assert_string_equal(json_rest(capture_end(&capture)),
+	    "\",\"level\":\"error\",\"component\":\"ingest.0\",\"job\":\"ecommerce/"
+	    "totals\",\"attempt\":7,\"msg\":\"gone\"}\n");
 
 	capture = capture_begin();
 	log_warn("again");

@@ -29,18 +29,86 @@ static void assert_numeric(int64_t minor, int scale, const char *hex)
 static void test_numeric(void **state)
 {
 	(void)state;
-	assert_numeric(0, 2, "00000008" "0000" "0000" "0000" "0002");
-	assert_numeric(162753, 2, "0000000c" "0002" "0000" "0000" "0002" "065b" "14b4");
-	assert_numeric(-1, 2, "0000000a" "0001" "ffff" "4000" "0002" "0064");
-	assert_numeric(1000000, 2, "0000000a" "0001" "0001" "0000" "0002" "0001");
-	assert_numeric(100, 0, "0000000a" "0001" "0000" "0000" "0000" "0064");
-	assert_numeric(1, 18, "0000000a" "0001" "fffb" "0000" "0012" "0064");
-	assert_numeric(999999999999999999, 18, "00000012" "0005" "ffff" "0000" "0012" "270f" "270f" "270f" "270f" "26ac");
-	assert_numeric(INT64_MAX, 1, "00000014" "0006" "0004" "0000" "0001" "005c" "0921" "07f4" "2163" "1d9c" "1b58");
-	assert_numeric(INT64_MIN, 0, "00000012" "0005" "0004" "4000" "0000" "039a" "0d2c" "0170" "1565" "16b0");
+	assert_numeric(0, 2,
+	    "00000008"
+	    "0000"
+	    "0000"
+	    "0000"
+	    "0002");
+	assert_numeric(162753, 2,
+	    "0000000c"
+	    "0002"
+	    "0000"
+	    "0000"
+	    "0002"
+	    "065b"
+	    "14b4");
+	assert_numeric(-1, 2,
+	    "0000000a"
+	    "0001"
+	    "ffff"
+	    "4000"
+	    "0002"
+	    "0064");
+	assert_numeric(1000000, 2,
+	    "0000000a"
+	    "0001"
+	    "0001"
+	    "0000"
+	    "0002"
+	    "0001");
+	assert_numeric(100, 0,
+	    "0000000a"
+	    "0001"
+	    "0000"
+	    "0000"
+	    "0000"
+	    "0064");
+	assert_numeric(1, 18,
+	    "0000000a"
+	    "0001"
+	    "fffb"
+	    "0000"
+	    "0012"
+	    "0064");
+	assert_numeric(999999999999999999, 18,
+	    "00000012"
+	    "0005"
+	    "ffff"
+	    "0000"
+	    "0012"
+	    "270f"
+	    "270f"
+	    "270f"
+	    "270f"
+	    "26ac");
+	assert_numeric(INT64_MAX, 1,
+	    "00000014"
+	    "0006"
+	    "0004"
+	    "0000"
+	    "0001"
+	    "005c"
+	    "0921"
+	    "07f4"
+	    "2163"
+	    "1d9c"
+	    "1b58");
+	assert_numeric(INT64_MIN, 0,
+	    "00000012"
+	    "0005"
+	    "0004"
+	    "4000"
+	    "0000"
+	    "039a"
+	    "0d2c"
+	    "0170"
+	    "1565"
+	    "16b0");
 }
 
-static const char text[] = "job: t\nsource:\n  topic: t\n  kafka: {bootstrap.servers: x}\nrecord:\n  table: t\n  key: k\n"
+static const char text[] =
+    "job: t\nsource:\n  topic: t\n  kafka: {bootstrap.servers: x}\nrecord:\n  table: t\n  key: k\n"
     "  event_time: at\n  fields:\n    - {name: at, type: timestamp, required: true}\n"
     "    - {name: k, type: string(200), required: true}\n    - {name: a, type: \"decimal(4,2)\", required: true}\n"
     "rollups:\n  - table: r\n    by: [{column: d, day: at}]\n"
@@ -49,7 +117,8 @@ static const char text[] = "job: t\nsource:\n  topic: t\n  kafka: {bootstrap.ser
 static void pipeline_make(struct pipeline *pipeline)
 {
 	struct error error = {0};
-	if (pipeline_parse(pipeline, "test.yaml", (struct bytes){(const uint8_t *)text, strlen(text)}, &error) != RESULT_OK)
+	if (pipeline_parse(pipeline, "test.yaml", (struct bytes){(const uint8_t *)text, strlen(text)}, &error) !=
+	    RESULT_OK)
 		fail_msg("%s", error.text);
 }
 
@@ -122,7 +191,8 @@ static void test_order(void **state)
 		for (size_t i = 0; i < KEYS; i++) {
 			random = random * 1664525 + 1013904223;
 			if (format == 2)
-				snprintf(keys[i], sizeof keys[i], "same-prefix-very-equal-%u", random % 7 * 1000000 + random % 100);
+				snprintf(keys[i], sizeof keys[i], "same-prefix-very-equal-%u",
+				    random % 7 * 1000000 + random % 100);
 			else if (format == 1)
 				snprintf(keys[i], sizeof keys[i], "transaction-%u", random >> (random % 20));
 			else
@@ -154,9 +224,9 @@ static void test_cut_parse(void **state)
 	assert_int_equal(cut.len, 3);
 	assert_true(cut_get(&cut, 7, -1) == INT64_MAX && cut_get(&cut, 11, -1) == 0 && cut_get(&cut, 0, -1) == 12);
 	cut_fini(&cut);
-	static const char *const wrong[] = {"", "{", "}", "[]", "{} x", "{\"0\": 12", "{\"0\": 12,}", "{\"0\" 12}", "{0: 12}",
-	    "{\"0\": -1}", "{\"-1\": 1}", "{\"4294967296\": 1}", "{\"0\": 9223372036854775808}", "{\"0\": 1.5}", "{\"\": 1}",
-	    "{\"0\": null}"};
+	static const char *const wrong[] = {"", "{", "}", "[]", "{} x", "{\"0\": 12", "{\"0\": 12,}", "{\"0\" 12}",
+	    "{0: 12}", "{\"0\": -1}", "{\"-1\": 1}", "{\"4294967296\": 1}", "{\"0\": 9223372036854775808}",
+	    "{\"0\": 1.5}", "{\"\": 1}", "{\"0\": null}"};
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
 		if (cut_parse(wrong[i], &cut))
 			fail_msg("%s was taken for a cut", wrong[i]);
