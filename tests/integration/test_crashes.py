@@ -4,86 +4,13 @@
 In every snapshot: the rows of `transactions` add up to each totals table, the counters add up, there is a letter for every
 record that was not accepted, and the cut never goes back. At the end every record that was produced is accounted for.
 """
-import json, os, shutil, signal, subprocess, sys, tempfile, threading, time
-from pathlib import Path
+import json, subprocess, sys, threading, time
 
 import psycopg2
 
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
-HERE = ROOT / "tests/integration"
-KINDS = ("coordinator", "ingest", "aggregator", "sink")
+from services import BIN, KINDS, Failure, Pipeline, private_services, wait_for
+
 RECORDS, RATE = 120_000, 8_000
-
-
-class Failure(Exception):
-    pass
-
-
-def call(*words):
-    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        raise Failure(f"{words}: exit {done.returncode}\n{done.stdout}")
-    return done.stdout.strip()
-
-
-class Services:
-    """A private Kafka and PostgreSQL under one folder."""
-
-    def __init__(self, folder):
-        self.kafka, self.postgres = folder / "kafka", folder / "pg"
-
-    def start(self):
-        call(HERE / "kafka/kafka.sh", "start", self.kafka)
-        call(HERE / "postgres.sh", "start", self.postgres)
-        self.brokers = "127.0.0.1:" + call(HERE / "kafka/kafka.sh", "port", self.kafka).splitlines()[-1]
-        self.url = call(HERE / "postgres.sh", "url", self.postgres).splitlines()[-1]
-        call(HERE / "kafka/kafka.sh", "topic", self.kafka, "financial_transactions", 4)
-
-    def stop(self):
-        for words in ((HERE / "kafka/kafka.sh", "stop", self.kafka, "--kill"),
-                      (HERE / "postgres.sh", "stop", self.postgres, "immediate")):
-            subprocess.run([str(w) for w in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-class Pipeline:
-    def __init__(self, folder, services):
-        import socket
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.folder, self.running = folder, {}
-        self.environment = dict(os.environ, KAFKA_BOOTSTRAP_SERVERS=services.brokers, DATABASE_URL=services.url,
-                                CHECKPOINT_DIR=str(folder / "checkpoints"), SLUICE_COORDINATOR=f"tcp://127.0.0.1:{port}",
-                                SLUICE_CONFIG=str(ROOT / "compose/pipeline.yaml"), SLUICE_LOG_FORMAT="text")
-
-    def start(self, kind):
-        log = open(self.folder / f"{kind}.log", "ab")
-        words = [str(BIN / f"sluice-{kind}")]
-        if kind == "coordinator":
-            words += ["--expect-ingest", "1", "--expect-aggregators", "1"]
-        self.running[kind] = subprocess.Popen(words, env=self.environment, stdout=log, stderr=log)
-
-    def kill(self, kind):
-        process = self.running.pop(kind)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-    def stop(self):
-        for process in self.running.values():
-            process.terminate()
-        for process in self.running.values():
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise Failure("a process did not end within ten seconds of SIGTERM")
-        self.running = {}
-
-    def logs(self):
-        return "\n".join(f"--- {kind}\n" + "\n".join((self.folder / f"{kind}.log").read_text().splitlines()[-15:])
-                         for kind in KINDS if (self.folder / f"{kind}.log").exists())
 
 
 SNAPSHOT = """SELECT cut, counters,
@@ -133,14 +60,6 @@ class Reader(threading.Thread):
         connection.close()
 
 
-def wait_for(what, condition, seconds):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Failure(f"{what}: not within {seconds} s")
-        time.sleep(0.05)
-
-
 def crashes(folder, services):
     pipeline, reader = Pipeline(folder, services), Reader(services.url)
     try:
@@ -180,19 +99,14 @@ def crashes(folder, services):
 
 
 def main():
-    folder = Path(tempfile.mkdtemp(prefix="sluice-test-"))
-    folder.chmod(0o755)
-    services = Services(folder)
     try:
-        services.start()
-        crashes(folder, services)
+        with private_services() as (folder, services):
+            services.topic("financial_transactions", 4)
+            crashes(folder, services)
     except Failure as failure:
         print(failure)
         print("0 passed, 1 failed")
         return 1
-    finally:
-        services.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     print("1 passed, 0 failed")
     return 0
 

@@ -7,10 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "common/base/decimal.h"
 #include "common/base/key_group.h"
 #include "common/base/pipeline.h"
 #include "common/runtime/actor.h"

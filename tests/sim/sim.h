@@ -1,0 +1,105 @@
+/* tests/sim/sim.h - one world of the simulation: the real actors, worker and coordinator on a simulated outside.
+ *
+ * Real: services/coordinator, services/ingest with its parser, services/aggregator, services/sink/writer, the worker of
+ * common/runtime and the codec; every frame travels as bytes. Simulated: processes, the control link and channels
+ * (network.c, process.c, control.c), Kafka (source.c), PostgreSQL (database.c, sink.c), the checkpoint folder (store.c),
+ * time. world.c takes one event a step, fault.c breaks things, oracle.c says what the database must hold.
+ *
+ * A violation is kept (the first one) and ends the walk. Everything random comes from the world's seed: the same seed
+ * takes the same steps and sends the same bytes.
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include "common/base/pipeline.h"
+#include "common/runtime/topology.h"
+#include "tests/sim/control.h"
+#include "tests/sim/database.h"
+#include "tests/sim/log_records.h"
+#include "tests/sim/process.h"
+#include "tests/sim/random.h"
+#include "tests/sim/statistics.h"
+#include "tests/sim/store.h"
+
+enum { VIOLATION_MAX = 1400, SNAPSHOTS = 4, STALE_MAX = 48, ATTEMPTS_KEPT = 64 };
+
+/* What one attempt was told when it raised the fence. */
+struct attempt_note {
+	uint64_t attempt;
+	int64_t cut[PARTITIONS_MAX]; /* the frontier's; 0 where it named no offset */
+	uint8_t decided[PARTITIONS_MAX][RECORDS_MAX];
+	uint8_t replayed[PARTITIONS_MAX][RECORDS_MAX];
+	bool broken_link; /* a frame was lost on purpose */
+};
+
+/* How often each kind of event is taken when several can happen. */
+enum event_class { CLASS_NETWORK, CLASS_INBOX, CLASS_TICK, CLASS_EVENT, CLASS_COMMAND, CLASS_DATABASE, CLASS_ANSWER, CLASSES };
+
+struct stale_message {
+	uint32_t channel;
+	uint64_t attempt;
+	struct buffer bytes;
+};
+
+struct world {
+	uint64_t seed, step, now_us;
+	struct random random;
+	bool trace, settling;
+	struct pipeline pipeline;
+	struct topology topology;
+	char job[PIPELINE_NAME_MAX + sizeof "/totals"];
+	uint32_t expected_ingest, expected_aggregators;
+	uint32_t weights[CLASSES], fault_permille, produce_permille, drop_permille, records_max;
+	bool names_fixed;
+
+	struct record_log log;
+	bool source_away;
+	uint64_t source_back_us;
+	struct database database;
+	struct database snapshots[SNAPSHOTS]; /* a ring: states that a failover may go back to */
+	uint32_t snapshots_len;
+	bool database_away;
+	uint64_t database_back_us;
+	struct store store;
+
+	struct process processes[PROCESSES_MAX];
+	uint32_t processes_len;
+	struct coordinator_process coordinators[COORDINATORS_MAX];
+	struct session *sessions;       /* a list, oldest first */
+	struct connection *connections; /* likewise */
+	struct task *tasks;
+	uint64_t next_id; /* of pids, incarnations, listeners, connections */
+	struct listener *listeners;
+
+	struct stale_message stale[STALE_MAX];
+	uint32_t stale_next;
+	struct attempt_note notes[ATTEMPTS_KEPT]; /* by attempt modulo their number */
+
+	struct statistics statistics;
+	uint64_t trace_hash;
+	char violation[VIOLATION_MAX];
+};
+
+void world_init(struct world *world, uint64_t seed, bool trace);
+void world_fini(struct world *world);
+/* Faults for so many steps, then none, until the database holds the whole log. False: world->violation says what. */
+bool world_run(struct world *world, uint64_t steps) __attribute__((warn_unused_result));
+
+/* Only the first one is kept. */
+void world_violate(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A line of the trace: what this step did. Also part of the trace's hash. */
+void world_trace(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void world_hash(struct world *world, struct bytes bytes);
+struct attempt_note *world_note(struct world *world, uint64_t attempt);
+
+/* fault.c: breaks something. */
+void fault_happen(struct world *world);
+/* Faults are over: whoever is stopped or dead comes back, what is away too; one coordinator stays. */
+void fault_end(struct world *world);
+
+/* oracle.c: compares the database with the log and the recorded decisions. */
+void oracle_check(struct world *world);
+/* The database holds the whole log. */
+bool oracle_complete(const struct world *world);
+
+#endif
