@@ -189,6 +189,7 @@ no_mailbox:
 static bool give_up(struct control_client *client, struct frame *command)
 {
 	client->over = true;
+	client->reader.rest.len = 0;
 	*command = (struct frame){.header = {.kind = FRAME_CANCEL, .job = client->job}};
 	if (client->broken.code == RESULT_CONFIG) {
 		command->header.kind = FRAME_STOP;
@@ -244,7 +245,6 @@ static bool open_answer(struct control_client *client, const struct mail *mail, 
 		result = control_outgoing_acknowledge(
 		    &client->outgoing, client->reader.heartbeat.acknowledged, &client->broken);
 	if (result != RESULT_OK) {
-		client->reader.rest.len = 0;
 		error_wrap(&client->broken, "control link");
 		return give_up(client, command);
 	}

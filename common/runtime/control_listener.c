@@ -6,6 +6,9 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 
+#include "common/base/log.h"
+#include "common/base/timestamp.h"
+#include "common/runtime/listener_probe.h"
 #include "common/runtime/mailbox.h"
 #include "common/runtime/nng_error.h"
 #include "proto/frame.h"
@@ -30,6 +33,8 @@ struct control_listener {
 	nng_socket socket;
 	nng_listener listener;
 	char *url;
+	bool listening;
+	struct listener_probe probe;
 	uint32_t *pipes; /* that stand now */
 	size_t pipes_len, pipes_capacity;
 	_Atomic uint32_t receiving; /* requests in that state */
@@ -93,6 +98,32 @@ static void add_requests(struct control_listener *listener)
 	}
 }
 
+static void prepare_probe(struct control_listener *listener)
+{
+	nng_sockaddr bound = {0};
+	listener->probe = (struct listener_probe){0};
+	(void)nng_listener_get_addr(listener->listener, NNG_OPT_LOCADDR, &bound);
+	if (bound.s_family == NNG_AF_INET)
+		listener->probe.address.v4 = (struct sockaddr_in){
+		    .sin_family = AF_INET, .sin_port = bound.s_in.sa_port, .sin_addr.s_addr = bound.s_in.sa_addr};
+	if (bound.s_family == NNG_AF_INET6) {
+		listener->probe.address.v6 =
+		    (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = bound.s_in6.sa_port};
+		memcpy(&listener->probe.address.v6.sin6_addr, bound.s_in6.sa_addr, sizeof bound.s_in6.sa_addr);
+	}
+	listener_probe_init(&listener->probe, clock_monotonic_us());
+}
+
+static enum result listen_now(struct control_listener *listener, struct error *error)
+{
+	int code = nng_listen(listener->socket, listener->url, &listener->listener, 0);
+	if (code != 0)
+		return nng_error_set(error, code, "control link: listening on %s", listener->url);
+	listener->listening = true;
+	prepare_probe(listener);
+	return RESULT_OK;
+}
+
 static enum result open_socket(struct control_listener *listener, struct error *error)
 {
 	int code = nng_rep0_open(&listener->socket);
@@ -102,10 +133,7 @@ static enum result open_socket(struct control_listener *listener, struct error *
 	/* Before the handshake, so that a connection is known before its first request. */
 	nng_must(nng_pipe_notify(listener->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, listener), "nng_pipe_notify");
 	nng_must(nng_pipe_notify(listener->socket, NNG_PIPE_EV_REM_POST, on_pipe, listener), "nng_pipe_notify");
-	code = nng_listen(listener->socket, listener->url, &listener->listener, 0);
-	if (code != 0)
-		return nng_error_set(error, code, "control link: listening on %s", listener->url);
-	return RESULT_OK;
+	return listen_now(listener, error);
 }
 
 enum result control_listener_open(struct control_listener **opened, const char *url, struct error *error)
@@ -222,11 +250,16 @@ void control_request_drop(struct control_request *request)
 	receive(request);
 }
 
-enum result control_listener_renew(struct control_listener *listener, struct error *error)
+void control_listener_check(struct control_listener *listener, uint64_t now_us)
 {
-	(void)nng_listener_close(listener->listener);
-	int code = nng_listen(listener->socket, listener->url, &listener->listener, 0);
-	if (code != 0)
-		return nng_error_set(error, code, "control link: listening on %s again", listener->url);
-	return RESULT_OK;
+	struct error error;
+	if (listener->listening && listener_probe_step(&listener->probe, now_us))
+		return;
+	if (listener->listening) {
+		log_error("control link: the listener at %s does not answer any more: it is made again", listener->url);
+		(void)nng_listener_close(listener->listener);
+		listener->listening = false;
+	}
+	if (listen_now(listener, &error) != RESULT_OK)
+		log_warn("%s", error.text); /* and again at the next check */
 }

@@ -31,7 +31,8 @@ void control_request_answer(struct control_request *request, struct buffer *mess
 /* No answer: whoever asked waits in vain. */
 void control_request_drop(struct control_request *request);
 
-/* The watchdog: closes what is listened on and listens again, which ends every connection. */
-enum result control_listener_renew(struct control_listener *listener, struct error *error) MUST_USE;
+/* The watchdog, to be called now and then: where the listener has died (listener_probe.h), it is closed and made again,
+ * which ends every connection. */
+void control_listener_check(struct control_listener *listener, uint64_t now_us);
 
 #endif

@@ -8,24 +8,12 @@
 #include "common/base/log.h"
 #include "common/base/timestamp.h"
 #include "common/runtime/control_listener.h"
-#include "common/runtime/control_session.h"
+#include "common/runtime/control_peers.h"
 #include "common/runtime/trace.h"
+#include "common/runtime/worker.h"
 
 /* Longer than this between two looks: it was the coordinator that was away, so nobody else is blamed for silence. */
 enum { AWAY_US = 1500000, COMPLAINT_INTERVAL_US = 10000000 };
-
-/* A registered worker. */
-struct session {
-	char *worker;
-	uint64_t incarnation, pid;
-	uint32_t pipe;
-	uint64_t heard_us; /* of it, or when it was given its turn: its poll answered */
-	uint64_t heard; /* messages */
-	struct control_outgoing outgoing;
-	struct control_incoming incoming;
-	struct control_request *poll; /* held until there is something to say; NULL: none */
-	uint64_t poll_since_us;
-};
 
 /* A REGISTER under a name that is taken. It waits until the other one is heard of again (then it is refused) or lost. */
 struct challenger {
@@ -39,15 +27,14 @@ struct control_server {
 	char *job;
 	uint32_t job_hash;
 	uint64_t incarnation, heartbeat_timeout_us, now_us, complained_us;
-	struct session **sessions;
-	size_t sessions_len;
-	struct session *lost; /* told of by the last event */
+	struct control_peers peers;
+	struct control_peer *lost; /* told of by the last event */
 	char lost_why[256];
 	struct challenger *challengers;
 	size_t challengers_len;
 	struct control_news pending; /* to be looked at (again) before anything new; request NULL: nothing */
 	struct control_news reading; /* an events message in hand; request NULL: none */
-	struct session *reading_session;
+	struct control_peer *reading_peer;
 	struct control_reader reader;
 	struct control_request **status; /* by token; NULL: answered */
 	size_t status_len;
@@ -83,13 +70,13 @@ int control_server_event_fd(const struct control_server *server)
 
 /* --- answers -------------------------------------------------------------------------------------------------------- */
 
-static struct frame_heartbeat heartbeat_for(const struct control_server *server, const struct session *session)
+static struct frame_heartbeat heartbeat_for(const struct control_server *server, const struct control_peer *peer)
 {
 	return (struct frame_heartbeat){
 	    .worker = "",
-	    .incarnation = session ? session->incarnation : 0,
+	    .incarnation = peer ? peer->incarnation : 0,
 	    .coordinator = server->incarnation,
-	    .acknowledged = session ? session->incoming.last : 0,
+	    .acknowledged = peer ? peer->incoming.last : 0,
 	};
 }
 
@@ -113,70 +100,41 @@ static void answer_stop(struct control_server *server, struct control_request *r
 	answer_lone(server, request, FRAME_STOP, &(struct frame_stop){.code = EXIT_CONFIG, .text = why});
 }
 
-static void answer_events(struct control_server *server, struct control_request *request, const struct session *session)
+static void answer_events(
+    struct control_server *server, struct control_request *request, const struct control_peer *peer)
 {
 	static const struct control_outgoing nothing;
 	struct buffer message = {0};
-	struct frame_heartbeat heartbeat = heartbeat_for(server, session);
+	struct frame_heartbeat heartbeat = heartbeat_for(server, peer);
 	control_outgoing_write(&nothing, server->job_hash, &heartbeat, &message);
 	control_request_answer(request, &message);
 }
 
-static void answer_poll(struct control_server *server, struct session *session)
+static void answer_poll(struct control_server *server, struct control_peer *peer)
 {
 	struct buffer message = {0};
-	struct frame_heartbeat heartbeat = heartbeat_for(server, session);
-	if (session->poll == NULL)
+	struct frame_heartbeat heartbeat = heartbeat_for(server, peer);
+	if (peer->poll == NULL)
 		return;
-	control_outgoing_write(&session->outgoing, server->job_hash, &heartbeat, &message);
-	control_request_answer(session->poll, &message);
-	session->poll = NULL;
-	session->heard_us = server->now_us; /* its turn to speak begins now */
+	control_outgoing_write(&peer->outgoing, server->job_hash, &heartbeat, &message);
+	control_request_answer(peer->poll, &message);
+	peer->poll = NULL;
+	peer->heard_us = server->now_us; /* its turn to speak begins now */
 }
 
-/* --- sessions ------------------------------------------------------------------------------------------------------- */
+/* --- peers ------------------------------------------------------------------------------------------------------- */
 
-static struct session *find_session(const struct control_server *server, const char *worker)
+/* Its name is free from now on; the peer lives on until the event has been read. */
+static bool lose_peer(
+    struct control_server *server, struct control_peer *peer, const char *why, struct control_event *event)
 {
-	for (size_t i = 0; i < server->sessions_len; i++)
-		if (strcmp(server->sessions[i]->worker, worker) == 0)
-			return server->sessions[i];
-	return NULL;
-}
-
-static struct session *add_session(struct control_server *server, const struct frame_heartbeat *heartbeat, uint64_t pid)
-{
-	struct session *session = memory_new(sizeof *session);
-	session->worker = text_clone(heartbeat->worker);
-	session->incarnation = heartbeat->incarnation;
-	session->pid = pid;
-	server->sessions = memory_resize(server->sessions, server->sessions_len + 1, sizeof(struct session *));
-	server->sessions[server->sessions_len++] = session;
-	return session;
-}
-
-static void free_session(struct session *session)
-{
-	if (session == NULL)
-		return;
-	control_outgoing_fini(&session->outgoing);
-	free(session->worker);
-	free(session);
-}
-
-/* Its name is free from now on; the session lives on until the event has been read. */
-static bool lose_session(
-    struct control_server *server, struct session *session, const char *why, struct control_event *event)
-{
-	for (size_t i = 0; i < server->sessions_len; i++)
-		if (server->sessions[i] == session)
-			server->sessions[i] = server->sessions[--server->sessions_len];
-	if (session->poll != NULL)
-		answer_cancel(server, session->poll, why);
-	session->poll = NULL;
+	control_peers_remove(&server->peers, peer);
+	if (peer->poll != NULL)
+		answer_cancel(server, peer->poll, why);
+	peer->poll = NULL;
 	(void)snprintf(server->lost_why, sizeof server->lost_why, "%s", why);
-	server->lost = session;
-	*event = (struct control_event){.kind = CONTROL_LOST, .worker = session->worker, .why = server->lost_why};
+	server->lost = peer;
+	*event = (struct control_event){.kind = CONTROL_LOST, .worker = peer->worker, .why = server->lost_why};
 	return true;
 }
 
@@ -212,18 +170,18 @@ static bool on_status(struct control_server *server, struct control_request *req
 }
 
 static void start_reading(struct control_server *server, const struct control_news *news,
-    const struct control_reader *reader, struct session *session)
+    const struct control_reader *reader, struct control_peer *peer)
 {
 	server->reading = *news;
 	server->reader = *reader;
-	server->reading_session = session;
+	server->reading_peer = peer;
 }
 
-static void note_heard(struct control_server *server, struct session *session, uint32_t pipe)
+static void note_heard(struct control_server *server, struct control_peer *peer, uint32_t pipe)
 {
-	session->pipe = pipe;
-	session->heard_us = server->now_us;
-	session->heard++;
+	peer->pipe = pipe;
+	peer->heard_us = server->now_us;
+	peer->heard++;
 }
 
 /* A new incarnation: of a new worker, of the same process after exec, or somebody else under the same name. */
@@ -231,16 +189,17 @@ static bool on_register(struct control_server *server, const struct control_news
     const struct control_reader *reader, const struct frame_registration *registration, struct control_event *event)
 {
 	const struct frame_heartbeat *heartbeat = &reader->heartbeat;
-	struct session *old = find_session(server, heartbeat->worker);
+	struct control_peer *old = control_peers_find(&server->peers, heartbeat->worker);
 	if (old == NULL) {
-		struct session *session = add_session(server, heartbeat, registration->pid);
-		note_heard(server, session, news->pipe);
-		start_reading(server, news, reader, session);
+		struct control_peer *peer =
+		    control_peers_add(&server->peers, heartbeat->worker, heartbeat->incarnation, registration->pid);
+		note_heard(server, peer, news->pipe);
+		start_reading(server, news, reader, peer);
 		return false;
 	}
 	if (old->pid == registration->pid && heartbeat->incarnation > old->incarnation) {
 		server->pending = *news;
-		return lose_session(server, old, "it has started afresh", event);
+		return lose_peer(server, old, "it has started afresh", event);
 	}
 	if (old->pid == registration->pid) {
 		answer_cancel(server, news->request, "a newer incarnation of this worker is registered");
@@ -254,38 +213,38 @@ static bool on_register(struct control_server *server, const struct control_news
 	return false;
 }
 
-static void on_poll(struct control_server *server, struct session *session, struct control_request *request)
+static void on_poll(struct control_server *server, struct control_peer *peer, struct control_request *request)
 {
-	answer_poll(server, session); /* nng has sent it twice */
-	session->poll = request;
-	session->poll_since_us = server->now_us;
+	answer_poll(server, peer); /* nng has sent it twice */
+	peer->poll = request;
+	peer->poll_since_us = server->now_us;
 }
 
 static bool on_message(struct control_server *server, const struct control_news *news,
     const struct control_reader *reader, enum frame_kind first, struct control_event *event)
 {
-	struct session *session = find_session(server, reader->heartbeat.worker);
+	struct control_peer *peer = control_peers_find(&server->peers, reader->heartbeat.worker);
 	struct error error;
-	if (session == NULL || session->incarnation != reader->heartbeat.incarnation) {
+	if (peer == NULL || peer->incarnation != reader->heartbeat.incarnation) {
 		answer_cancel(server, news->request, "the coordinator does not know this worker any more");
 		return false;
 	}
-	note_heard(server, session, news->pipe);
-	if (control_outgoing_acknowledge(&session->outgoing, reader->heartbeat.acknowledged, &error) != RESULT_OK) {
+	note_heard(server, peer, news->pipe);
+	if (control_outgoing_acknowledge(&peer->outgoing, reader->heartbeat.acknowledged, &error) != RESULT_OK) {
 		answer_cancel(server, news->request, error.text);
-		return lose_session(server, session, error.text, event);
+		return lose_peer(server, peer, error.text, event);
 	}
 	if (first == FRAME_NONE)
-		on_poll(server, session, news->request);
+		on_poll(server, peer, news->request);
 	else
-		start_reading(server, news, reader, session);
+		start_reading(server, news, reader, peer);
 	return false;
 }
 
 static bool is_registered(const struct control_server *server, const struct frame_heartbeat *heartbeat)
 {
-	const struct session *session = find_session(server, heartbeat->worker);
-	return session != NULL && session->incarnation == heartbeat->incarnation;
+	const struct control_peer *peer = control_peers_find(&server->peers, heartbeat->worker);
+	return peer != NULL && peer->incarnation == heartbeat->incarnation;
 }
 
 static bool on_request(struct control_server *server, const struct control_news *news, struct control_event *event)
@@ -302,6 +261,11 @@ static bool on_request(struct control_server *server, const struct control_news 
 		return false;
 	}
 	const struct frame_heartbeat *heartbeat = &reader.heartbeat;
+	if (strlen(heartbeat->worker) >= WORKER_NAME_MAX) {
+		error_set(&error, RESULT_CORRUPT, "a worker's name is longer than %d bytes", WORKER_NAME_MAX - 1);
+		on_malformed(server, news->request, &error);
+		return false;
+	}
 	if (frame.header.kind == FRAME_STATUS)
 		return on_status(server, news->request, &frame, event);
 	if (reader.job != server->job_hash) {
@@ -324,7 +288,7 @@ static bool on_request(struct control_server *server, const struct control_news 
 /* The next frame of the message in hand; false: it is read to its end and answered. */
 static bool read_frame(struct control_server *server, struct control_event *event)
 {
-	struct session *session = server->reading_session;
+	struct control_peer *peer = server->reading_peer;
 	struct control_request *request = server->reading.request;
 	struct bytes encoded;
 	struct error error;
@@ -333,26 +297,25 @@ static bool read_frame(struct control_server *server, struct control_event *even
 		    control_reader_next(&server->reader, &server->arena, &event->frame, &encoded, &error);
 		enum control_verdict verdict = CONTROL_SEEN;
 		if (result == RESULT_OK)
-			verdict = control_incoming_check(&session->incoming, event->frame.header.sequence);
+			verdict = control_incoming_check(&peer->incoming, event->frame.header.sequence);
 		if (verdict == CONTROL_TAKE) {
 			if (server->trace)
-				trace_frame(session->worker, "coordinator", encoded);
+				trace_frame(peer->worker, "coordinator", encoded);
 			event->kind = CONTROL_FRAME;
-			event->worker = session->worker;
+			event->worker = peer->worker;
 			return true;
 		}
 		if (verdict == CONTROL_GAP)
 			result = error_set(&error, RESULT_CORRUPT, "event %llu came after %llu",
-			    (unsigned long long)event->frame.header.sequence,
-			    (unsigned long long)session->incoming.last);
+			    (unsigned long long)event->frame.header.sequence, (unsigned long long)peer->incoming.last);
 		if (result != RESULT_OK) {
 			server->reading.request = NULL;
 			answer_cancel(server, request, error.text);
-			return lose_session(server, session, error.text, event);
+			return lose_peer(server, peer, error.text, event);
 		}
 	}
 	server->reading.request = NULL;
-	answer_events(server, request, session);
+	answer_events(server, request, peer);
 	return false;
 }
 
@@ -363,7 +326,7 @@ static bool settle_challenger(struct control_server *server)
 {
 	for (size_t i = 0; i < server->challengers_len; i++) {
 		struct challenger challenger = server->challengers[i];
-		const struct session *holder = find_session(server, challenger.worker);
+		const struct control_peer *holder = control_peers_find(&server->peers, challenger.worker);
 		if (holder != NULL && holder->heard == challenger.heard_before)
 			continue;
 		server->challengers[i] = server->challengers[--server->challengers_len];
@@ -383,38 +346,43 @@ static bool settle_challenger(struct control_server *server)
 	return false;
 }
 
-static bool on_pipe_gone(struct control_server *server, uint32_t pipe, struct control_event *event)
+/* Who waits for a name on this connection need not be refused any more. */
+static void forget_challengers(struct control_server *server, uint32_t pipe)
 {
-	for (size_t i = 0; i < server->sessions_len; i++)
-		if (server->sessions[i]->pipe == pipe)
-			return lose_session(server, server->sessions[i], "its connection is gone", event);
-	return false;
+	for (size_t i = server->challengers_len; i-- > 0;) {
+		struct challenger challenger = server->challengers[i];
+		if (challenger.news.pipe != pipe)
+			continue;
+		server->challengers[i] = server->challengers[--server->challengers_len];
+		control_request_drop(challenger.news.request);
+		free(challenger.worker);
+	}
 }
 
-static bool is_silent(const struct control_server *server, const struct session *session)
+static bool on_pipe_gone(struct control_server *server, uint32_t pipe, struct control_event *event)
 {
-	return session->poll == NULL && server->now_us > session->heard_us &&
-	       server->now_us - session->heard_us >= server->heartbeat_timeout_us;
+	forget_challengers(server, pipe);
+	struct control_peer *peer = control_peers_on(&server->peers, pipe);
+	return peer != NULL && lose_peer(server, peer, "its connection is gone", event);
 }
 
 static bool check_heartbeats(struct control_server *server, struct control_event *event)
 {
-	for (size_t i = 0; i < server->sessions_len; i++)
-		if (is_silent(server, server->sessions[i])) {
-			char why[64];
-			(void)snprintf(why, sizeof why, "it has not been heard of for %.1f s",
-			    (double)server->heartbeat_timeout_us / 1e6);
-			return lose_session(server, server->sessions[i], why, event);
-		}
-	return false;
+	char why[64];
+	struct control_peer *peer = control_peers_silent(&server->peers, server->now_us, server->heartbeat_timeout_us);
+	if (peer == NULL)
+		return false;
+	(void)snprintf(
+	    why, sizeof why, "it has not been heard of for %.1f s", (double)server->heartbeat_timeout_us / 1e6);
+	return lose_peer(server, peer, why, event);
 }
 
 static void set_now(struct control_server *server, uint64_t now_us)
 {
 	bool was_away = now_us > server->now_us && now_us - server->now_us >= AWAY_US;
 	server->now_us = now_us;
-	for (size_t i = 0; i < server->sessions_len && was_away; i++)
-		server->sessions[i]->heard_us = now_us;
+	for (size_t i = 0; i < server->peers.len && was_away; i++)
+		server->peers.items[i]->heard_us = now_us;
 }
 
 /* --- the public part -------------------------------------------------------------------------------------------------- */
@@ -423,7 +391,8 @@ bool control_server_next(struct control_server *server, uint64_t now_us, struct 
 {
 	struct control_news news;
 	set_now(server, now_us);
-	free_session(server->lost);
+	control_listener_check(server->listener, now_us);
+	control_peer_free(server->lost);
 	server->lost = NULL;
 	arena_clear(&server->arena);
 	for (;;) {
@@ -448,15 +417,15 @@ bool control_server_next(struct control_server *server, uint64_t now_us, struct 
 void control_server_command(
     struct control_server *server, const char *worker, uint64_t attempt, enum frame_kind kind, const void *body)
 {
-	struct session *session = find_session(server, worker);
+	struct control_peer *peer = control_peers_find(&server->peers, worker);
 	struct buffer message = {0};
-	if (session == NULL)
+	if (peer == NULL)
 		return;
 	buffer_reserve(&message, FRAME_HEADER_SIZE);
 	message.len = FRAME_HEADER_SIZE;
 	frame_encode_body(&message, kind, body);
 	struct bytes encoded = buffer_bytes(&message);
-	control_outgoing_push(&session->outgoing,
+	control_outgoing_push(&peer->outgoing,
 	    (struct frame_header){.kind = kind, .job = server->job_hash, .attempt = attempt}, &message);
 	if (server->trace)
 		trace_frame("coordinator", worker, encoded);
@@ -472,32 +441,24 @@ void control_server_answer(struct control_server *server, uint32_t token, const 
 void control_server_flush(struct control_server *server, uint64_t now_us)
 {
 	set_now(server, now_us);
-	for (size_t i = 0; i < server->sessions_len; i++) {
-		struct session *session = server->sessions[i];
-		if (session->outgoing.len != 0 || now_us - session->poll_since_us >= CONTROL_POLL_US)
-			answer_poll(server, session);
+	for (size_t i = 0; i < server->peers.len; i++) {
+		struct control_peer *peer = server->peers.items[i];
+		if (peer->outgoing.len != 0 || now_us - peer->poll_since_us >= CONTROL_POLL_US)
+			answer_poll(server, peer);
 	}
 }
 
 uint64_t control_server_wake_us(const struct control_server *server)
 {
 	uint64_t wake_us = server->now_us + AWAY_US / 3;
-	for (size_t i = 0; i < server->sessions_len; i++) {
-		const struct session *session = server->sessions[i];
-		uint64_t due_us = session->poll != NULL ? session->poll_since_us + CONTROL_POLL_US
-		                                        : session->heard_us + server->heartbeat_timeout_us;
+	for (size_t i = 0; i < server->peers.len; i++) {
+		const struct control_peer *peer = server->peers.items[i];
+		uint64_t due_us = peer->poll != NULL ? peer->poll_since_us + CONTROL_POLL_US
+		                                     : peer->heard_us + server->heartbeat_timeout_us;
 		if (due_us < wake_us)
 			wake_us = due_us;
 	}
 	return wake_us;
-}
-
-static bool all_fetched(const struct control_server *server)
-{
-	for (size_t i = 0; i < server->sessions_len; i++)
-		if (server->sessions[i]->outgoing.len != 0)
-			return false;
-	return true;
 }
 
 static void drop_status(struct control_server *server, uint32_t token)
@@ -516,7 +477,7 @@ void control_server_linger(struct control_server *server, uint64_t most_us)
 			if (event.kind == CONTROL_STATUS)
 				drop_status(server, event.token);
 		control_server_flush(server, now_us);
-		if (all_fetched(server))
+		if (control_peers_served(&server->peers))
 			return;
 		struct pollfd fd = {.fd = control_server_event_fd(server), .events = POLLIN};
 		(void)poll(&fd, 1, (int)((end_us - now_us) / 1000) + 1);

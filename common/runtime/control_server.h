@@ -9,8 +9,8 @@
  * is answered with a lone CANCEL: start afresh.
  *
  * Threads:  all functions on one thread; nng's callbacks only fill queues and signal event_fd.
- * Watchdog: the listener is closed and made again when no message has come in for 10 s (a listener of nng 1.5.2 can die
- *           for good, see ARCHITECTURE.md).
+ * Watchdog: a listener of nng 1.5.2 can stop accepting for good: it is dialed every 10 s, and made again when it does
+ *           not answer (listener_probe.h).
  */
 #ifndef RUNTIME_CONTROL_SERVER_H
 #define RUNTIME_CONTROL_SERVER_H

@@ -67,6 +67,18 @@ static bool has_credit(const struct ingest *ingest)
 	return ingest->sent < ingest->credit;
 }
 
+/* The ingests share the epoch's bytes, so that what is in flight does not grow with their number. While a backlog is
+ * drained the epochs grow: they are cheaper by the record, and nobody waits for the newest one. */
+static uint64_t next_credit(const struct ingest *ingest)
+{
+	const struct pipeline *pipeline = ingest->process->pipeline;
+	uint64_t ingests = ingest->process->topology.ingest;
+	uint64_t least = pipeline->epoch.max_bytes / ingests, most = pipeline->epoch.max_bytes_behind / ingests;
+	if (has_credit(ingest))
+		return least;
+	return ingest->credit * 2 < most ? ingest->credit * 2 : most;
+}
+
 static bool at_ceiling(const struct ingest *ingest)
 {
 	for (uint32_t i = 0; i < ingest->partitions_len; i++)
@@ -399,10 +411,7 @@ static enum result on_inject(
 		outbox_send(outbox, ingest->outputs[i].channel, FRAME_BARRIER, &barrier);
 	}
 	cut_fini(&barrier.cut);
-	const struct pipeline *pipeline = ingest->process->pipeline;
-	ingest->credit = has_credit(ingest) ? pipeline->epoch.max_bytes : ingest->credit * 2;
-	if (ingest->credit > pipeline->epoch.max_bytes_behind)
-		ingest->credit = pipeline->epoch.max_bytes_behind;
+	ingest->credit = next_credit(ingest);
 	ingest->sent = 0;
 	ingest->counters = (struct counters){0};
 	ingest->barriers = inject->epoch.n;
@@ -497,7 +506,7 @@ struct actor *ingest_new(struct ingest_process *process, uint32_t id, uint64_t a
 	ingest->process = process;
 	ingest->attempt = attempt;
 	ingest->parser = parser;
-	ingest->credit = process->pipeline->epoch.max_bytes;
+	ingest->credit = process->pipeline->epoch.max_bytes / process->topology.ingest;
 	ingest->outputs = memory_resize(NULL, process->topology.dedup, sizeof *ingest->outputs);
 	for (uint32_t i = 0; i < process->topology.dedup; i++) {
 		ingest->outputs[i] = (struct output){

@@ -114,11 +114,12 @@ static bool send_one(struct producer *producer)
 	return false;
 }
 
+/* The last slice of a limited time still has its records to send. */
 static bool is_done(const struct producer *producer, uint64_t now_us)
 {
 	const struct options *options = &producer->options;
 	return producer->interrupts > 0 || (options->count > 0 && producer->sender.counts.sent >= options->count) ||
-	       (options->seconds > 0 && now_us - producer->begun_us >= options->seconds * 1000000);
+	       (options->seconds > 0 && now_us - producer->begun_us >= options->seconds * 1000000 + SLICE_US);
 }
 
 /* How many records ought to have been sent by now. */
@@ -216,7 +217,13 @@ static enum result broker_start(struct producer *producer, struct error *error)
 
 static enum result producer_start(struct producer *producer, struct error *error)
 {
-	const struct options *options = &producer->options;
+	struct options *options = &producer->options;
+	/* A rate and a time make a number: the same everywhere, unless the broker is too slow for it. */
+	if (options->rate > 0 && options->seconds > 0 && options->seconds <= UINT64_MAX / options->rate) {
+		uint64_t due = options->rate * options->seconds;
+		if (options->count == 0 || due < options->count)
+			options->count = due;
+	}
 	stream_init(&producer->stream, (struct stream_mix){options->seed, options->duplicates, options->conflicts,
 	                                   options->poison, options->days});
 	if (options->embedded_broker) {

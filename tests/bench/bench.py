@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import psycopg2
+from confluent_kafka import Consumer
 from services import BIN, KINDS, ROOT, Failure, Pipeline, call, private_services, wait_for
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -93,12 +94,24 @@ class Bench:
         connection.close()
         return result, url
 
-    def rows_of(self, url):
+    def rows_of(self, url, topic, records):
+        """The rows in the order of the log, as a plain consumer would copy them (the table holds them sorted by key)."""
         out = io.StringIO()
         connection = psycopg2.connect(url)
         connection.cursor().copy_expert(f"COPY transactions ({', '.join(COLUMNS)}) TO STDOUT", out)
         connection.close()
-        lines = out.getvalue().splitlines(keepends=True)
+        rows = {line.split("\t", 1)[0]: line for line in out.getvalue().splitlines(keepends=True)}
+        consumer = Consumer({"bootstrap.servers": self.services.brokers, "group.id": "floor", "auto.offset.reset": "earliest",
+                             "enable.auto.commit": False})
+        consumer.subscribe([topic])
+        lines, seen = [], 0
+        while seen < records:
+            for message in consumer.consume(10_000, 1.0):
+                seen += 1
+                line = rows.pop(message.key().decode(), None)
+                if line is not None:
+                    lines.append(line)
+        consumer.close()
         return ["".join(lines[i:i + BATCH]) for i in range(0, len(lines), BATCH)], len(lines)
 
     def copy_floor(self, url, batches, rows):
@@ -173,7 +186,7 @@ def measure(bench, arguments):
         bench.services.topic(f"backlog{partitions}", partitions)
         bench.produce(f"backlog{partitions}", "--rate", 0, "--count", arguments.records, "--days", 2, "--seed", 9)
     _, url = bench.drain("backlog4", arguments.records)  # warms up, and gives the rows for the floor
-    batches, rows = bench.rows_of(url)
+    batches, rows = bench.rows_of(url, "backlog4", arguments.records)
     floors = [bench.copy_floor(url, batches, rows)]
     show("COPY floor, before", f"{floors[0]['rate']:,.0f} rows/s, {floors[0]['backend']:.1f} backend CPU-s per million")
     results["drains"] = {}

@@ -83,8 +83,10 @@ struct sink {
 	struct world *world;
 	uint64_t id, attempt;
 	char process[32];
+	enum task_kind asked;
 	bool connected, busy, on_the_way, answered;
-	bool unsure; /* a commit has got no answer */
+	bool unsure; /* a commit has got no answer: */
+	struct epoch_id unsure_of;
 	struct sink_answer answer;
 };
 

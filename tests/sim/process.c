@@ -339,9 +339,12 @@ void process_deliver(struct process *process, uint32_t id)
 void process_tick(struct process *process, uint32_t place)
 {
 	struct world *world = process->world;
+	uint32_t id = process->worker.actors[place]->id;
 	char name[ACTOR_NAME_MAX];
 	if (world->trace)
-		world_trace(world, "tick %s of %s", actor_name(process->worker.actors[place]->id, name), process->name);
+		world_trace(world, "tick %s of %s", actor_name(id, name), process->name);
+	if (actor_role(id) == ROLE_INGEST)
+		process->source.seen[actor_index(id)] = world->log_version;
 	worker_tick(&process->worker, place, world->now_us);
 	settle(process);
 }
@@ -352,6 +355,6 @@ bool process_tick_due(const struct process *process, uint32_t place)
 	if (actor->wake_us != WAKE_NEVER && actor->wake_us <= process->world->now_us)
 		return true;
 	if (actor_role(actor->id) == ROLE_INGEST)
-		return source_has_news(&process->source);
+		return source_has_news(&process->source, actor_index(actor->id));
 	return actor_role(actor->id) == ROLE_WRITER && process->sink.answered;
 }

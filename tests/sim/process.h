@@ -7,7 +7,7 @@
 #include "tests/sim/database.h"
 #include "tests/sim/network.h"
 
-enum { PROCESSES_MAX = 10 };
+enum { PROCESSES_MAX = 10, INGESTS_MAX = 4 };
 
 enum life { LIFE_DOWN, LIFE_UP, LIFE_STOPPED };
 
@@ -22,7 +22,7 @@ struct source {
 	struct world *world;
 	struct source_cursor cursors[PARTITIONS_MAX];
 	uint32_t lent;
-	bool was_away;
+	uint64_t seen[INGESTS_MAX]; /* log_version, by actor: an eventfd that was read empty */
 };
 
 struct process {
@@ -59,6 +59,6 @@ bool process_tick_due(const struct process *process, uint32_t place);
 
 void source_init(struct source *source, struct world *world);
 void source_fini(struct source *source);
-bool source_has_news(const struct source *source);
+bool source_has_news(const struct source *source, uint32_t ingest);
 
 #endif

@@ -54,11 +54,12 @@ struct world {
 
 	struct record_log log;
 	bool source_away;
+	uint64_t log_version; /* changes when an ingest would be woken */
 	uint64_t source_back_us;
 	struct database database;
 	struct database snapshots[SNAPSHOTS]; /* a ring: states that a failover may go back to */
 	uint32_t snapshots_len;
-	bool database_away;
+	bool database_away, database_changed; /* the latter: in this step */
 	uint64_t database_back_us;
 	struct store store;
 

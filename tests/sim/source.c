@@ -71,6 +71,7 @@ void log_produce(struct world *world)
 	partition->end = record->offset + 1;
 	partition->len++;
 	world->statistics.records++;
+	world->log_version++;
 	world_trace(world, "produce %u/%lld: key %u, %s", place, (long long)record->offset, key,
 	    record->valid ? "valid" : "broken");
 }
@@ -171,8 +172,7 @@ static void port_give_back(struct source_port *port, struct source_record *recor
 static enum result port_health(struct source_port *port, struct error *error)
 {
 	struct source *source = source_of(port);
-	source->was_away = source->world->source_away;
-	return source->was_away ? away(error) : RESULT_OK;
+	return source->world->source_away ? away(error) : RESULT_OK;
 }
 
 static int64_t port_end(struct source_port *port, uint32_t partition)
@@ -209,14 +209,7 @@ void source_fini(struct source *source)
 	CHECK(source->lent == 0);
 }
 
-/* What an eventfd would say in production. */
-bool source_has_news(const struct source *source)
+bool source_has_news(const struct source *source, uint32_t ingest)
 {
-	const struct world *world = source->world;
-	if (source->was_away != world->source_away)
-		return true;
-	for (uint32_t i = 0; i < world->log.len && !world->source_away; i++)
-		if (source->cursors[i].assigned && source->cursors[i].heard < world->log.partitions[i].end)
-			return true;
-	return false;
+	return source->seen[ingest] != source->world->log_version;
 }

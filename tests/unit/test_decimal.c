@@ -90,6 +90,8 @@ static const struct vector vectors[] = {
     {"9e-99999999999999999999999999999999999999", 10, 2, DECIMAL_OK, 0},
     {"1e9223372036854775807", 10, 2, DECIMAL_RANGE, 0},
     {"1e-9223372036854775808", 10, 2, DECIMAL_OK, 0},
+    {"1e18446744073709551618", 10, 2, DECIMAL_RANGE, 0}, /* 2 where it wraps at 64 bits */
+    {"1e-18446744073709551614", 10, 2, DECIMAL_OK, 0},
     {"0e99999999999999999999", 10, 2, DECIMAL_OK, 0},
     {"0.000e5", 10, 2, DECIMAL_OK, 0},
     /* not numbers */

@@ -49,6 +49,10 @@ static enum result send_rows(struct harness *harness, uint32_t ingest, const str
 	buffer_fini(&writer.body);
 	return result;
 }
+#define SALE(...)                                                                                                      \
+	{                                                                                                              \
+		__VA_ARGS__, NULL, 0                                                                                   \
+	}
 #define SALES(...) (const struct sale[]){__VA_ARGS__}, sizeof((const struct sale[]){__VA_ARGS__}) / sizeof(struct sale)
 
 static enum result send_barrier(struct harness *harness, uint32_t ingest, uint64_t n)
@@ -128,12 +132,12 @@ static void test_new_rows_pass_unchanged(void **state)
 	(void)state;
 	struct harness harness;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
-	assert_int_equal(send_rows(&harness, 0, SALES({0, 1, "a", 100}, {1, 1, "b", 200})), RESULT_OK);
+	assert_int_equal(send_rows(&harness, 0, SALES(SALE(0, 1, "a", 100), SALE(1, 1, "b", 200))), RESULT_OK);
 	assert_int_equal(harness.outbox.len, 1);
 	struct rows_writer writer = {0};
 	rows_begin(&writer);
-	put_sale(&writer, &(struct sale){0, 1, "a", 100});
-	put_sale(&writer, &(struct sale){1, 1, "b", 200});
+	put_sale(&writer, &(struct sale)SALE(0, 1, "a", 100));
+	put_sale(&writer, &(struct sale)SALE(1, 1, "b", 200));
 	rows_end(&writer);
 	harness_take(&harness);
 	const struct frame *rows = sent(&harness, channel_to(&harness, ROLE_WRITER, 0), FRAME_ROWS, 0);
@@ -154,12 +158,13 @@ static void test_repeats_within_a_partition(void **state)
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
 	uint32_t writer = channel_to(&harness, ROLE_WRITER, 0);
 	assert_int_equal(
-	    send_rows(&harness, 0, SALES({2, 1, "a", 100}, {2, 2, "a", 100}, {2, 3, "a", 101}, {2, 4, "a", 100})),
+	    send_rows(&harness, 0,
+	        SALES(SALE(2, 1, "a", 100), SALE(2, 2, "a", 100), SALE(2, 3, "a", 101), SALE(2, 4, "a", 100))),
 	    RESULT_OK);
 	const struct frame *barrier = finish(&harness, 1);
 	expect_share(barrier, 1, 2, 1);
 	assert_null(sent(&harness, writer, FRAME_DECISIONS, 0));
-	expect_rows(&harness, sent(&harness, writer, FRAME_ROWS, 0), SALES({2, 1, "a", 100}));
+	expect_rows(&harness, sent(&harness, writer, FRAME_ROWS, 0), SALES(SALE(2, 1, "a", 100)));
 	const struct frame *letters = sent(&harness, writer, FRAME_DEAD_LETTERS, 0);
 	assert_non_null(letters);
 	assert_int_equal(letters->body.dead_letters.letters.len, 1);
@@ -174,7 +179,7 @@ static void test_repeats_within_a_partition(void **state)
 	expect_text(letter->payload, "{\"id\": \"a\", \"category\": \"toys\", \"amount\": 1.01, "
 	                             "\"at\": \"2024-01-15T00:00:00.000000\"}");
 	/* Nothing accepted: nothing sent but the barriers. */
-	assert_int_equal(send_rows(&harness, 0, SALES({2, 5, "a", 100})), RESULT_OK);
+	assert_int_equal(send_rows(&harness, 0, SALES(SALE(2, 5, "a", 100))), RESULT_OK);
 	assert_int_equal(harness.outbox.len, 0);
 	expect_share(finish(&harness, 2), 0, 1, 0);
 	assert_int_equal(harness.frames_len, 2);
@@ -189,7 +194,8 @@ static void test_repeats_across_partitions(void **state)
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
 	uint32_t writer = channel_to(&harness, ROLE_WRITER, 0);
 	assert_int_equal(
-	    send_rows(&harness, 0, SALES({0, 1, "a", 100}, {1, 5, "a", 100}, {3, 9, "a", 7}, {0, 2, "a", 100})),
+	    send_rows(&harness, 0,
+	        SALES(SALE(0, 1, "a", 100), SALE(1, 5, "a", 100), SALE(3, 9, "a", 7), SALE(0, 2, "a", 100))),
 	    RESULT_OK);
 	expect_share(finish(&harness, 1), 1, 2, 1);
 	const struct frame *decisions = sent(&harness, writer, FRAME_DECISIONS, 0);
@@ -206,7 +212,7 @@ static void test_repeats_across_partitions(void **state)
 	/* Decisions stand before the barrier of their epoch. */
 	assert_true(decisions < sent(&harness, writer, FRAME_BARRIER, 0));
 	/* The entry is still the first one's: a repeat never changes it. Decisions are sent once. */
-	assert_int_equal(send_rows(&harness, 0, SALES({3, 10, "a", 7}, {0, 3, "a", 7})), RESULT_OK);
+	assert_int_equal(send_rows(&harness, 0, SALES(SALE(3, 10, "a", 7), SALE(0, 3, "a", 7))), RESULT_OK);
 	expect_share(finish(&harness, 2), 0, 0, 2);
 	assert_int_equal(sent(&harness, writer, FRAME_DECISIONS, 0)->body.decisions.decisions.len, 1);
 	assert_int_equal(sent(&harness, writer, FRAME_DECISIONS, 0)->body.decisions.decisions.entries[0].partition, 3);
@@ -227,10 +233,11 @@ static void test_told_before_the_key_is_known(void **state)
 	assert_int_equal(hand_back(&harness, &second, 1, true), RESULT_OK);
 	assert_int_equal(start(&harness), RESULT_OK);
 	assert_int_equal(
-	    send_rows(&harness, 0, SALES({1, 4, "a", 100}, {1, 5, "a", 7}, {0, 1, "a", 100}, {1, 6, "a", 100})),
+	    send_rows(&harness, 0,
+	        SALES(SALE(1, 4, "a", 100), SALE(1, 5, "a", 7), SALE(0, 1, "a", 100), SALE(1, 6, "a", 100))),
 	    RESULT_OK);
 	expect_share(finish(&harness, 1), 1, 2, 1);
-	expect_rows(&harness, sent(&harness, writer, FRAME_ROWS, 0), SALES({0, 1, "a", 100}));
+	expect_rows(&harness, sent(&harness, writer, FRAME_ROWS, 0), SALES(SALE(0, 1, "a", 100)));
 	const struct decisions *list = &sent(&harness, writer, FRAME_DECISIONS, 0)->body.decisions.decisions;
 	assert_int_equal(list->len, 3); /* the told ones again, and a new one */
 	assert_int_equal(list->entries[0].offset, 4);
@@ -256,8 +263,9 @@ static void test_told_is_obeyed_unconditionally(void **state)
 	struct decision told[] = {{0, 2, VERDICT_DUPLICATE}, {0, 3, VERDICT_CONFLICT}};
 	assert_int_equal(hand_back(&harness, told, 2, true), RESULT_OK);
 	assert_int_equal(start(&harness), RESULT_OK);
-	assert_int_equal(
-	    send_rows(&harness, 0, SALES({0, 1, "a", 1}, {0, 2, "a", 2}, {0, 3, "a", 1}, {0, 4, "b", 1})), RESULT_OK);
+	assert_int_equal(send_rows(&harness, 0,
+	                     SALES(SALE(0, 1, "a", 1), SALE(0, 2, "a", 2), SALE(0, 3, "a", 1), SALE(0, 4, "b", 1))),
+	    RESULT_OK);
 	expect_share(finish(&harness, 1), 2, 1, 1);
 	assert_int_equal(
 	    sent(&harness, channel_to(&harness, ROLE_WRITER, 0), FRAME_DECISIONS, 0)->body.decisions.decisions.len, 2);
@@ -284,18 +292,18 @@ static void test_mixed_frame_is_repacked_in_order(void **state)
 	struct harness harness;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
 	uint32_t writer = channel_to(&harness, ROLE_WRITER, 0);
-	assert_int_equal(
-	    send_rows(&harness, 0,
-	        SALES({0, 1, "a", 1}, {0, 2, "a", 1}, {1, 1, "b", 2}, {1, 2, "c", 3}, {0, 3, "b", 2}, {0, 4, "d", 4})),
+	assert_int_equal(send_rows(&harness, 0,
+	                     SALES(SALE(0, 1, "a", 1), SALE(0, 2, "a", 1), SALE(1, 1, "b", 2), SALE(1, 2, "c", 3),
+	                         SALE(0, 3, "b", 2), SALE(0, 4, "d", 4))),
 	    RESULT_OK);
 	harness_take(&harness);
 	assert_int_equal(harness.frames_len, 1);
 	expect_rows(&harness, sent(&harness, writer, FRAME_ROWS, 0),
-	    SALES({0, 1, "a", 1}, {1, 1, "b", 2}, {1, 2, "c", 3}, {0, 4, "d", 4}));
+	    SALES(SALE(0, 1, "a", 1), SALE(1, 1, "b", 2), SALE(1, 2, "c", 3), SALE(0, 4, "d", 4)));
 	/* The next frame begins afresh. */
-	assert_int_equal(send_rows(&harness, 0, SALES({0, 5, "e", 5}, {0, 6, "e", 6})), RESULT_OK);
+	assert_int_equal(send_rows(&harness, 0, SALES(SALE(0, 5, "e", 5), SALE(0, 6, "e", 6))), RESULT_OK);
 	harness_take(&harness);
-	expect_rows(&harness, sent(&harness, writer, FRAME_ROWS, 0), SALES({0, 5, "e", 5}));
+	expect_rows(&harness, sent(&harness, writer, FRAME_ROWS, 0), SALES(SALE(0, 5, "e", 5)));
 	assert_int_equal(sent(&harness, writer, FRAME_DEAD_LETTERS, 0)->body.dead_letters.letters.len, 1);
 	assert_int_equal(send_rows(&harness, 0, NULL, 0), RESULT_OK); /* a frame without rows */
 	assert_int_equal(harness.outbox.len, 0);
@@ -342,7 +350,7 @@ static void test_alignment(void **state)
 	assert_int_equal(harness.outbox.len, 0);
 	assert_true(ops->accepts(harness.actor, in[0]));
 	assert_false(ops->accepts(harness.actor, in[1]));
-	assert_int_equal(send_rows(&harness, 0, SALES({0, 1, "a", 100})), RESULT_OK);
+	assert_int_equal(send_rows(&harness, 0, SALES(SALE(0, 1, "a", 100))), RESULT_OK);
 	assert_int_equal(send_barrier(&harness, 0, 1), RESULT_OK);
 	assert_true(ops->accepts(harness.actor, in[0]) && ops->accepts(harness.actor, in[1]));
 	harness_take(&harness);
@@ -387,10 +395,10 @@ static void test_deltas_go_to_their_owners(void **state)
 	(void)state;
 	const struct topology topology = {.ingest = 1, .dedup = 1, .rollup = 3};
 	struct harness harness;
-	char category[8];
+	char category[12];
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, topology);
 	for (int i = 0; i < 40; i++) {
-		char id[8];
+		char id[12];
 		(void)snprintf(id, sizeof id, "%d", i);
 		(void)snprintf(category, sizeof category, "c%d", i % 10);
 		assert_int_equal(
@@ -427,7 +435,7 @@ static void test_deltas_of_one_group(void **state)
 	struct harness harness;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
 	assert_int_equal(
-	    send_rows(&harness, 0, SALES({0, 1, "a", 100}, {0, 2, "b", -30}, {0, 3, "a", 100})), RESULT_OK);
+	    send_rows(&harness, 0, SALES(SALE(0, 1, "a", 100), SALE(0, 2, "b", -30), SALE(0, 3, "a", 100))), RESULT_OK);
 	finish(&harness, 1);
 	const struct groups *groups =
 	    &sent(&harness, channel_to(&harness, ROLE_ROLLUP, 0), FRAME_DELTAS, 0)->body.deltas.groups;
@@ -455,9 +463,10 @@ static void test_large_epochs_are_split(void **state)
 	uint32_t decisions = 0, groups = 0;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
 	for (int64_t i = 0; i < 5000; i++) {
-		char id[8];
+		char id[12];
 		(void)snprintf(id, sizeof id, "%d", (int)i);
-		assert_int_equal(send_rows(&harness, 0, SALES({0, i, id, 1, id}, {1, i, id, 1, id})), RESULT_OK);
+		assert_int_equal(
+		    send_rows(&harness, 0, SALES({0, i, id, 1, id, DAY_ONE}, {1, i, id, 1, id, DAY_ONE})), RESULT_OK);
 		outbox_clear(&harness.outbox);
 	}
 	finish(&harness, 1);
@@ -486,12 +495,12 @@ static void test_large_letters(void **state)
 	uint32_t letters = 0;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
 	memset(text, 'x', LARGE);
-	assert_int_equal(send_rows(&harness, 0, SALES({0, 0, "a", 1})), RESULT_OK);
+	assert_int_equal(send_rows(&harness, 0, SALES(SALE(0, 0, "a", 1))), RESULT_OK);
 	outbox_clear(&harness.outbox);
 	struct rows_writer writer = {0};
 	rows_begin(&writer);
 	for (int64_t i = 1; i <= 10; i++)
-		put_sale(&writer, &(struct sale){0, i, "a", i, text});
+		put_sale(&writer, &(struct sale){0, i, "a", i, text, DAY_ONE});
 	rows_end(&writer);
 	const struct frame_rows body = {.rows = buffer_bytes(&writer.body)};
 	assert_int_equal(
@@ -507,7 +516,7 @@ static void test_large_letters(void **state)
 	assert_int_equal(letters, 10);
 
 	memset(text, 'x', HUGE_ONE);
-	assert_int_equal(send_rows(&harness, 0, SALES({0, 11, "a", 1, text})), RESULT_OK);
+	assert_int_equal(send_rows(&harness, 0, SALES({0, 11, "a", 1, text, DAY_ONE})), RESULT_OK);
 	harness_take(&harness);
 	const struct letter *cut = &harness.frames[0].body.dead_letters.letters.entries[0];
 	assert_int_equal(cut->payload.len, LETTER_PAYLOAD_MAX);
@@ -525,7 +534,7 @@ static void test_rows_of_other_key_groups(void **state)
 	int accepted = 0;
 	for (uint32_t i = 0; i < 40; i++) {
 		struct harness harness[2];
-		char id[8];
+		char id[12];
 		size_t len = (size_t)snprintf(id, sizeof id, "%u", i);
 		for (uint32_t d = 0; d < 2; d++) {
 			harness_init(&harness[d], dedup_new, ROLE_DEDUP, d, topology);
@@ -533,7 +542,7 @@ static void test_rows_of_other_key_groups(void **state)
 			uint32_t group = key_group(key_hash((struct bytes){(const uint8_t *)id, len}), groups);
 			bool mine = key_group_owner(group, groups, 2) == d;
 			assert_int_equal(
-			    send_rows(&harness[d], 0, SALES({0, 1, id, 1})), mine ? RESULT_OK : RESULT_CORRUPT);
+			    send_rows(&harness[d], 0, SALES(SALE(0, 1, id, 1))), mine ? RESULT_OK : RESULT_CORRUPT);
 			accepted += mine && d;
 			harness_fini(&harness[d]);
 		}

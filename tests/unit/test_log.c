@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -144,12 +145,26 @@ static void test_levels(void **state)
 	assert_true(log_wants(LOG_WARN));
 	log_debug("1");
 	log_info("2");
-	errno = ENOENT;
 	log_warn("3");
-	assert_int_equal(errno, ENOENT);
 	const char *text = capture_end(&capture);
 	assert_non_null(strstr(text, "\"msg\":\"3\"}\n"));
 	assert_ptr_equal(strchr(text, '\n') + 1, text + strlen(text)); /* one line */
+}
+
+/* A full disk behind stderr neither stops the caller nor changes what it is about to look at. */
+static void test_nowhere_to_write(void **state)
+{
+	(void)state;
+	struct capture capture = capture_begin();
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	assert_true(full >= 0 && dup2(full, STDERR_FILENO) >= 0);
+	log_open("x", "json", LOG_INFO);
+	errno = ENOENT;
+	log_warn("lost");
+	int errno_after = errno;
+	(void)close(full);
+	assert_string_equal(capture_end(&capture), "");
+	assert_int_equal(errno_after, ENOENT);
 }
 
 static void test_long_message(void **state)
@@ -211,6 +226,7 @@ int main(void)
 	    cmocka_unit_test(test_escapes),
 	    cmocka_unit_test(test_text),
 	    cmocka_unit_test(test_levels),
+	    cmocka_unit_test(test_nowhere_to_write),
 	    cmocka_unit_test(test_long_message),
 	    cmocka_unit_test(test_threads),
 	};

@@ -1,0 +1,342 @@
+#include "tests/sim/database.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mutant.h"
+#include "tests/sim/sim.h"
+
+void database_init(struct database *database)
+{
+	*database = (struct database){0};
+	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
+		database->cut[i] = database->base[i] = UNNAMED;
+}
+
+/* --- one transaction ------------------------------------------------------------------------------------------------------ */
+
+static bool fence_holds(const struct database *database, uint64_t attempt)
+{
+	return database->fence == attempt || MUTANT(no_fence);
+}
+
+static bool predecessor_holds(const struct database *database, struct epoch_id predecessor)
+{
+	return epoch_equal(database->last, predecessor) || MUTANT(no_predecessor);
+}
+
+/* The guard of commits and touches: fence, then predecessor. */
+static enum sink_outcome guard(struct world *world, const struct task *task)
+{
+	const struct database *database = &world->database;
+	if (!fence_holds(database, task->attempt)) {
+		world->statistics.fenced++;
+		return SINK_FENCED;
+	}
+	if (predecessor_holds(database, task->changes->predecessor))
+		return SINK_DONE;
+	world->statistics.moved++;
+	/* Whoever has the fence alone can move the frontier, and has to know where it left it. */
+	if (!database->failed_over)
+		world_violate(world, "attempt %" PRIu64 " has the fence, but believes the frontier at %" PRIu64 ".%" PRIu64
+		    "; it is at %" PRIu64 ".%" PRIu64, task->attempt, task->changes->predecessor.attempt,
+		    task->changes->predecessor.n, database->last.attempt, database->last.n);
+	return SINK_MOVED;
+}
+
+static void put_rows(struct world *world, const struct changes *changes)
+{
+	struct database *database = &world->database;
+	for (uint32_t i = 0; i < changes->rows_len; i++) {
+		uint32_t key = changes->rows[i].key;
+		if (database->rows[key].there)
+			world_violate(world, "key %u has a row already (%u/%" PRId64 "), and %u/%" PRId64 " comes", key,
+			    database->rows[key].partition, database->rows[key].offset, changes->rows[i].partition,
+			    changes->rows[i].offset);
+		database->rows[key] = (struct stored_row){true, changes->rows[i].partition, changes->rows[i].offset};
+	}
+	for (uint32_t i = 0; i < changes->letters_len; i++) {
+		uint8_t *letter = &database->letters[changes->letters[i].partition][changes->letters[i].place];
+		if (*letter != LETTER_NONE)
+			world_violate(world, "a second dead letter of the same record");
+		*letter = (uint8_t)changes->letters[i].kind;
+	}
+	for (uint32_t i = 0; i < changes->decisions_len; i++) {
+		uint8_t *decision = &database->decisions[changes->decisions[i].partition][changes->decisions[i].place];
+		if (*decision != 0)
+			world_violate(world, "a second decision about the same record");
+		*decision = (uint8_t)changes->decisions[i].verdict;
+	}
+}
+
+static void put_total(struct total *total, const struct total *named)
+{
+	if (named->there)
+		*total = *named;
+}
+
+static void put_totals(struct totals *totals, const struct totals *named)
+{
+	for (uint32_t d = 0; d < DAYS_MAX; d++) {
+		for (uint32_t g = 0; g < GROUPS_MAX; g++)
+			put_total(&totals->by_group[d][g], &named->by_group[d][g]);
+		put_total(&totals->by_day[d], &named->by_day[d]);
+	}
+	for (uint32_t m = 0; m < MONTHS_MAX; m++)
+		put_total(&totals->by_month[m], &named->by_month[m]);
+}
+
+static void move_cut(struct world *world, const struct changes *changes)
+{
+	struct database *database = &world->database;
+	for (uint32_t i = 0; i < PARTITIONS_MAX; i++) {
+		if (changes->cut[i] < database->cut[i])
+			world_violate(world, "the cut goes back in partition %u: %" PRId64 " after %" PRId64, i, changes->cut[i],
+			    database->cut[i]);
+		if (changes->cut[i] > world->log.partitions[i].end)
+			world_violate(world, "the cut lies behind the end of partition %u", i);
+		database->cut[i] = changes->cut[i];
+	}
+}
+
+static void keep_snapshot(struct world *world)
+{
+	world->snapshots[world->snapshots_len % SNAPSHOTS] = world->database;
+	world->snapshots_len++;
+}
+
+static enum sink_outcome run_commit(struct world *world, const struct task *task)
+{
+	struct database *database = &world->database;
+	const struct changes *changes = task->changes;
+	enum sink_outcome outcome = guard(world, task);
+	if (outcome != SINK_DONE)
+		return outcome;
+	if (task->attempt != database->fence)
+		world_violate(world, "attempt %" PRIu64 " commits behind fence %" PRIu64, task->attempt, database->fence);
+	keep_snapshot(world);
+	put_rows(world, changes);
+	put_totals(&database->totals, &changes->totals);
+	move_cut(world, changes);
+	counters_add(&database->counters, &changes->counters);
+	database->last = changes->epoch;
+	world->database_changed = true;
+	world->statistics.commits++;
+	world->statistics.rows += changes->rows_len;
+	world->statistics.letters += changes->letters_len;
+	world->statistics.decisions += changes->decisions_len;
+	world->statistics.old_backend_commits += task->sink == NULL;
+	world->statistics.outside_commits +=
+	    world->coordinators[0].life != LIFE_DOWN && world->coordinators[1].life != LIFE_DOWN;
+	world_trace(world, "    committed %" PRIu64 ".%" PRIu64 ": %u rows, %u letters, %u decisions", changes->epoch.attempt,
+	    changes->epoch.n, changes->rows_len, changes->letters_len, changes->decisions_len);
+	return SINK_DONE;
+}
+
+static enum sink_outcome run_set_cut(struct world *world, const struct task *task)
+{
+	struct database *database = &world->database;
+	if (!fence_holds(database, task->attempt))
+		return SINK_FENCED;
+	if (database->started)
+		return SINK_MOVED;
+	keep_snapshot(world);
+	database->started = true;
+	memcpy(database->cut, task->changes->cut, sizeof database->cut);
+	memcpy(database->base, task->changes->cut, sizeof database->base);
+	world->database_changed = true;
+	return SINK_DONE;
+}
+
+/* --- whose backend it is ---------------------------------------------------------------------------------------------------- */
+
+static void task_free(struct task *task)
+{
+	free(task->changes);
+	free(task);
+}
+
+static void unlink_task(struct world *world, const struct task *task)
+{
+	struct task **at = &world->tasks;
+	while (*at != task)
+		at = &(*at)->next;
+	*at = task->next;
+}
+
+static void link_task(struct world *world, struct task *task)
+{
+	struct task **end = &world->tasks;
+	while (*end != NULL)
+		end = &(*end)->next;
+	task->next = NULL;
+	*end = task;
+}
+
+void tasks_free(struct world *world)
+{
+	while (world->tasks != NULL) {
+		struct task *task = world->tasks;
+		world->tasks = task->next;
+		task_free(task);
+	}
+}
+
+/* The newcomer ends its own old backend and those of older writers, and waits until they are gone. */
+static void end_others(struct world *world, const struct task *newcomer)
+{
+	for (uint32_t i = 0; i < world->processes_len; i++) {
+		struct sink *sink = &world->processes[i].sink;
+		if (world->processes[i].sink_open && sink->id != newcomer->owner && sink->connected &&
+		    sink->attempt <= newcomer->attempt)
+			sink_break(sink, false, "the backend was ended by another writer");
+	}
+	for (struct task **at = &world->tasks; *at != NULL;) {
+		struct task *task = *at;
+		if (task->attempt <= newcomer->attempt && task->sink == NULL) {
+			*at = task->next;
+			task_free(task);
+			world->statistics.ended_backends++;
+		} else {
+			at = &task->next;
+		}
+	}
+}
+
+/* --- answers ------------------------------------------------------------------------------------------------------------------- */
+
+static void tell_frontier(const struct world *world, struct sink_answer *answer)
+{
+	const struct database *database = &world->database;
+	struct frontier *frontier = &answer->frontier;
+	frontier->fence = database->fence;
+	frontier->last = database->last;
+	frontier->started = database->started;
+	frontier->counters = database->counters;
+	for (uint32_t i = 0; database->started && i < PARTITIONS_MAX; i++)
+		if (database->cut[i] != UNNAMED)
+			cut_set(&frontier->cut, i, database->cut[i]);
+}
+
+static void tell_decisions(const struct world *world, struct decisions *decisions)
+{
+	decisions->entries = memory_new(PARTITIONS_MAX * RECORDS_MAX * sizeof *decisions->entries);
+	for (uint32_t p = 0; p < world->log.len; p++)
+		for (uint32_t i = 0; i < world->log.partitions[p].len; i++)
+			if (world->database.decisions[p][i] != 0)
+				decisions->entries[decisions->len++] = (struct decision){p,
+				    world->log.partitions[p].records[i].offset, (enum verdict)world->database.decisions[p][i]};
+}
+
+static void note_attempt(struct world *world, uint64_t attempt)
+{
+	struct attempt_note *note = &world->notes[attempt % ATTEMPTS_KEPT];
+	*note = (struct attempt_note){.attempt = attempt};
+	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
+		note->cut[i] = world->database.cut[i] == UNNAMED ? 0 : world->database.cut[i];
+	memcpy(note->decided, world->database.decisions, sizeof note->decided);
+}
+
+static void tell_fenced(struct world *world, const struct task *task)
+{
+	struct sink_answer *answer = &task->sink->answer;
+	tell_frontier(world, answer);
+	tell_decisions(world, &answer->decisions);
+	if (world->database.started) {
+		answer->checkpoints = memory_new(sizeof *answer->checkpoints);
+		answer->checkpoints_len = 1;
+		for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
+			if (world->database.base[i] != UNNAMED)
+				cut_set(&answer->checkpoints->cut, i, world->database.base[i]);
+	}
+	note_attempt(world, task->attempt);
+}
+
+/* Raises the fence, or sees that it must not. */
+static enum sink_outcome run_fence(struct world *world, const struct task *task)
+{
+	struct database *database = &world->database;
+	if (database->fence >= task->attempt && !MUTANT(attempt_not_monotone)) {
+		world->statistics.outbid++;
+		return SINK_FENCED;
+	}
+	database->fence = task->attempt;
+	database->failed_over = false;
+	return SINK_DONE;
+}
+
+/* One statement or transaction. *more: the task goes on with its other half at a later step. */
+static enum sink_outcome run(struct world *world, struct task *task, bool *more)
+{
+	enum sink_outcome outcome = SINK_DONE;
+	switch (task->kind) {
+	case TASK_FENCE:
+		outcome = run_fence(world, task);
+		*more = outcome == SINK_DONE && task->sink != NULL;
+		task->kind = TASK_FENCE_READ;
+		return outcome;
+	case TASK_FENCE_READ:
+		end_others(world, task);
+		if (!fence_holds(&world->database, task->attempt))
+			return SINK_FENCED;
+		tell_fenced(world, task);
+		return SINK_DONE;
+	case TASK_SET_CUT:
+		return run_set_cut(world, task);
+	case TASK_COMMIT:
+		return run_commit(world, task);
+	case TASK_LOOK:
+		*more = fence_holds(&world->database, task->attempt);
+		task->kind = TASK_LOOK_READ;
+		return *more ? SINK_DONE : SINK_FENCED;
+	case TASK_LOOK_READ:
+		end_others(world, task);
+		return fence_holds(&world->database, task->attempt) ? SINK_DONE : SINK_FENCED;
+	case TASK_TOUCH:
+		world->statistics.touches++;
+		return guard(world, task);
+	}
+	return outcome;
+}
+
+static const char *const task_names[] = {"raises the fence", "reads behind the fence", "sets the cut", "commits",
+    "looks whether it is fenced", "looks at the frontier", "touches"};
+
+static void answer(struct world *world, struct task *task, enum sink_outcome outcome)
+{
+	struct sink *sink = task->sink;
+	bool opens = task->kind == TASK_FENCE_READ || task->kind == TASK_LOOK_READ;
+	sink->answer.outcome = outcome;
+	sink->on_the_way = true;
+	if (outcome != SINK_DONE)
+		error_set(&sink->answer.error, RESULT_CORRUPT, "refused by the database, whose fence is %" PRIu64,
+		    world->database.fence);
+	if (outcome == SINK_DONE && task->kind == TASK_LOOK_READ)
+		tell_frontier(world, &sink->answer);
+	sink->answer.frontier.fence = world->database.fence;
+	if (opens)
+		sink->connected = outcome == SINK_DONE;
+}
+
+void task_run(struct world *world, struct task *task)
+{
+	bool more = false;
+	world_trace(world, "a backend of %s, attempt %" PRIu64 ", %s", task->sink ? task->sink->process : "nobody",
+	    task->attempt, task_names[task->kind]);
+	unlink_task(world, task);
+	if (world->database_away) {
+		if (task->sink != NULL)
+			sink_break(task->sink, false, "the database is away");
+		task_free(task);
+		return;
+	}
+	enum sink_outcome outcome = run(world, task, &more);
+	if (more) {
+		link_task(world, task);
+		return;
+	}
+	if (task->sink != NULL)
+		answer(world, task, outcome);
+	task_free(task);
+}

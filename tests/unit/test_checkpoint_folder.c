@@ -1,0 +1,131 @@
+/* The checkpoint folder: attempt numbers are taken once, the first manifest wins, a damaged one is seen. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/state/checkpoint_store.h"
+
+static char dir[] = "/tmp/sluice-checkpoints-XXXXXX";
+
+static struct checkpoint_store *open_store(void)
+{
+	struct checkpoint_store *store;
+	struct error error = {0};
+	if (checkpoint_folder_open(&store, dir, "shop/totals", &error) != RESULT_OK)
+		fail_msg("%s", error.text);
+	return store;
+}
+
+static uint64_t take(struct checkpoint_store *store, uint64_t at_least)
+{
+	struct error error;
+	uint64_t attempt;
+	assert_int_equal(store->ops->take_attempt(store, at_least, &attempt, &error), RESULT_OK);
+	return attempt;
+}
+
+static void test_attempts(void **state)
+{
+	struct checkpoint_store *one = open_store(), *two = open_store();
+	(void)state;
+	assert_int_equal(take(one, 1), 1);
+	assert_int_equal(take(two, 1), 2); /* another coordinator */
+	assert_int_equal(take(one, 50), 50);
+	assert_int_equal(take(two, 3), 51);
+	for (uint64_t n = 52; n < 200; n++)
+		assert_int_equal(take(one, 0), n); /* old numbers do not pile up, and are not taken again */
+	one->ops->close(one);
+	two->ops->close(two);
+}
+
+static void test_manifest(void **state)
+{
+	struct checkpoint_store *store = open_store();
+	struct cut_entry offsets[] = {{0, 17}, {2, 4}}, others[] = {{0, 99}};
+	struct frame_manifest first = {
+	    .job = "shop/totals", .cut = {offsets, 2}, .fingerprint = "f", .key_groups = 128};
+	struct frame_manifest second = {.job = "shop/totals", .cut = {others, 1}, .fingerprint = "f"}, found;
+	struct arena arena = {0};
+	struct error error;
+	bool there, existed;
+	(void)state;
+	assert_int_equal(store->ops->get_manifest(store, first.epoch, &arena, &found, &there, &error), RESULT_OK);
+	assert_false(there);
+	assert_int_equal(store->ops->put_manifest(store, &first, &existed, &error), RESULT_OK);
+	assert_false(existed);
+	assert_int_equal(store->ops->put_manifest(store, &second, &existed, &error), RESULT_OK);
+	assert_true(existed);
+	assert_int_equal(store->ops->get_manifest(store, first.epoch, &arena, &found, &there, &error), RESULT_OK);
+	assert_true(there);
+	assert_true(cut_equal(&found.cut, &first.cut));
+	assert_int_equal(found.key_groups, 128);
+	arena_fini(&arena);
+	store->ops->close(store);
+}
+
+static void test_damaged_manifest(void **state)
+{
+	struct checkpoint_store *store = open_store();
+	struct frame_manifest found;
+	struct arena arena = {0};
+	struct error error;
+	char path[PATH_MAX];
+	bool there;
+	(void)state;
+	(void)snprintf(path, sizeof path, "%s/shop/totals/checkpoints/0.0/manifest", dir);
+	FILE *file = fopen(path, "r+");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, -1, SEEK_END), 0);
+	int last = fgetc(file);
+	assert_int_equal(fseek(file, -1, SEEK_END), 0);
+	assert_int_not_equal(fputc(last ^ 1, file), EOF);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(
+	    store->ops->get_manifest(store, (struct epoch_id){0}, &arena, &found, &there, &error), RESULT_CORRUPT);
+	assert_non_null(strstr(error.text, "checksum"));
+	arena_fini(&arena);
+	store->ops->close(store);
+}
+
+static void test_no_folder(void **state)
+{
+	struct checkpoint_store *store;
+	struct error error;
+	(void)state;
+	assert_int_equal(checkpoint_folder_open(&store, "relative", "shop/totals", &error), RESULT_CONFIG);
+	assert_int_equal(checkpoint_folder_open(&store, "/dev/null/x", "shop/totals", &error), RESULT_CONFIG);
+}
+
+static int make_folder(void **state)
+{
+	(void)state;
+	return mkdtemp(dir) == NULL;
+}
+
+static int remove_folder(void **state)
+{
+	char command[PATH_MAX];
+	(void)state;
+	(void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
+	return system(command);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_attempts),
+	    cmocka_unit_test(test_manifest),
+	    cmocka_unit_test(test_damaged_manifest),
+	    cmocka_unit_test(test_no_folder),
+	};
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,166 @@
+/* The parts of the coordinator that decide by themselves: the deployment table, pacing, placement. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "services/coordinator/deployment.h"
+#include "services/coordinator/pacing.h"
+#include "services/coordinator/registry.h"
+
+/* Every pair has its row in its place (deployment_transition checks that), over is over, and CONFIG always stops. */
+static void test_table(void **state)
+{
+	(void)state;
+	for (int s = 0; s < STATES; s++)
+		for (int e = 0; e < EVENTS; e++) {
+			const struct transition *row =
+			    deployment_transition((enum deployment_state)s, (enum deployment_event)e);
+			assert_non_null(row->why);
+			if (s == STATE_STOPPED)
+				assert_int_equal(row->next, STATE_STOPPED);
+			else if (e == EVENT_CONFIG)
+				assert_int_equal(row->action, ACTION_STOP);
+			if (row->action == ACTION_NONE)
+				assert_int_equal(row->next, s);
+		}
+}
+
+/* From gathering, the events of a good deployment lead to running, and one that breaks anywhere leads back. */
+static void test_deployment_path(void **state)
+{
+	static const enum deployment_event path[] = {
+	    EVENT_GATHERED, EVENT_FENCED, EVENT_DESCRIBED, EVENT_CUT_SET, EVENT_DEPLOYED, EVENT_READY};
+	enum deployment_state at = STATE_GATHERING;
+	(void)state;
+	for (size_t i = 0; i < sizeof path / sizeof *path; i++) {
+		at = deployment_transition(at, path[i])->next;
+		assert_int_equal(deployment_transition(at, EVENT_BROKEN)->next, STATE_GATHERING);
+		assert_int_equal(deployment_transition(at, EVENT_BROKEN)->action, ACTION_CANCEL);
+	}
+	assert_int_equal(at, STATE_RUNNING);
+}
+
+static struct pipeline two_ingests(void)
+{
+	struct pipeline pipeline;
+	memset(&pipeline, 0, sizeof pipeline);
+	pipeline.epoch.min_interval_us = 10000;
+	pipeline.epoch.max_in_flight = 2;
+	pipeline.parallelism.ingest = 2;
+	return pipeline;
+}
+
+static void say(struct pacing *pacing, uint32_t ingest, uint64_t after, bool full, bool at_ceiling)
+{
+	struct frame_pending pending = {.actor = actor_id(ROLE_INGEST, ingest),
+	    .after = after,
+	    .waiting = true,
+	    .full = full,
+	    .at_ceiling = at_ceiling};
+	pacing_pending(pacing, &pending);
+}
+
+static void test_pacing(void **state)
+{
+	struct pipeline pipeline = two_ingests();
+	struct pacing pacing;
+	uint64_t wake;
+	(void)state;
+	pacing_start(&pacing, &pipeline, false, 1000000);
+	assert_int_equal(pacing_next(&pacing, 1000000, &wake), PACE_WAIT); /* nothing waits */
+	say(&pacing, 0, 0, false, false);
+	assert_int_equal(pacing_next(&pacing, 1000000, &wake), PACE_INJECT);
+	assert_int_equal(pacing_inject(&pacing, false, 1000000), 1);
+	assert_int_equal(pacing_next(&pacing, 1020000, &wake), PACE_WAIT); /* said before the barrier: does not count */
+	say(&pacing, 0, 1, false, false);
+	assert_int_equal(pacing_next(&pacing, 1004000, &wake), PACE_WAIT); /* the interval */
+	assert_int_equal(wake, 1010000);
+	say(&pacing, 1, 1, true, false);
+	assert_int_equal(pacing_next(&pacing, 1004000, &wake), PACE_INJECT); /* credit used up: at once */
+	assert_int_equal(pacing_inject(&pacing, false, 1004000), 2);
+	say(&pacing, 1, 2, true, false);
+	assert_int_equal(pacing_next(&pacing, 2000000, &wake), PACE_WAIT); /* two in flight */
+	assert_false(pacing_committed(&pacing, 2, 100, false, 2000000)); /* not in order */
+	assert_true(pacing_committed(&pacing, 1, 40000, false, 2000000));
+	assert_int_equal(pacing_next(&pacing, 2000000, &wake), PACE_INJECT);
+	assert_int_equal(pacing_inject(&pacing, false, 2000000), 3);
+	assert_true(pacing_committed(&pacing, 2, 40000, false, 2000000));
+	say(&pacing, 0, 3, false, false);
+	assert_int_equal(pacing_next(&pacing, 2079999, &wake), PACE_WAIT); /* commits fill half of the time */
+	assert_int_equal(pacing_next(&pacing, 2080000, &wake), PACE_INJECT);
+}
+
+static void test_lift(void **state)
+{
+	struct pipeline pipeline = two_ingests();
+	struct pacing pacing;
+	uint64_t wake;
+	(void)state;
+	pacing_start(&pacing, &pipeline, true, 0);
+	say(&pacing, 0, 0, false, true);
+	assert_int_equal(pacing_next(&pacing, 50000, &wake), PACE_INJECT); /* the other one is not there yet */
+	say(&pacing, 1, 0, false, true);
+	assert_int_equal(pacing_next(&pacing, 50000, &wake), PACE_LIFT);
+	(void)pacing_inject(&pacing, true, 50000);
+	say(&pacing, 0, 1, false, true);
+	say(&pacing, 1, 1, false, true);
+	assert_int_equal(pacing_next(&pacing, 90000, &wake), PACE_INJECT); /* lifted once */
+}
+
+static void test_placement(void **state)
+{
+	struct registry registry = {0};
+	struct topology topology = {2, 3, 1};
+	struct place places[7];
+	(void)state;
+	registry_add(&registry, "sink-b", PROCESS_SINK, 1);
+	registry_add(&registry, "aggregator-b", PROCESS_AGGREGATOR, 2);
+	registry_add(&registry, "aggregator-a", PROCESS_AGGREGATOR, 3);
+	assert_false(registry_place(&registry, &topology, places));
+	registry_add(&registry, "ingest", PROCESS_INGEST, 4);
+	registry_add(&registry, "sink-a", PROCESS_SINK, 5);
+	assert_true(registry_place(&registry, &topology, places));
+	static const char *const expected[] = {
+	    "ingest", "ingest", "aggregator-a", "aggregator-b", "aggregator-a", "aggregator-b", "sink-a"};
+	for (size_t i = 0; i < 7; i++)
+		assert_string_equal(places[i].worker, expected[i]);
+	registry_find(&registry, "aggregator-a")->leaving = true;
+	assert_true(registry_place(&registry, &topology, places));
+	assert_string_equal(places[2].worker, "aggregator-b");
+	registry_remove(&registry, "ingest");
+	assert_false(registry_place(&registry, &topology, places));
+	registry_fini(&registry);
+}
+
+static void test_topology(void **state)
+{
+	struct topology topology = {2, 3, 2};
+	(void)state;
+	assert_int_equal(topology_channels(&topology), 2 * 3 + 3 * 2 + 3 + 2);
+	for (uint32_t channel = 1; channel <= topology_channels(&topology); channel++) {
+		struct edge edge = topology_edge(&topology, channel);
+		assert_int_equal(topology_channel(&topology, edge.from, edge.to), channel);
+	}
+	assert_int_equal(topology_channel(&topology, actor_id(ROLE_INGEST, 0), actor_id(ROLE_WRITER, 0)), 0);
+	assert_true(topology_allows(ROLE_DEDUP, ROLE_WRITER, FRAME_DECISIONS));
+	assert_false(topology_allows(ROLE_INGEST, ROLE_DEDUP, FRAME_DECISIONS));
+	assert_false(topology_allows(ROLE_DEDUP, ROLE_ROLLUP, FRAME_ROWS));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_table),
+	    cmocka_unit_test(test_deployment_path),
+	    cmocka_unit_test(test_pacing),
+	    cmocka_unit_test(test_lift),
+	    cmocka_unit_test(test_placement),
+	    cmocka_unit_test(test_topology),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
