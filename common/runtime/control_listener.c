@@ -14,7 +14,7 @@
 #include "proto/frame.h"
 
 /* Contexts that wait for a request at any time; more are made when answers are being held back. */
-enum { SPARE = 4 };
+enum { SPARE = 4, RETRY_US = 1000000 };
 
 enum mail_kind { MAIL_PIPE_ADDED, MAIL_PIPE_GONE, MAIL_REQUEST };
 
@@ -34,6 +34,7 @@ struct control_listener {
 	nng_listener listener;
 	char *url;
 	bool listening;
+	uint64_t retry_us; /* while it is not */
 	struct listener_probe probe;
 	uint32_t *pipes; /* that stand now */
 	size_t pipes_len, pipes_capacity;
@@ -259,7 +260,10 @@ void control_listener_check(struct control_listener *listener, uint64_t now_us)
 		log_error("control link: the listener at %s does not answer any more: it is made again", listener->url);
 		(void)nng_listener_close(listener->listener);
 		listener->listening = false;
+		listener->retry_us = now_us;
 	}
-	if (listen_now(listener, &error) != RESULT_OK)
-		log_warn("%s", error.text); /* and again at the next check */
+	if (now_us >= listener->retry_us && listen_now(listener, &error) != RESULT_OK) {
+		log_warn("%s", error.text);
+		listener->retry_us = now_us + RETRY_US;
+	}
 }

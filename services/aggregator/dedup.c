@@ -143,7 +143,9 @@ static enum result on_start(struct dedup *dedup, struct error *error);
 
 static bool dedup_accepts(const struct actor *actor, uint32_t channel)
 {
-	return aligner_accepts(&((const struct dedup *)actor)->aligner, channel);
+	const struct dedup *dedup = (const struct dedup *)actor;
+	/* START comes to every process by a road of its own: an ingest elsewhere may have it, and send, before this one. */
+	return dedup->started && aligner_accepts(&dedup->aligner, channel);
 }
 
 static enum result dedup_on_frame(

@@ -10,7 +10,7 @@
 #include "common/base/timestamp.h"
 #include "proto/row.h"
 
-/* The last day that was taken apart: neighbours in the log mostly share it. A zeroed one is ready (1970-01-01 is not). */
+/* The last day that was taken apart: neighbours in the log mostly share it. A zeroed one is ready. */
 struct calendar {
 	int32_t day;
 	bool known;

@@ -19,6 +19,7 @@ struct rollup_actor {
 	const struct pipeline *pipeline;
 	struct topology topology;
 	uint64_t attempt;
+	bool started;
 	bool silent; /* what comes is in the database already */
 	struct aligner aligner;
 	struct group_batch writer; /* knows its channel */
@@ -86,7 +87,9 @@ static enum result on_barrier(struct rollup_actor *rollup, uint32_t channel, con
 
 static bool rollup_accepts(const struct actor *actor, uint32_t channel)
 {
-	return aligner_accepts(&((const struct rollup_actor *)actor)->aligner, channel);
+	const struct rollup_actor *rollup = (const struct rollup_actor *)actor;
+	/* Not before it knows whether it replays. */
+	return rollup->started && aligner_accepts(&rollup->aligner, channel);
 }
 
 static enum result rollup_on_frame(
@@ -105,9 +108,12 @@ static enum result rollup_on_frame(
 static enum result rollup_on_command(
     struct actor *actor, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
+	struct rollup_actor *rollup = (struct rollup_actor *)actor;
 	(void)outbox, (void)error;
-	if (frame->header.kind == FRAME_START)
-		((struct rollup_actor *)actor)->silent = frame->body.start.silent;
+	if (frame->header.kind == FRAME_START) {
+		rollup->started = true;
+		rollup->silent = frame->body.start.silent;
+	}
 	return RESULT_OK; /* the others are not for this actor */
 }
 

@@ -1,6 +1,6 @@
 /* services/aggregator/rollup.h - the actor that owns the totals of its groups.
  *
- * Adds the deltas of every dedup actor, and at the end of an epoch sends the absolute total of each group touched, once.
+ * Adds the deltas of every dedup actor; at the end of an epoch sends the absolute total of each group touched, once.
  *
  * Ownership: the pipeline is borrowed for the life of the actor.
  * Errors:    CORRUPT for groups that are not its own or not of the pipeline; CONFIG where a total no longer fits its

@@ -1,8 +1,8 @@
 /* services/aggregator/slot_index.h - finds an entry by the hash of its key; what key_table and group_table are made of.
  *
- * Open addressing with linear probing. A slot holds the upper half of the hash (the tag) and a reference, which only the
- * owner of the entries understands. Where a slot belongs follows from its tag alone and grows with it, so a table that
- * grows reads its slots in order, writes them almost in order, and touches no entry.
+ * Open addressing with linear probing. A slot holds the upper half of the hash (the tag) and a reference, which only
+ * the owner of the entries understands. Where a slot belongs follows from its tag alone and rises with it, so a table
+ * that grows reads its slots in order, writes them almost in order, and touches no entry.
  *
  * Limits: a reference is never 0: that is an empty slot. Nothing is ever removed but everything at once.
  */

@@ -111,7 +111,7 @@ static size_t date_print(int64_t event_us, char out[40])
 	struct civil civil = civil_from_day(day_of(event_us));
 	int64_t in_day_us = event_us - (int64_t)day_of(event_us) * INT64_C(86400000000);
 	unsigned second = (unsigned)(in_day_us / 1000000), micro = (unsigned)(in_day_us % 1000000);
-	memcpy(out, "0000-00-00T00:00:00.000000+0000", 31);
+	memcpy(out, "0000-00-00T00:00:00.000000+0000", 32); /* with its end */
 	two_digits(out, (unsigned)civil.year / 100);
 	two_digits(out + 2, (unsigned)civil.year);
 	two_digits(out + 5, (unsigned)civil.month);

@@ -4,60 +4,12 @@
 In every snapshot: the rows of `transactions` add up to each totals table, the counters add up, there is a letter for every
 record that was not accepted, and the cut never goes back. At the end every record that was produced is accounted for.
 """
-import json, subprocess, sys, threading, time
-
-import psycopg2
+import json, subprocess, sys
 
 from services import BIN, KINDS, Failure, Pipeline, private_services, wait_for
+from snapshots import Reader
 
 RECORDS, RATE = 120_000, 8_000
-
-
-SNAPSHOT = """SELECT cut, counters,
-    (SELECT count(*) FROM transactions), (SELECT coalesce(sum(total_amount), 0) FROM transactions),
-    (SELECT coalesce(sum(total_sales), 0) FROM sales_per_day),
-    (SELECT coalesce(sum(total_sales), 0) FROM sales_per_category),
-    (SELECT coalesce(sum(total_sales), 0) FROM sales_per_month),
-    (SELECT count(*) FROM dead_letters) FROM sluice.frontier WHERE cut IS NOT NULL"""
-
-
-class Reader(threading.Thread):
-    """One statement sees one snapshot."""
-
-    def __init__(self, url):
-        super().__init__(daemon=True)
-        self.url, self.snapshots, self.violations, self.cut, self.over = url, 0, [], {}, False
-        self.counters = {}
-
-    def look(self, cursor):
-        cursor.execute(SNAPSHOT)
-        row = cursor.fetchone()
-        if row is None:
-            return
-        cut, n, rows, amount, day, category, month, letters = row
-        n = {k: n.get(k, 0) for k in ("consumed", "accepted", "duplicates", "conflicts", "dead")}
-        self.snapshots += 1
-        for name, total in (("day", day), ("category", category), ("month", month)):
-            if total != amount:
-                self.violations.append(f"{cut}: rows add up to {amount}, sales_per_{name} to {total}")
-        if rows != n["accepted"] or letters != n["dead"] + n["conflicts"]:
-            self.violations.append(f"{cut}: {rows} rows, {letters} letters, counters {n}")
-        if n["consumed"] != n["accepted"] + n["duplicates"] + n["conflicts"] + n["dead"]:
-            self.violations.append(f"{cut}: counters do not add up: {n}")
-        if any(cut.get(p, 0) < o for p, o in self.cut.items()):
-            self.violations.append(f"the cut went back from {self.cut} to {cut}")
-        self.cut, self.counters = cut, n
-
-    def run(self):
-        connection = psycopg2.connect(self.url)
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            while not self.over:
-                try:
-                    self.look(cursor)
-                except psycopg2.errors.UndefinedTable:
-                    time.sleep(0.1)  # not made yet
-        connection.close()
 
 
 def crashes(folder, services):
@@ -83,10 +35,7 @@ def crashes(folder, services):
             raise Failure("the producer did not deliver everything")
         wait_for("all records", lambda: reader.counters["consumed"] >= RECORDS, 60)
         pipeline.stop()
-        reader.over = True
-        reader.join()
-        if reader.violations:
-            raise Failure("\n".join(reader.violations[:5]))
+        reader.finish()
         if reader.counters["consumed"] != RECORDS or reader.snapshots < 50:
             raise Failure(f"{reader.counters}, {reader.snapshots} snapshots")
         print(f"  {reader.snapshots} snapshots, no violation; {json.dumps(reader.counters)}", flush=True)

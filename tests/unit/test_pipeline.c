@@ -283,7 +283,7 @@ static void test_variables(void **state)
 static void test_secret_files(void **state)
 {
 	(void)state;
-	char path[] = "/tmp/test_pipeline_XXXXXX", line[256];
+	char path[] = P_tmpdir "/test_pipeline_XXXXXX", line[256];
 	int file = mkstemp(path);
 	assert_true(file >= 0);
 	assert_int_equal(write(file, "postgresql://h/db\n", 18), 18);

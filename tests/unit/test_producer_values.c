@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/timestamp.h"
+#include "services/ingest/record_parser.h"
 #include "services/producer/poison.h"
 #include "services/producer/stream.h"
+#include "tests/unit/shipped_pipeline.h"
 
 enum { KNOWN_MAX = 20000 };
 
@@ -211,6 +214,36 @@ static void poison_is_of_every_kind_and_never_a_good_record(void **state)
 	transaction_fini(&spoilt);
 }
 
+/* Against the shipped pipeline file: what the producer calls good is accepted, what it calls poison is not. */
+static void the_parser_refuses_poison_and_nothing_else(void **state)
+{
+	(void)state;
+	struct pipeline pipeline;
+	struct record_parser *parser = NULL;
+	struct error error;
+	struct parsed_record *record = memory_new(sizeof *record);
+	struct stream *stream = memory_new(sizeof *stream);
+	shipped_pipeline(&pipeline);
+	assert_int_equal(record_parser_new(&parser, &pipeline, &error), RESULT_OK);
+	stream_init(stream, (struct stream_mix){.seed = 4, .duplicates = 5, .conflicts = 5, .poison = 30});
+	for (int i = 0; i < 4000; i++) {
+		uint64_t poison = stream->counts.poison;
+		struct bytes key, payload;
+		stream_next(stream, &key, &payload);
+		record_parse(parser, payload, clock_realtime_us() / 1000, record);
+		if ((stream->counts.poison > poison) != (record->reason != NULL))
+			fail_msg("%s: %s",
+			    stream->counts.poison > poison ? poison_name(poison_kind_of(poison)) : "good",
+			    record->reason != NULL ? record->reason : "accepted");
+	}
+	assert_in_range(stream->counts.poison, 1050, 1350);
+	record_parser_free(parser);
+	pipeline_fini(&pipeline);
+	stream_fini(stream);
+	free(stream);
+	free(record);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +254,7 @@ int main(void)
 	    cmocka_unit_test(repeats_and_conflicts_are_of_records_that_were_sent),
 	    cmocka_unit_test(days_bound_the_events_and_the_seed_fixes_them),
 	    cmocka_unit_test(poison_is_of_every_kind_and_never_a_good_record),
+	    cmocka_unit_test(the_parser_refuses_poison_and_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,6 +131,9 @@ static void test_alignment(void **state)
 	struct harness harness;
 	harness_init(&harness, rollup_new, ROLE_ROLLUP, 0, topology);
 	const struct actor_ops *ops = harness.actor->ops;
+	assert_false(ops->accepts(harness.actor, channel_from(&harness, ROLE_DEDUP, 0))); /* not before START */
+	const struct frame_start start = {.silent = false};
+	assert_int_equal(harness_frame(&harness, 0, FRAME_START, &start, true), RESULT_OK);
 	assert_int_equal(send_deltas(&harness, 0, DELTAS(DAY(1, 100))), RESULT_OK);
 	assert_int_equal(send_barrier(&harness, 0, 1, false), RESULT_OK);
 	assert_int_equal(harness.outbox.len, 0);
