@@ -203,8 +203,8 @@ static void put_record(struct ingest *ingest, const struct source_record *record
 	struct parsed_record parsed;
 	record_parse(ingest->parser, record->payload, record->timestamp_ms, &parsed);
 	ingest->counters.n[COUNTER_CONSUMED]++;
-	ingest->counters.n[COUNTER_UNKNOWN_FIELDS] += parsed.unknown_fields;
 	if (parsed.reason == NULL) {
+		ingest->counters.n[COUNTER_UNKNOWN_FIELDS] += parsed.unknown_fields;
 		put_row(ingest, record, &parsed, outbox);
 		return;
 	}

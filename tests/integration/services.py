@@ -88,6 +88,11 @@ def wait_for(what, condition, seconds):
         time.sleep(0.05)
 
 
+def prove(services):
+    """Everything in the topic, and nothing else, is in the database."""
+    return call(HERE / "checker.py", "--brokers", services.brokers, "--database", services.url, "--whole")
+
+
 @contextmanager
 def private_services():
     """Services under a folder of their own; both are gone afterwards, whatever happens."""

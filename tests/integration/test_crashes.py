@@ -6,7 +6,7 @@ record that was not accepted, and the cut never goes back. At the end every reco
 """
 import json, subprocess, sys
 
-from services import BIN, KINDS, Failure, Pipeline, private_services, wait_for
+from services import BIN, KINDS, Failure, Pipeline, private_services, prove, wait_for
 from snapshots import Reader
 
 RECORDS, RATE = 120_000, 8_000
@@ -34,6 +34,7 @@ def crashes(folder, services):
         if producer.wait() != 0:
             raise Failure("the producer did not deliver everything")
         wait_for("all records", lambda: reader.counters["consumed"] >= RECORDS, 60)
+        prove(services)
         pipeline.stop()
         reader.finish()
         if reader.counters["consumed"] != RECORDS or reader.snapshots < 50:

@@ -5,7 +5,7 @@ A reader takes snapshots all the time; at the end of every case each record prod
 """
 import os, signal, subprocess, sys, time, traceback
 
-from services import (BIN, KINDS, ROOT, Failure, Pipeline, call, private_services, wait_for)
+from services import (BIN, KINDS, ROOT, Failure, Pipeline, call, private_services, prove, wait_for)
 from snapshots import Reader
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -208,6 +208,8 @@ def main():
             except Failure as failure:
                 failed += 1
                 print(failure)
+            if not failed:
+                print(prove(services).splitlines()[-1])
             print(f"  {bed.reader.snapshots} snapshots")
         finally:
             for process in bed.pipeline.running.values():

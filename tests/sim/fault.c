@@ -1,0 +1,312 @@
+/* tests/sim/fault.c - what goes wrong, one thing at a time; a row a fault. */
+#include <stdio.h>
+
+#include "tests/sim/sim.h"
+
+enum { PAUSE_MOST_US = 20000000 };
+
+static struct process *any_process(struct world *world, enum life life)
+{
+	struct process *found[PROCESSES_MAX];
+	uint32_t len = 0;
+	for (uint32_t i = 0; i < world->processes_len; i++)
+		if (world->processes[i].life == life)
+			found[len++] = &world->processes[i];
+	return len ? found[random_below(&world->random, len)] : NULL;
+}
+
+static struct coordinator_process *any_coordinator(struct world *world, enum life life)
+{
+	struct coordinator_process *found[COORDINATORS_MAX];
+	uint32_t len = 0;
+	for (uint32_t i = 0; i < COORDINATORS_MAX; i++)
+		if (world->coordinators[i].life == life)
+			found[len++] = &world->coordinators[i];
+	return len ? found[random_below(&world->random, len)] : NULL;
+}
+
+static uint64_t later(struct world *world)
+{
+	return world->now_us + random_below(&world->random, PAUSE_MOST_US);
+}
+
+static void kill_worker(struct world *world)
+{
+	struct process *process = any_process(world, random_chance(&world->random, 900) ? LIFE_UP : LIFE_STOPPED);
+	if (process == NULL)
+		return;
+	world_trace(world, "fault: %s is killed", process->name);
+	world->statistics.kill_ingest += process->role == PROCESS_INGEST;
+	world->statistics.kill_aggregator += process->role == PROCESS_AGGREGATOR;
+	world->statistics.kill_sink += process->role == PROCESS_SINK;
+	process_kill(process);
+	process->back_us = later(world);
+}
+
+static void kill_coordinator(struct world *world)
+{
+	struct coordinator_process *coordinator = any_coordinator(world, LIFE_UP);
+	if (coordinator == NULL)
+		return;
+	world_trace(world, "fault: coordinator.%u is killed", coordinator->slot);
+	world->statistics.kill_coordinator++;
+	coordinator_process_kill(coordinator);
+	coordinator->back_us = later(world);
+}
+
+static void stop_worker(struct world *world)
+{
+	struct process *process = any_process(world, LIFE_UP);
+	if (process == NULL)
+		return;
+	world_trace(world, "fault: %s is stopped", process->name);
+	world->statistics.stop_worker++;
+	process->life = LIFE_STOPPED;
+	process->back_us = later(world);
+}
+
+static void stop_coordinator(struct world *world)
+{
+	struct coordinator_process *coordinator = any_coordinator(world, LIFE_UP);
+	if (coordinator == NULL)
+		return;
+	world_trace(world, "fault: coordinator.%u is stopped", coordinator->slot);
+	world->statistics.stop_coordinator++;
+	coordinator->life = LIFE_STOPPED;
+	coordinator->back_us = later(world);
+}
+
+static void second_coordinator(struct world *world)
+{
+	for (uint32_t i = 0; i < COORDINATORS_MAX; i++) {
+		if (world->coordinators[i].life != LIFE_DOWN)
+			continue;
+		world->statistics.second_coordinator++;
+		world_trace(world, "fault: one more coordinator");
+		coordinator_process_start(&world->coordinators[i], world, i);
+		return;
+	}
+}
+
+static struct session *any_session(struct world *world)
+{
+	uint32_t len = 0;
+	for (struct session *session = world->sessions; session != NULL; session = session->next)
+		len += session->coordinator != NULL && session->coordinator->life == LIFE_UP;
+	uint32_t place = random_below(&world->random, len);
+	for (struct session *session = world->sessions; session != NULL; session = session->next)
+		if (session->coordinator != NULL && session->coordinator->life == LIFE_UP && place-- == 0)
+			return session;
+	return NULL;
+}
+
+/* Its heartbeats came late, or its connection broke: it lives on, and hears of it later. */
+static void suspect(struct world *world)
+{
+	struct session *session = any_session(world);
+	if (session == NULL || session->process == NULL)
+		return;
+	world_trace(world, "fault: coordinator.%u gives %s up", session->coordinator->slot, session->worker);
+	world->statistics.suspicion++;
+	session_give_up(session, "no word of it");
+}
+
+/* The address now leads to another coordinator; the first one hears nothing until it looks. */
+static void move_link(struct world *world)
+{
+	struct session *session = any_session(world);
+	if (session == NULL || session->process == NULL || session->process->life != LIFE_UP)
+		return;
+	world_trace(world, "fault: %s is led to another coordinator", session->worker);
+	world->statistics.link_moved++;
+	struct process *process = session->process;
+	(void)snprintf(process->why, sizeof process->why, "another coordinator answers");
+	process_restart(process);
+}
+
+static struct sink *busy_sink(struct world *world)
+{
+	struct sink *found[PROCESSES_MAX];
+	uint32_t len = 0;
+	for (uint32_t i = 0; i < world->processes_len; i++)
+		if (world->processes[i].sink_open && world->processes[i].sink.busy && !world->processes[i].sink.answered)
+			found[len++] = &world->processes[i].sink;
+	return len ? found[random_below(&world->random, len)] : NULL;
+}
+
+/* The connection breaks; the backend may carry its work out all the same, much later. */
+static void lose_answer(struct world *world)
+{
+	struct sink *sink = busy_sink(world);
+	if (sink == NULL)
+		return;
+	world_trace(world, "fault: the connection of %s breaks", sink->process);
+	world->statistics.answer_lost++;
+	sink_break(sink, true, "the connection is lost");
+}
+
+static void terminate_backend(struct world *world)
+{
+	struct sink *sink = busy_sink(world);
+	if (sink == NULL)
+		return;
+	world_trace(world, "fault: the backend of %s is terminated", sink->process);
+	world->statistics.backend_terminated++;
+	sink_break(sink, false, "terminated by the administrator");
+}
+
+static void database_goes(struct world *world)
+{
+	if (world->database_away)
+		return;
+	world_trace(world, "fault: the database is away");
+	world->statistics.database_away++;
+	world->database_away = true;
+	world->database_back_us = later(world);
+	for (uint32_t i = 0; i < world->processes_len; i++)
+		if (world->processes[i].sink_open)
+			sink_break(&world->processes[i].sink, false, "the database went away");
+	tasks_free(world);
+}
+
+/* The standby takes over; it has lost the last commits. Connections break, or lead to it through a proxy. */
+static void fail_over(struct world *world)
+{
+	uint32_t kept = world->snapshots_len < SNAPSHOTS ? world->snapshots_len : SNAPSHOTS;
+	if (kept == 0)
+		return;
+	uint32_t back = random_between(&world->random, 1, kept);
+	world_trace(world, "fault: the database loses its last %u commits", back);
+	world->statistics.failover++;
+	world->database = world->snapshots[(world->snapshots_len - back) % SNAPSHOTS];
+	world->database.failed_over = true;
+	world->snapshots_len = 0;
+	world->database_changed = true;
+	if (random_chance(&world->random, 500))
+		return;
+	for (uint32_t i = 0; i < world->processes_len; i++)
+		if (world->processes[i].sink_open)
+			sink_break(&world->processes[i].sink, false, "the database failed over");
+	tasks_free(world);
+}
+
+static void source_goes(struct world *world)
+{
+	if (world->source_away)
+		return;
+	world_trace(world, "fault: the log is away");
+	world->statistics.source_away++;
+	world->source_away = true;
+	world->source_back_us = later(world);
+	world->log_version++;
+}
+
+static void break_channel(struct world *world)
+{
+	uint32_t len = 0;
+	for (struct connection *connection = world->connections; connection != NULL; connection = connection->next)
+		len++;
+	uint32_t place = random_below(&world->random, len);
+	for (struct connection *connection = world->connections; connection != NULL; connection = connection->next) {
+		if (place-- != 0 || connection->broken)
+			continue;
+		world_trace(world, "fault: channel %u breaks", connection->channel);
+		world->statistics.channel_broken++;
+		connection_break(world, connection);
+		return;
+	}
+}
+
+/* A sender of an older attempt, on a port that somebody else got meanwhile. */
+static void bring_stale(struct world *world)
+{
+	const struct stale_message *stale = &world->stale[random_below(&world->random, STALE_MAX)];
+	for (struct connection *connection = world->connections; connection != NULL; connection = connection->next) {
+		struct process *process = connection->to;
+		if (connection->channel != stale->channel || process == NULL || process->life != LIFE_UP ||
+		    connection->broken || process->worker.attempt <= stale->attempt || stale->bytes.len == 0)
+			continue;
+		struct buffer message = {0};
+		buffer_append(&message, stale->bytes.data, stale->bytes.len);
+		world_trace(world, "fault: a frame of attempt %llu comes to %s", (unsigned long long)stale->attempt,
+		    process->name);
+		world->statistics.stale_frames++;
+		process_message(process, connection->channel, &message);
+		return;
+	}
+}
+
+static void fail_store(struct world *world)
+{
+	world->store.failures = random_between(&world->random, 1, 2);
+}
+
+static void add_partition(struct world *world)
+{
+	if (world->log.len == PARTITIONS_MAX || !random_chance(&world->random, 300))
+		return;
+	world_trace(world, "fault: a partition is added");
+	world->statistics.partition_added++;
+	world->log.len++;
+	world->log_version++;
+}
+
+static const struct {
+	void (*happen)(struct world *);
+	uint32_t weight;
+} faults[] = {
+    {kill_worker, 6},
+    {kill_coordinator, 3},
+    {stop_worker, 6},
+    {stop_coordinator, 2},
+    {second_coordinator, 2},
+    {suspect, 4},
+    {move_link, 2},
+    {lose_answer, 10},
+    {terminate_backend, 3},
+    {database_goes, 2},
+    {fail_over, 2},
+    {source_goes, 2},
+    {break_channel, 3},
+    {bring_stale, 12},
+    {fail_store, 3},
+    {add_partition, 2},
+};
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+void fault_happen(struct world *world)
+{
+	uint32_t all = 0, place = 0;
+	for (uint32_t i = 0; i < FAULTS; i++)
+		all += faults[i].weight;
+	uint32_t chosen = random_below(&world->random, all);
+	while (chosen >= faults[place].weight)
+		chosen -= faults[place++].weight;
+	faults[place].happen(world);
+}
+
+/* Time alone brings everybody back; here it has no patience. New partitions are seen by the next attempt. */
+void fault_end(struct world *world)
+{
+	bool kept = false;
+	world_trace(world, "faults are over");
+	for (uint32_t i = 0; i < COORDINATORS_MAX; i++) {
+		struct coordinator_process *coordinator = &world->coordinators[i];
+		if (coordinator->life == LIFE_STOPPED)
+			coordinator->life = LIFE_UP;
+		if (coordinator->life == LIFE_UP && kept)
+			coordinator_process_kill(coordinator);
+		kept = kept || coordinator->life == LIFE_UP;
+	}
+	for (uint32_t i = 0; i < COORDINATORS_MAX; i++)
+		world->coordinators[i].back_us = kept || i > 0 ? 0 : world->now_us;
+	for (uint32_t i = 0; i < world->processes_len; i++) {
+		struct process *process = &world->processes[i];
+		if (process->life == LIFE_STOPPED)
+			process->life = LIFE_UP;
+		process->back_us = world->now_us;
+	}
+	world->database_back_us = world->source_back_us = world->now_us;
+	if (world->statistics.partition_added > 0 && world->processes[0].life == LIFE_UP)
+		process_kill(&world->processes[0]);
+}
