@@ -133,7 +133,7 @@ def idle(bed):
         raise Failure("an idle pipeline should use below 2 % of a core")
 
 
-def stops_with_78(bed, words, change):
+def stops_with_78(bed, words, change, seconds=30):
     """All processes of the job end with 78 and say why."""
     bed.pipeline.stop()
     environment = dict(bed.pipeline.environment)
@@ -143,7 +143,7 @@ def stops_with_78(bed, words, change):
     started = dict(bed.pipeline.running)
     for kind, process in started.items():
         try:
-            if process.wait(30) != 78:
+            if process.wait(seconds) != 78:
                 raise Failure(f"{kind} ended with {process.returncode}")
         except subprocess.TimeoutExpired:
             raise Failure(f"{kind} did not end")
@@ -176,6 +176,17 @@ def checkpoint_folder_lost(bed):
     stops_with_78(bed, ("Ways out",), change)
 
 
+def missing_topic(bed):
+    """Waited for, and after a minute a person's business."""
+    def change(pipeline):
+        text = (ROOT / "compose/pipeline.yaml").read_text().replace("topic: financial_transactions", "topic: nowhere")
+        (bed.folder / "nowhere.yaml").write_text(text.replace("job: ecommerce-transactions", "job: nowhere", 1))
+        pipeline.environment.update(SLUICE_CONFIG=str(bed.folder / "nowhere.yaml"), CHECKPOINT_DIR=str(bed.folder / "nowhere"))
+        pipeline.environment["DATABASE_URL"] = bed.services.url.rsplit("/", 1)[0] + "/nowhere"
+    call("psql", bed.services.url, "-qc", "CREATE DATABASE nowhere")
+    stops_with_78(bed, ("nowhere does not exist", "topic nowhere"), change, 80)
+
+
 def goes_on(bed):
     for kind in KINDS:
         bed.pipeline.start(kind)
@@ -183,7 +194,7 @@ def goes_on(bed):
 
 
 CASES = (nothing_is_there, postgres_restarts, backend_is_ended, kafka_restarts, zombie, many_processes, idle,
-         wrong_password, other_meaning, checkpoint_folder_lost, goes_on)
+         wrong_password, other_meaning, checkpoint_folder_lost, missing_topic, goes_on)
 
 
 def main():

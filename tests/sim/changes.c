@@ -16,7 +16,8 @@ static bool is_text(const struct value *value, char letter, uint32_t number)
 {
 	char text[16];
 	int len = snprintf(text, sizeof text, "%c%u", letter, number);
-	return value->kind == VALUE_TEXT && value->text.len == (size_t)len && memcmp(value->text.data, text, (size_t)len) == 0;
+	return value->kind == VALUE_TEXT && value->text.len == (size_t)len &&
+	       memcmp(value->text.data, text, (size_t)len) == 0;
 }
 
 static bool is_number(const struct value *value, int64_t number)
@@ -30,7 +31,8 @@ static void take_row(struct world *world, struct changes *changes, const struct 
 	if (record == NULL || !record->valid || !is_text(&row->values[0], 'k', record->key) ||
 	    !is_text(&row->values[1], 'g', record->group) || !is_number(&row->values[2], record->minor) ||
 	    !is_number(&row->values[3], (day_numbers[record->day] * 24 + DAY_US_TEN) * hour_us)) {
-		world_violate(world, "a row that claims to be %u/%" PRId64 " is not that record", row->partition, row->offset);
+		world_violate(
+		    world, "a row that claims to be %u/%" PRId64 " is not that record", row->partition, row->offset);
 		return;
 	}
 	CHECK(changes->rows_len < sizeof changes->rows / sizeof *changes->rows);
@@ -64,11 +66,12 @@ static void take_letter(struct world *world, struct changes *changes, const stru
 	const struct log_record *record = log_find(&world->log, letter->partition, letter->offset);
 	static const char conflict[] = "conflict";
 	bool is_conflict = letter->reason.len == sizeof conflict - 1 &&
-	    memcmp(letter->reason.data, conflict, sizeof conflict - 1) == 0;
+	                   memcmp(letter->reason.data, conflict, sizeof conflict - 1) == 0;
 	if (record == NULL || record->valid != is_conflict || letter->payload_raw == is_conflict ||
 	    (!is_conflict && (letter->payload.len != record->payload_len ||
 	                         memcmp(letter->payload.data, record->payload, record->payload_len) != 0))) {
-		world_violate(world, "the dead letter of %u/%" PRId64 " is not right", letter->partition, letter->offset);
+		world_violate(
+		    world, "the dead letter of %u/%" PRId64 " is not right", letter->partition, letter->offset);
 		return;
 	}
 	CHECK(changes->letters_len < sizeof changes->letters / sizeof *changes->letters);

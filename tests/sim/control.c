@@ -17,8 +17,8 @@ static struct session *find(const struct coordinator_process *coordinator, const
 	return session;
 }
 
-static void port_command(struct coordinator_port *port, const char *worker, uint64_t attempt, enum frame_kind kind,
-    const void *body)
+static void port_command(
+    struct coordinator_port *port, const char *worker, uint64_t attempt, enum frame_kind kind, const void *body)
 {
 	struct coordinator_process *coordinator = (struct coordinator_process *)port;
 	struct world *world = coordinator->world;

@@ -23,7 +23,7 @@ struct coordinator_process {
 struct session {
 	struct session *next;
 	struct coordinator_process *coordinator; /* NULL: it is dead, or has given this worker up */
-	struct process *process;                 /* NULL: it is dead, or has started afresh */
+	struct process *process; /* NULL: it is dead, or has started afresh */
 	char worker[32];
 	struct queue events, commands;
 };

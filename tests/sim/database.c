@@ -39,9 +39,11 @@ static enum sink_outcome guard(struct world *world, const struct task *task)
 	world->statistics.moved++;
 	/* Whoever has the fence alone can move the frontier, and has to know where it left it. */
 	if (!database->failed_over)
-		world_violate(world, "attempt %" PRIu64 " has the fence, but believes the frontier at %" PRIu64 ".%" PRIu64
-		    "; it is at %" PRIu64 ".%" PRIu64, task->attempt, task->changes->predecessor.attempt,
-		    task->changes->predecessor.n, database->last.attempt, database->last.n);
+		world_violate(world,
+		    "attempt %" PRIu64 " has the fence, but believes the frontier at %" PRIu64 ".%" PRIu64
+		    "; it is at %" PRIu64 ".%" PRIu64,
+		    task->attempt, task->changes->predecessor.attempt, task->changes->predecessor.n,
+		    database->last.attempt, database->last.n);
 	return SINK_MOVED;
 }
 
@@ -92,8 +94,8 @@ static void move_cut(struct world *world, const struct changes *changes)
 	struct database *database = &world->database;
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++) {
 		if (changes->cut[i] < database->cut[i])
-			world_violate(world, "the cut goes back in partition %u: %" PRId64 " after %" PRId64, i, changes->cut[i],
-			    database->cut[i]);
+			world_violate(world, "the cut goes back in partition %u: %" PRId64 " after %" PRId64, i,
+			    changes->cut[i], database->cut[i]);
 		if (changes->cut[i] > world->log.partitions[i].end)
 			world_violate(world, "the cut lies behind the end of partition %u", i);
 		database->cut[i] = changes->cut[i];
@@ -114,7 +116,8 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 	if (outcome != SINK_DONE)
 		return outcome;
 	if (task->attempt != database->fence)
-		world_violate(world, "attempt %" PRIu64 " commits behind fence %" PRIu64, task->attempt, database->fence);
+		world_violate(
+		    world, "attempt %" PRIu64 " commits behind fence %" PRIu64, task->attempt, database->fence);
 	keep_snapshot(world);
 	put_rows(world, changes);
 	put_totals(&database->totals, &changes->totals);
@@ -129,8 +132,8 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 	world->statistics.old_backend_commits += task->sink == NULL;
 	world->statistics.outside_commits +=
 	    world->coordinators[0].life != LIFE_DOWN && world->coordinators[1].life != LIFE_DOWN;
-	world_trace(world, "    committed %" PRIu64 ".%" PRIu64 ": %u rows, %u letters, %u decisions", changes->epoch.attempt,
-	    changes->epoch.n, changes->rows_len, changes->letters_len, changes->decisions_len);
+	world_trace(world, "    committed %" PRIu64 ".%" PRIu64 ": %u rows, %u letters, %u decisions",
+	    changes->epoch.attempt, changes->epoch.n, changes->rows_len, changes->letters_len, changes->decisions_len);
 	return SINK_DONE;
 }
 
@@ -225,8 +228,9 @@ static void tell_decisions(const struct world *world, struct decisions *decision
 	for (uint32_t p = 0; p < world->log.len; p++)
 		for (uint32_t i = 0; i < world->log.partitions[p].len; i++)
 			if (world->database.decisions[p][i] != 0)
-				decisions->entries[decisions->len++] = (struct decision){p,
-				    world->log.partitions[p].records[i].offset, (enum verdict)world->database.decisions[p][i]};
+				decisions->entries[decisions->len++] =
+				    (struct decision){p, world->log.partitions[p].records[i].offset,
+				        (enum verdict)world->database.decisions[p][i]};
 }
 
 static void note_attempt(struct world *world, uint64_t attempt)

@@ -35,12 +35,12 @@ struct database {
 	uint64_t fence;
 	struct epoch_id last;
 	bool started, failed_over; /* since the fence was last raised */
-	int64_t cut[PARTITIONS_MAX];  /* UNNAMED */
+	int64_t cut[PARTITIONS_MAX]; /* UNNAMED */
 	int64_t base[PARTITIONS_MAX]; /* of checkpoint 0 */
 	struct counters counters;
 	struct stored_row rows[KEYS_MAX];
 	struct totals totals;
-	uint8_t letters[PARTITIONS_MAX][RECORDS_MAX];   /* by place in the log; enum letter_kind */
+	uint8_t letters[PARTITIONS_MAX][RECORDS_MAX]; /* by place in the log; enum letter_kind */
 	uint8_t decisions[PARTITIONS_MAX][RECORDS_MAX]; /* enum verdict, 0: none */
 };
 enum letter_kind { LETTER_NONE, LETTER_DEAD, LETTER_CONFLICT };
@@ -72,7 +72,7 @@ struct sink;
 struct task {
 	struct task *next;
 	enum task_kind kind;
-	uint64_t owner;    /* of which port */
+	uint64_t owner; /* of which port */
 	struct sink *sink; /* who waits for the answer; NULL: nobody any more */
 	uint64_t attempt;
 	struct changes *changes; /* COMMIT; SET_CUT and TOUCH use cut and predecessor */

@@ -129,7 +129,8 @@ static struct sink *busy_sink(struct world *world)
 	struct sink *found[PROCESSES_MAX];
 	uint32_t len = 0;
 	for (uint32_t i = 0; i < world->processes_len; i++)
-		if (world->processes[i].sink_open && world->processes[i].sink.busy && !world->processes[i].sink.answered)
+		if (world->processes[i].sink_open && world->processes[i].sink.busy &&
+		    !world->processes[i].sink.answered)
 			found[len++] = &world->processes[i].sink;
 	return len ? found[random_below(&world->random, len)] : NULL;
 }

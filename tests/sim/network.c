@@ -119,7 +119,7 @@ bool connection_has_news_for_receiver(const struct connection *connection)
 bool connection_has_news_for_sender(const struct connection *connection)
 {
 	return connection->from != NULL && connection->from->life == LIFE_UP &&
-	    (connection->to == NULL || connection->broken);
+	       (connection->to == NULL || connection->broken);
 }
 
 void connection_serve_receiver(struct world *world, struct connection *connection)

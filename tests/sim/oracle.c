@@ -56,16 +56,20 @@ static void fold_undecided(struct world *world, uint32_t p, uint32_t place, stru
 	if (!row->there)
 		accept(expected, p, record);
 	else if (row->partition != p)
-		world_violate(world, "undecided repeats of key %u in partitions %u and %u", record->key, row->partition, p);
+		world_violate(
+		    world, "undecided repeats of key %u in partitions %u and %u", record->key, row->partition, p);
 	else
 		drop(expected, p, place, same_content(expected->winners[record->key], record));
 }
 
-static void fold_decided(struct world *world, uint32_t p, uint32_t place, enum verdict verdict, struct expected *expected)
+static void fold_decided(
+    struct world *world, uint32_t p, uint32_t place, enum verdict verdict, struct expected *expected)
 {
-	const struct log_record *record = &world->log.partitions[p].records[place], *winner = expected->winners[record->key];
+	const struct log_record *record = &world->log.partitions[p].records[place],
+	                        *winner = expected->winners[record->key];
 	if (winner == NULL) {
-		world_violate(world, "%u/%" PRId64 " was dropped, but its key has no row at this cut", p, record->offset);
+		world_violate(
+		    world, "%u/%" PRId64 " was dropped, but its key has no row at this cut", p, record->offset);
 		return;
 	}
 	if ((verdict == VERDICT_DUPLICATE) != same_content(winner, record))
@@ -86,7 +90,8 @@ static void fold(struct world *world, bool decided, struct expected *expected)
 			bool inside = record->offset >= from && record->offset < database->cut[p];
 			if (!inside) {
 				if (!decided && verdict != 0)
-					world_violate(world, "a decision on %u/%" PRId64 ", which is not within the cut", p,
+					world_violate(world,
+					    "a decision on %u/%" PRId64 ", which is not within the cut", p,
 					    record->offset);
 				continue;
 			}
@@ -121,8 +126,8 @@ static void compare_rows(struct world *world, const struct expected *expected)
 static void compare_total(struct world *world, const char *table, uint32_t place, struct total is, struct total ought)
 {
 	if (is.there != ought.there || is.minor != ought.minor)
-		world_violate(world, "total of %s, group %u: %d %" PRId64 " instead of %d %" PRId64, table, place, is.there,
-		    is.minor, ought.there, ought.minor);
+		world_violate(world, "total of %s, group %u: %d %" PRId64 " instead of %d %" PRId64, table, place,
+		    is.there, is.minor, ought.there, ought.minor);
 }
 
 static void compare_totals(struct world *world, const struct totals *ought)
@@ -142,7 +147,8 @@ static void compare_counters(struct world *world, const struct counters *ought)
 	const struct counters *is = &world->database.counters;
 	for (int i = 0; i < COUNTERS; i++)
 		if (is->n[i] != ought->n[i])
-			world_violate(world, "%s: %" PRIu64 " instead of %" PRIu64, counter_names[i], is->n[i], ought->n[i]);
+			world_violate(
+			    world, "%s: %" PRIu64 " instead of %" PRIu64, counter_names[i], is->n[i], ought->n[i]);
 	if (is->n[COUNTER_CONSUMED] !=
 	    is->n[COUNTER_ACCEPTED] + is->n[COUNTER_DUPLICATES] + is->n[COUNTER_CONFLICTS] + is->n[COUNTER_DEAD])
 		world_violate(world, "the counters do not add up");

@@ -57,7 +57,8 @@ static void watch_decisions(struct world *world, uint64_t attempt, struct bytes 
 		note->replayed[decision->partition][place] = 1;
 		world->statistics.decisions_replayed++;
 		if (note->decided[decision->partition][place] != decision->verdict)
-			world_violate(world, "attempt %" PRIu64 " decides %u/%" PRId64 " in its replay, which was not decided so",
+			world_violate(world,
+			    "attempt %" PRIu64 " decides %u/%" PRId64 " in its replay, which was not decided so",
 			    attempt, decision->partition, decision->offset);
 	}
 out:
@@ -149,8 +150,8 @@ static void judge_failure(struct process *process, const struct frame_failed *fa
 {
 	struct world *world = process->world;
 	const struct attempt_note *note = world_note(world, process->worker.attempt);
-	bool refused = process->sink_open && (process->sink.answer.outcome == SINK_FENCED ||
-	                                         process->sink.answer.outcome == SINK_MOVED);
+	bool refused = process->sink_open &&
+	               (process->sink.answer.outcome == SINK_FENCED || process->sink.answer.outcome == SINK_MOVED);
 	bool looked = process->sink_open && world->database.failed_over;
 	world->statistics.failures++;
 	world_trace(world, "    %s fails: %s", process->name, failed->text);
@@ -266,7 +267,8 @@ void process_start(struct process *process)
 	if (process->world->names_fixed)
 		(void)snprintf(process->name, sizeof process->name, "%s-%u", role, process->slot);
 	else
-		(void)snprintf(process->name, sizeof process->name, "%s-%u-%" PRIu64, role, process->slot, process->pid);
+		(void)snprintf(
+		    process->name, sizeof process->name, "%s-%u-%" PRIu64, role, process->slot, process->pid);
 	begin(process);
 	world_trace(process->world, "%s starts", process->name);
 }
@@ -326,8 +328,8 @@ void process_deliver(struct process *process, uint32_t id)
 	bool stale = attempt_of(message) < worker->attempt;
 	char text[64];
 	if (process->world->trace)
-		world_trace(process->world, "deliver %s%s on %s", stale ? "stale " : "", frame_kind_name(kind_of(message)),
-		    channel_text(process->world, id, text));
+		world_trace(process->world, "deliver %s%s on %s", stale ? "stale " : "",
+		    frame_kind_name(kind_of(message)), channel_text(process->world, id, text));
 	enum worker_state before = worker->state;
 	uint64_t sequence = channel->sequence_in;
 	worker_deliver(worker, id);

@@ -14,7 +14,7 @@ enum life { LIFE_DOWN, LIFE_UP, LIFE_STOPPED };
 struct source_cursor {
 	bool assigned;
 	int64_t position; /* next offset to lend */
-	int64_t heard;    /* end as last heard, -1: not yet */
+	int64_t heard; /* end as last heard, -1: not yet */
 };
 
 struct source {

@@ -33,7 +33,16 @@ struct attempt_note {
 };
 
 /* How often each kind of event is taken when several can happen. */
-enum event_class { CLASS_NETWORK, CLASS_INBOX, CLASS_TICK, CLASS_EVENT, CLASS_COMMAND, CLASS_DATABASE, CLASS_ANSWER, CLASSES };
+enum event_class {
+	CLASS_NETWORK,
+	CLASS_INBOX,
+	CLASS_TICK,
+	CLASS_EVENT,
+	CLASS_COMMAND,
+	CLASS_DATABASE,
+	CLASS_ANSWER,
+	CLASSES
+};
 
 struct stale_message {
 	uint32_t channel;
@@ -66,7 +75,7 @@ struct world {
 	struct process processes[PROCESSES_MAX];
 	uint32_t processes_len;
 	struct coordinator_process coordinators[COORDINATORS_MAX];
-	struct session *sessions;       /* a list, oldest first */
+	struct session *sessions; /* a list, oldest first */
 	struct connection *connections; /* likewise */
 	struct task *tasks;
 	uint64_t next_id; /* of pids, incarnations, listeners, connections */

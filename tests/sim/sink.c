@@ -97,7 +97,7 @@ static void leave_tasks(struct sink *sink, bool backend_lives_on)
 	for (struct task **at = &sink->world->tasks; *at != NULL;) {
 		struct task *task = *at;
 		bool lives = backend_lives_on && task->kind != TASK_FENCE_READ && task->kind != TASK_LOOK &&
-		    task->kind != TASK_LOOK_READ;
+		             task->kind != TASK_LOOK_READ;
 		if (task->sink != sink) {
 			at = &task->next;
 		} else if (lives) {

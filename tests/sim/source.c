@@ -45,7 +45,8 @@ static void make_record(struct random *random, uint32_t key, struct log_record *
 		    record->unknown_fields ? "\"extra\":true," : "", record->group, amounts[amount].text,
 		    day_texts[record->day]);
 	else
-		len = snprintf(record->payload, PAYLOAD_MAX, "%s", broken_payloads[random_below(random, BROKEN_PAYLOADS)]);
+		len = snprintf(
+		    record->payload, PAYLOAD_MAX, "%s", broken_payloads[random_below(random, BROKEN_PAYLOADS)]);
 	CHECK(len > 0 && len < PAYLOAD_MAX);
 	record->payload_len = (uint32_t)len;
 }
@@ -147,7 +148,8 @@ static enum result port_take(struct source_port *port, uint32_t id, struct sourc
 		return RESULT_OK;
 	cursor->heard = partition->end;
 	uint32_t most = random_between(&world->random, 1, LENT_MOST);
-	for (uint32_t i = log_place(partition, cursor->position); i < partition->len && *taken < max && *taken < most; i++) {
+	for (uint32_t i = log_place(partition, cursor->position); i < partition->len && *taken < max && *taken < most;
+	     i++) {
 		const struct log_record *record = &partition->records[i];
 		records[(*taken)++] = (struct source_record){
 		    .partition = id,
@@ -194,8 +196,8 @@ static void port_close(struct source_port *port)
 	(void)port;
 }
 
-static const struct source_port_ops source_ops = {port_describe, port_assign, port_take, port_give_back, port_health,
-    port_end, port_commit_group, port_close};
+static const struct source_port_ops source_ops = {
+    port_describe, port_assign, port_take, port_give_back, port_health, port_end, port_commit_group, port_close};
 
 void source_init(struct source *source, struct world *world)
 {

@@ -20,8 +20,8 @@ static enum result failure(struct error *error)
 	return error_set(error, RESULT_RETRY, "storage is away");
 }
 
-static enum result store_take_attempt(struct checkpoint_store *port, uint64_t at_least, uint64_t *attempt,
-    struct error *error)
+static enum result store_take_attempt(
+    struct checkpoint_store *port, uint64_t at_least, uint64_t *attempt, struct error *error)
 {
 	struct store *store = (struct store *)port;
 	uint64_t next = store->taken + 1 > at_least ? store->taken + 1 : at_least;
@@ -34,8 +34,8 @@ static enum result store_take_attempt(struct checkpoint_store *port, uint64_t at
 	return RESULT_OK;
 }
 
-static enum result store_put_manifest(struct checkpoint_store *port, const struct frame_manifest *manifest,
-    bool *existed, struct error *error)
+static enum result store_put_manifest(
+    struct checkpoint_store *port, const struct frame_manifest *manifest, bool *existed, struct error *error)
 {
 	struct store *store = (struct store *)port;
 	struct frame_header header = {.kind = FRAME_MANIFEST};

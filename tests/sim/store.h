@@ -12,7 +12,7 @@ struct store {
 	uint64_t taken; /* highest number */
 	bool written;
 	struct buffer manifest; /* a MANIFEST frame */
-	uint32_t failures;      /* calls that will fail */
+	uint32_t failures; /* calls that will fail */
 };
 
 void store_init(struct store *store, struct world *world);
