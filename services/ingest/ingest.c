@@ -67,15 +67,21 @@ static bool has_credit(const struct ingest *ingest)
 	return ingest->sent < ingest->credit;
 }
 
-/* The ingests share the epoch's bytes, so that what is in flight does not grow with their number. While a backlog is
- * drained the epochs grow: they are cheaper by the record, and nobody waits for the newest one. */
+/* The ingests share the epoch's bytes, so that what is in flight does not grow with their number; one record is always
+ * allowed. */
+static uint64_t share_of(const struct ingest_process *process, uint64_t bytes)
+{
+	uint64_t share = bytes / process->topology.ingest;
+	return share > 0 ? share : 1;
+}
+
+/* While a backlog is drained the epochs grow: they are cheaper by the record, and nobody waits for the newest one. */
 static uint64_t next_credit(const struct ingest *ingest)
 {
 	const struct pipeline *pipeline = ingest->process->pipeline;
-	uint64_t ingests = ingest->process->topology.ingest;
-	uint64_t least = pipeline->epoch.max_bytes / ingests, most = pipeline->epoch.max_bytes_behind / ingests;
+	uint64_t most = share_of(ingest->process, pipeline->epoch.max_bytes_behind);
 	if (has_credit(ingest))
-		return least;
+		return share_of(ingest->process, pipeline->epoch.max_bytes);
 	return ingest->credit * 2 < most ? ingest->credit * 2 : most;
 }
 
@@ -506,7 +512,7 @@ struct actor *ingest_new(struct ingest_process *process, uint32_t id, uint64_t a
 	ingest->process = process;
 	ingest->attempt = attempt;
 	ingest->parser = parser;
-	ingest->credit = process->pipeline->epoch.max_bytes / process->topology.ingest;
+	ingest->credit = share_of(process, process->pipeline->epoch.max_bytes);
 	ingest->outputs = memory_resize(NULL, process->topology.dedup, sizeof *ingest->outputs);
 	for (uint32_t i = 0; i < process->topology.dedup; i++) {
 		ingest->outputs[i] = (struct output){

@@ -34,7 +34,7 @@ static enum sink_outcome guard(struct world *world, const struct task *task)
 		world->statistics.fenced++;
 		return SINK_FENCED;
 	}
-	if (predecessor_holds(database, task->changes->predecessor))
+	if (predecessor_holds(database, task->changes->predecessor) && (database->started || task->kind == TASK_TOUCH))
 		return SINK_DONE;
 	world->statistics.moved++;
 	/* Whoever has the fence alone can move the frontier, and has to know where it left it. */

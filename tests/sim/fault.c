@@ -84,6 +84,7 @@ static void second_coordinator(struct world *world)
 		world->statistics.second_coordinator++;
 		world_trace(world, "fault: one more coordinator");
 		coordinator_process_start(&world->coordinators[i], world, i);
+		world->coordinators[i].back_us = later(world); /* then one is enough again */
 		return;
 	}
 }
@@ -124,36 +125,18 @@ static void move_link(struct world *world)
 	process_restart(process);
 }
 
-static struct sink *busy_sink(struct world *world)
+/* The backend may carry its work out all the same, much later, or has done so before. */
+void fault_lose_answer(struct world *world, struct sink *sink)
 {
-	struct sink *found[PROCESSES_MAX];
-	uint32_t len = 0;
-	for (uint32_t i = 0; i < world->processes_len; i++)
-		if (world->processes[i].sink_open && world->processes[i].sink.busy &&
-		    !world->processes[i].sink.answered)
-			found[len++] = &world->processes[i].sink;
-	return len ? found[random_below(&world->random, len)] : NULL;
-}
-
-/* The connection breaks; the backend may carry its work out all the same, much later. */
-static void lose_answer(struct world *world)
-{
-	struct sink *sink = busy_sink(world);
-	if (sink == NULL)
-		return;
-	world_trace(world, "fault: the connection of %s breaks", sink->process);
-	world->statistics.answer_lost++;
-	sink_break(sink, true, "the connection is lost");
-}
-
-static void terminate_backend(struct world *world)
-{
-	struct sink *sink = busy_sink(world);
-	if (sink == NULL)
-		return;
-	world_trace(world, "fault: the backend of %s is terminated", sink->process);
-	world->statistics.backend_terminated++;
-	sink_break(sink, false, "terminated by the administrator");
+	if (random_chance(&world->random, 750)) {
+		world_trace(world, "fault: the connection of %s breaks", sink->process);
+		world->statistics.answer_lost++;
+		sink_break(sink, true, "the connection is lost");
+	} else {
+		world_trace(world, "fault: the backend of %s is terminated", sink->process);
+		world->statistics.backend_terminated++;
+		sink_break(sink, false, "terminated by the administrator");
+	}
 }
 
 static void database_goes(struct world *world)
@@ -263,8 +246,6 @@ static const struct {
     {second_coordinator, 2},
     {suspect, 4},
     {move_link, 2},
-    {lose_answer, 10},
-    {terminate_backend, 3},
     {database_goes, 2},
     {fail_over, 2},
     {source_goes, 2},
@@ -308,6 +289,7 @@ void fault_end(struct world *world)
 		process->back_us = world->now_us;
 	}
 	world->database_back_us = world->source_back_us = world->now_us;
-	if (world->statistics.partition_added > 0 && world->processes[0].life == LIFE_UP)
-		process_kill(&world->processes[0]);
+	for (uint32_t i = 0; i < world->processes_len && world->statistics.partition_added > 0; i++)
+		if (world->processes[i].role == PROCESS_SINK && world->processes[i].life == LIFE_UP)
+			process_kill(&world->processes[i]);
 }

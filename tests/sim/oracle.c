@@ -173,7 +173,7 @@ bool oracle_complete(const struct world *world)
 	if (!world->database.started)
 		return false;
 	for (uint32_t p = 0; p < world->log.len; p++)
-		if (world->database.cut[p] < log_last(&world->log.partitions[p]))
+		if (world->log.partitions[p].len > 0 && world->database.cut[p] < log_last(&world->log.partitions[p]))
 			return false;
 	return true;
 }

@@ -58,7 +58,7 @@ struct world {
 	struct topology topology;
 	char job[PIPELINE_NAME_MAX + sizeof "/totals"];
 	uint32_t expected_ingest, expected_aggregators;
-	uint32_t weights[CLASSES], fault_permille, produce_permille, drop_permille, records_max;
+	uint32_t weights[CLASSES], fault_permille, produce_permille, drop_permille, loss_permille, records_max;
 	bool names_fixed;
 
 	struct record_log log;
@@ -104,6 +104,8 @@ struct attempt_note *world_note(struct world *world, uint64_t attempt);
 
 /* fault.c: breaks something. */
 void fault_happen(struct world *world);
+/* The connection breaks at a moment when a commit or another request is under way. */
+void fault_lose_answer(struct world *world, struct sink *sink);
 /* Faults are over: whoever is stopped or dead comes back, what is away too; one coordinator stays. */
 void fault_end(struct world *world);
 

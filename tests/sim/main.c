@@ -1,0 +1,264 @@
+/* tests/sim/main.c - walks worlds from seeds; see sim.h.
+ *
+ *   sim [--seeds N] [--first S] [--steps N] [--jobs N]    N worlds; the first seed that fails is named
+ *   sim --seed S [--trace]                                one world again, readably
+ *   sim_mutants --mutant NAME | --all-mutants             switches a rule off; a mutant that lives on is a failure
+ *
+ * Every twentieth world is walked twice: both walks must send the same bytes. A world that ends in a panic or in a
+ * sanitizer's complaint fails like any other: worlds are walked in child processes.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "tests/sim/mutants.h"
+#include "tests/sim/sim.h"
+
+enum { JOBS_MAX = 64, TWICE_EVERY = 20, CODE_VIOLATION = 1, CODE_USAGE = 2 };
+
+struct options {
+	uint64_t seeds, first, steps, jobs;
+	bool trace, one, all_mutants;
+	const char *mutant;
+};
+
+/* What a child leaves behind, whatever becomes of it. */
+struct report {
+	struct statistics statistics;
+	uint64_t seed; /* being walked */
+	uint64_t failed; /* seed + 1 */
+	char violation[VIOLATION_MAX + 32];
+};
+
+#ifdef SLUICE_MUTANTS
+/* One for the whole program, like a build: chosen before the first world is made. */
+static const char *chosen_mutant;
+
+bool mutant_is_chosen(const char *name)
+{
+	return chosen_mutant != NULL && strcmp(chosen_mutant, name) == 0;
+}
+#endif
+
+static const struct {
+	const char *name, *what;
+} mutants[] = {
+#define ROW(name, what) {#name, what},
+    MUTANTS(ROW)
+#undef ROW
+};
+enum { MUTANTS_LEN = sizeof mutants / sizeof *mutants };
+
+/* --- one world ---------------------------------------------------------------------------------------------------------------- */
+
+static bool walk(const struct options *options, uint64_t seed, uint64_t *hash, struct report *report)
+{
+	struct world *world = memory_new(sizeof *world);
+	world_init(world, seed, options->trace);
+	bool good = world_run(world, options->steps);
+	*hash = world->trace_hash ^ world->step;
+	if (!good && report->failed == 0) {
+		report->failed = seed + 1;
+		(void)snprintf(
+		    report->violation, sizeof report->violation, "step %" PRIu64 ": %s", world->step, world->violation);
+	}
+	statistics_add(&report->statistics, &world->statistics);
+	world_fini(world);
+	free(world);
+	return good;
+}
+
+static bool walk_checked(const struct options *options, uint64_t seed, struct report *report)
+{
+	struct report ignored = {0};
+	uint64_t hash, again;
+	report->seed = seed;
+	if (!walk(options, seed, &hash, report))
+		return false;
+	if (options->trace || seed % TWICE_EVERY != 0)
+		return true;
+	if (walk(options, seed, &again, &ignored) && hash == again)
+		return true;
+	report->failed = seed + 1;
+	(void)snprintf(report->violation, sizeof report->violation, "the same seed walked twice, differently");
+	return false;
+}
+
+/* --- many --------------------------------------------------------------------------------------------------------------------- */
+
+static void walk_share(const struct options *options, uint64_t job, struct report *reports)
+{
+	for (uint64_t i = job; i < options->seeds; i += options->jobs) {
+		for (uint64_t k = 0; k < options->jobs; k++)
+			if (reports[k].failed != 0 && reports[k].failed <= options->first + i)
+				return; /* an earlier seed has failed: this one does not matter */
+		if (!walk_checked(options, options->first + i, &reports[job]))
+			return;
+	}
+}
+
+static void start_child(const struct options *options, uint64_t job, struct report *reports, pid_t *child)
+{
+	(void)fflush(NULL);
+	*child = fork();
+	CHECK(*child >= 0);
+	if (*child != 0)
+		return;
+	walk_share(options, job, reports);
+	(void)fflush(NULL);
+	exit(EXIT_SUCCESS); /* leaks are looked for here */
+}
+
+/* A child that ended by a signal or a sanitizer has failed at the seed that it was walking. */
+static void await_child(pid_t child, struct report *report)
+{
+	int status;
+	CHECK(waitpid(child, &status, 0) == child);
+	if ((WIFEXITED(status) && WEXITSTATUS(status) == 0) || report->failed != 0)
+		return;
+	report->failed = report->seed + 1;
+	(void)snprintf(report->violation, sizeof report->violation, "ended by %s %d: a panic, or a sanitizer's finding",
+	    WIFSIGNALED(status) ? "signal" : "exit code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+/* The earliest seed that fails, with all statistics. */
+static void walk_all(const struct options *options, struct report *result)
+{
+	size_t size = JOBS_MAX * sizeof(struct report);
+	struct report *reports = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t children[JOBS_MAX];
+	CHECK(reports != MAP_FAILED);
+	for (uint64_t job = 0; job < options->jobs; job++)
+		start_child(options, job, reports, &children[job]);
+	*result = (struct report){0};
+	for (uint64_t job = 0; job < options->jobs; job++) {
+		await_child(children[job], &reports[job]);
+		statistics_add(&result->statistics, &reports[job].statistics);
+		if (reports[job].failed != 0 && (result->failed == 0 || reports[job].failed < result->failed)) {
+			result->failed = reports[job].failed;
+			memcpy(result->violation, reports[job].violation, sizeof result->violation);
+		}
+	}
+	(void)munmap(reports, size);
+}
+
+static int run_protocol(const struct options *options)
+{
+	struct report result;
+	walk_all(options, &result);
+	statistics_print(&result.statistics);
+	if (result.failed == 0) {
+		(void)printf("nothing found in %" PRIu64 " seeds\n", options->seeds);
+		return EXIT_SUCCESS;
+	}
+	(void)printf("seed %" PRIu64 " fails: %s\n", result.failed - 1, result.violation);
+	return CODE_VIOLATION;
+}
+
+static int run_one(const struct options *options)
+{
+	struct report report = {0};
+	uint64_t hash;
+	bool good = walk(options, options->first, &hash, &report);
+	statistics_print(&report.statistics);
+	(void)printf(
+	    "seed %" PRIu64 ", bytes %016" PRIx64 ": %s\n", options->first, hash, good ? "good" : report.violation);
+	return good ? EXIT_SUCCESS : CODE_VIOLATION;
+}
+
+static int run_mutants(const struct options *options)
+{
+	int alive = 0;
+#ifdef SLUICE_MUTANTS
+	for (size_t i = 0; i < MUTANTS_LEN; i++) {
+		struct report result;
+		if (!options->all_mutants && strcmp(options->mutant, mutants[i].name) != 0)
+			continue;
+		chosen_mutant = mutants[i].name;
+		if (options->one)
+			return run_one(options) == EXIT_SUCCESS ? CODE_VIOLATION : EXIT_SUCCESS;
+		walk_all(options, &result);
+		if (result.failed == 0)
+			(void)printf("%-26s lives on after %" PRIu64 " seeds   <-- %s\n", mutants[i].name,
+			    options->seeds, mutants[i].what);
+		else
+			(void)printf(
+			    "%-26s seed %3" PRIu64 "  %s\n", mutants[i].name, result.failed - 1, result.violation);
+		(void)fflush(stdout);
+		alive += result.failed == 0;
+	}
+#else
+	(void)options;
+	(void)fputs("sim: the rules cannot be switched off in this program; sim_mutants can\n", stderr);
+	alive = 1;
+#endif
+	return alive ? CODE_VIOLATION : EXIT_SUCCESS;
+}
+
+/* --- options ------------------------------------------------------------------------------------------------------------------ */
+
+static bool number(const char *text, uint64_t *value)
+{
+	char *end;
+	if (text == NULL || *text < '0' || *text > '9')
+		return false;
+	*value = strtoull(text, &end, 10);
+	return *end == '\0';
+}
+
+static bool known_mutant(const char *name)
+{
+	for (size_t i = 0; name != NULL && i < MUTANTS_LEN; i++)
+		if (strcmp(name, mutants[i].name) == 0)
+			return true;
+	return false;
+}
+
+static bool parse(struct options *options, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		bool good = true;
+		if (strcmp(argv[i], "--seeds") == 0)
+			good = number(argv[++i], &options->seeds);
+		else if (strcmp(argv[i], "--first") == 0)
+			good = number(argv[++i], &options->first);
+		else if (strcmp(argv[i], "--steps") == 0)
+			good = number(argv[++i], &options->steps);
+		else if (strcmp(argv[i], "--jobs") == 0)
+			good = number(argv[++i], &options->jobs) && options->jobs >= 1 && options->jobs <= JOBS_MAX;
+		else if (strcmp(argv[i], "--seed") == 0)
+			good = options->one = number(argv[++i], &options->first);
+		else if (strcmp(argv[i], "--mutant") == 0)
+			good = known_mutant(options->mutant = argv[++i]);
+		else if (strcmp(argv[i], "--all-mutants") == 0)
+			options->all_mutants = true;
+		else if (strcmp(argv[i], "--trace") == 0)
+			options->trace = true;
+		else
+			good = false;
+		if (!good)
+			return false;
+	}
+	return !options->trace || options->one;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {.seeds = 300, .steps = 2500, .jobs = 1};
+	if (!parse(&options, argc, argv)) {
+		(void)fputs("usage: sim [--seeds N] [--first S] [--steps N] [--jobs N]\n"
+		            "       sim --seed S [--steps N] [--trace]\n"
+		            "       sim_mutants --mutant NAME | --all-mutants [...]\n",
+		    stderr);
+		return CODE_USAGE;
+	}
+	log_open("sim", "text", options.trace ? LOG_WARN : (enum log_level)(LOG_ERROR + 1));
+	if (options.mutant != NULL || options.all_mutants)
+		return run_mutants(&options);
+	return options.one ? run_one(&options) : run_protocol(&options);
+}
