@@ -131,7 +131,7 @@ const struct setting_row pipeline_settings[] = {
         .help = "epochs under way at a time"},
     {"epoch.max_bytes", SETTING_SIZE, .fallback = "1MiB", IN(epoch.max_bytes), .least = 64 * KIB, .most = 64 * MIB,
         .help = "what an ingest sends in an epoch"},
-    {"epoch.max_bytes_behind", SETTING_SIZE, .fallback = "4MiB", IN(epoch.max_bytes_behind), .least = 64 * KIB,
+    {"epoch.max_bytes_behind", SETTING_SIZE, .fallback = "6MiB", IN(epoch.max_bytes_behind), .least = 64 * KIB,
         .most = 64 * MIB, .help = "the same while a backlog is drained; at least max_bytes"},
     {"checkpoint.dir", SETTING_TEXT, .fallback = "/var/lib/sluice/checkpoints", IN(checkpoint.dir),
         .valid = is_not_empty, .expects = "a folder",

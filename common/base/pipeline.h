@@ -114,7 +114,7 @@ struct pipeline {
 		uint64_t min_interval_us; /* default 10 ms */
 		uint32_t max_in_flight; /* default 4 */
 		uint64_t max_bytes; /* default 1 MiB */
-		uint64_t max_bytes_behind; /* default 4 MiB */
+		uint64_t max_bytes_behind; /* default 6 MiB */
 	} epoch;
 	struct {
 		char *dir;

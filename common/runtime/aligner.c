@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/mutant.h"
 
 void aligner_init(struct aligner *aligner)
 {
@@ -42,8 +43,11 @@ void aligner_add_share(struct aligner *aligner, uint32_t actor, const struct cou
 {
 	struct shares *shares = &aligner->merged.shares;
 	for (uint32_t i = 0; i < shares->len; i++)
-		if (shares->entries[i].actor == actor)
+		if (shares->entries[i].actor == actor) {
+			if (MUTANT(sum_counters))
+				counters_add(&shares->entries[i].counters, counters);
 			return; /* the same share, come on another path */
+		}
 	shares->entries = memory_resize(shares->entries, shares->len + 1, sizeof *shares->entries);
 	shares->entries[shares->len++] = (struct share){actor, *counters};
 }

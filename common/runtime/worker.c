@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/mutant.h"
 
 enum { DELIVERIES_PER_RUN = 64 };
 
@@ -300,13 +301,13 @@ static enum result check_link(
     struct worker *worker, struct worker_channel *channel, const struct frame *frame, bool *stale, struct error *error)
 {
 	const struct frame_header *header = &frame->header;
-	*stale = header->attempt < worker->attempt;
+	*stale = header->attempt < worker->attempt && !MUTANT(stale_attempt_accepted);
 	if (*stale)
 		return RESULT_OK;
 	if (header->attempt > worker->attempt || header->job != worker->job || header->channel != channel->id)
 		return error_set(error, RESULT_CORRUPT, "channel %u brings a frame of channel %u, attempt %llu",
 		    channel->id, header->channel, (unsigned long long)header->attempt);
-	if (header->sequence != channel->sequence_in + 1)
+	if (header->sequence != channel->sequence_in + 1 && !MUTANT(sequence_unchecked))
 		return error_set(error, RESULT_CORRUPT, "channel %u: frame %llu came after %llu: frames were lost",
 		    channel->id, (unsigned long long)header->sequence, (unsigned long long)channel->sequence_in);
 	channel->sequence_in = header->sequence;
@@ -369,7 +370,9 @@ bool worker_deliverable(const struct worker *worker, uint32_t id)
 	if (channel->inbox_len == 0 || worker->state == WORKER_OVER)
 		return false;
 	const struct actor *actor = find_actor(worker, channel->edge.to);
-	return actor != NULL && actor->ops->accepts(actor, id);
+	/* data[6]: the kind, see frame.h */
+	bool mutant = MUTANT(no_alignment) && channel->inbox[channel->inbox_first].data[6] != FRAME_BARRIER;
+	return actor != NULL && (mutant || actor->ops->accepts(actor, id));
 }
 
 static enum result deliver(struct worker *worker, struct worker_channel *channel, struct actor *actor,

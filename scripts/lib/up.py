@@ -162,7 +162,7 @@ def deploy(run, arguments):
     if code != 0:
         print(f"up: nothing is left running; logs are in {run.logs}", file=sys.stderr)
         return code
-    print(f"{report['job']} is running: attempt {report['epoch'].split('.')[0]}, {len(report['workers'])} processes, "
+    print(f"{report['job']} is running: {len(report['workers'])} processes, "
           f"{report['counters']['consumed']} records so far")
     print(f"logs in {run.logs}; ask it with: . {run.path('env')} && {start.ctl} status")
     return 0

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/key_group.h"
+#include "common/base/mutant.h"
 #include "common/runtime/aligner.h"
 #include "proto/row.h"
 #include "services/aggregator/group_deltas.h"
@@ -325,7 +326,8 @@ static enum result take_row(struct dedup *dedup, const struct row *row, struct o
 	const struct key_entry *winner = key_table_find(&dedup->keys, group, hash, key, &place);
 	if (verdict_table_find(&dedup->told, row->partition, row->offset, &verdict)) {
 		/* Obeyed without a look at the keys, and written again: it belongs to the epoch of its record. */
-		decide(dedup, row, verdict);
+		if (!MUTANT(verdict_forgotten))
+			decide(dedup, row, verdict);
 		drop(dedup, row, verdict, winner, outbox);
 		return RESULT_OK;
 	}
@@ -333,7 +335,7 @@ static enum result take_row(struct dedup *dedup, const struct row *row, struct o
 		return accept(dedup, row, &place, error);
 	verdict = winner->content_hash == row->content_hash ? VERDICT_DUPLICATE : VERDICT_CONFLICT;
 	/* Within a partition the log itself says who came first: nothing to decide. */
-	if (winner->partition != row->partition)
+	if (winner->partition != row->partition && !MUTANT(all_repeats_local))
 		decide(dedup, row, verdict);
 	drop(dedup, row, verdict, winner, outbox);
 	return RESULT_OK;

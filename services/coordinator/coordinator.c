@@ -7,6 +7,7 @@
 
 #include "common/base/key_group.h"
 #include "common/base/log.h"
+#include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "services/coordinator/deployment.h"
 #include "services/coordinator/pacing.h"
@@ -160,6 +161,8 @@ static void act_fence(struct coordinator *coordinator)
 		on_error(coordinator, &error);
 		return;
 	}
+	if (MUTANT(attempt_not_monotone))
+		coordinator->attempt = 1;
 	coordinator->at_least = coordinator->attempt + 1;
 	log_set_job(coordinator->config.job, coordinator->attempt);
 	coordinator->places_len = topology_actors(&coordinator->topology);
@@ -287,7 +290,7 @@ static void act_deploy(struct coordinator *coordinator)
 
 static void act_connect(struct coordinator *coordinator)
 {
-	for (uint32_t i = 0; i < coordinator->decisions_len; i++) {
+	for (uint32_t i = 0; i < coordinator->decisions_len && !MUTANT(no_decisions); i++) {
 		struct frame frame;
 		struct arena arena = {0};
 		struct error error;
@@ -473,6 +476,8 @@ static void on_described(struct coordinator *coordinator, const struct frame_des
 		on_error(coordinator, &error);
 		return;
 	}
+	if (MUTANT(start_moves))
+		cut_copy(&coordinator->base_cut, &described->start);
 	happen(coordinator, EVENT_DESCRIBED);
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/base/key_group.h"
 #include "common/base/log.h"
+#include "common/base/mutant.h"
 #include "services/ingest/record_parser.h"
 
 enum {
@@ -226,7 +227,7 @@ static size_t read_lent(struct ingest *ingest, struct partition *partition, stru
 	size_t read = 0;
 	while (partition->next < partition->taken && has_credit(ingest)) {
 		const struct source_record *record = &partition->records[partition->next];
-		if (record->offset >= partition->ceiling)
+		if (record->offset >= partition->ceiling && !MUTANT(no_ceiling))
 			break;
 		CHECK(record->offset >= partition->position);
 		put_record(ingest, record, outbox);
@@ -418,7 +419,8 @@ static enum result on_inject(
 	}
 	cut_fini(&barrier.cut);
 	ingest->credit = next_credit(ingest);
-	ingest->sent = 0;
+	if (!MUTANT(credit_not_reset))
+		ingest->sent = 0;
 	ingest->counters = (struct counters){0};
 	ingest->barriers = inject->epoch.n;
 	if (inject->lift) {

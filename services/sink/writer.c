@@ -7,6 +7,7 @@
 
 #include "common/base/key_group.h"
 #include "common/base/log.h"
+#include "common/base/mutant.h"
 #include "common/runtime/aligner.h"
 #include "services/sink/epoch.h"
 
@@ -257,7 +258,7 @@ static enum result on_commit_answer(struct writer *writer, const struct sink_ans
 		return RESULT_OK;
 	case SINK_UNKNOWN:
 		say_waiting(writer, outbox, answer->error.text);
-		back_off(writer, REQUEST_LOOK, now_us);
+		back_off(writer, MUTANT(unknown_commit_is_failure) ? REQUEST_COMMIT : REQUEST_LOOK, now_us);
 		return RESULT_OK;
 	case SINK_FENCED:
 	case SINK_MOVED:
@@ -332,7 +333,8 @@ static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 {
 	while (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->first != NULL &&
 	       writer->first->silent) {
-		say_committed(writer, writer->first, 0, outbox);
+		if (!MUTANT(silent_not_acked))
+			say_committed(writer, writer->first, 0, outbox);
 		drop_first(writer);
 	}
 	if (writer->request != REQUEST_NONE)
@@ -377,10 +379,10 @@ static struct counters sum_of(const struct shares *shares)
 static enum result judge_silence(struct writer *writer, const struct cut *cut, bool *silent, struct error *error)
 {
 	const struct cut *frontier = &writer->frontier.cut;
-	*silent = !writer->live;
+	*silent = !writer->live && !MUTANT(no_silence);
 	if (writer->live)
 		return RESULT_OK;
-	for (uint32_t i = 0; i < cut->len; i++) {
+	for (uint32_t i = 0; i < cut->len && !MUTANT(silence_too_long); i++) {
 		uint32_t partition = cut->entries[i].partition;
 		int64_t ceiling = cut_get(frontier, partition, cut_get(&writer->base_cut, partition, 0));
 		if (cut->entries[i].offset > ceiling)
@@ -392,6 +394,8 @@ static enum result judge_silence(struct writer *writer, const struct cut *cut, b
 	writer->live = true;
 	for (uint32_t i = 0; i < frontier->len && writer->live; i++)
 		writer->live = cut_get(cut, frontier->entries[i].partition, -1) == frontier->entries[i].offset;
+	if (MUTANT(silence_too_long))
+		writer->live = !cut_equal(cut, frontier);
 	return RESULT_OK;
 }
 

@@ -30,6 +30,8 @@ static void port_command(
 		    frame_kind_name(kind), attempt);
 	frame_encode(&message, &header, body);
 	world_hash(world, buffer_bytes(&message));
+	if (kind == FRAME_INJECT && world_note(world, attempt) != NULL)
+		world_note(world, attempt)->injected = ((const struct frame_inject *)body)->epoch.n;
 	if (session != NULL)
 		queue_push(&session->commands, &message);
 	buffer_fini(&message);

@@ -129,6 +129,8 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 	world->statistics.rows += changes->rows_len;
 	world->statistics.letters += changes->letters_len;
 	world->statistics.decisions += changes->decisions_len;
+	const struct attempt_note *note = world_note(world, task->attempt);
+	world->statistics.in_flight_two += note != NULL && note->injected > changes->epoch.n;
 	world->statistics.old_backend_commits += task->sink == NULL;
 	world->statistics.outside_commits +=
 	    world->coordinators[0].life != LIFE_DOWN && world->coordinators[1].life != LIFE_DOWN;
@@ -323,6 +325,11 @@ static void answer(struct world *world, struct task *task, enum sink_outcome out
 		sink->connected = outcome == SINK_DONE;
 }
 
+bool task_due(const struct world *world, const struct task *task)
+{
+	return task->slow_until_us <= world->now_us;
+}
+
 void task_run(struct world *world, struct task *task)
 {
 	bool more = false;
@@ -337,6 +344,8 @@ void task_run(struct world *world, struct task *task)
 	}
 	enum sink_outcome outcome = run(world, task, &more);
 	if (more) {
+		if (random_chance(&world->random, 300))
+			task->slow_until_us = world->now_us + random_below(&world->random, SLOW_MOST_US);
 		link_task(world, task);
 		return;
 	}

@@ -12,7 +12,7 @@
 
 struct world;
 
-enum { MONTHS_MAX = 2, UNNAMED = -1 };
+enum { MONTHS_MAX = 2, UNNAMED = -1, SLOW_MOST_US = 8000000 };
 
 /* A measure of a group: there or not. */
 struct total {
@@ -74,7 +74,7 @@ struct task {
 	enum task_kind kind;
 	uint64_t owner; /* of which port */
 	struct sink *sink; /* who waits for the answer; NULL: nobody any more */
-	uint64_t attempt;
+	uint64_t attempt, slow_until_us; /* the latter: not carried out before */
 	struct changes *changes; /* COMMIT; SET_CUT and TOUCH use cut and predecessor */
 };
 
@@ -95,6 +95,8 @@ void sink_init(struct sink *sink, struct world *world, const char *process);
 /* The writer is gone; what its backend has in hand may still be carried out, if so wished. */
 void sink_fini(struct sink *sink, bool backend_lives_on);
 
+/* Its backend may go on now. */
+bool task_due(const struct world *world, const struct task *task);
 /* A backend carries out one task (or its first half). Takes it from the list. */
 void task_run(struct world *world, struct task *task);
 void tasks_free(struct world *world);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/mutant.h"
 #include "tests/sim/mutants.h"
 #include "tests/sim/sim.h"
 

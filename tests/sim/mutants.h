@@ -16,7 +16,7 @@
 	ROW(no_decisions, "decisions are not handed back")                                                             \
 	ROW(all_repeats_local, "verdicts between partitions are not recorded")                                         \
 	ROW(sum_counters, "counters are added on the way, not united")                                                 \
-	ROW(attempt_not_monotone, "an attempt takes the number of the one before")                                     \
+	ROW(attempt_not_monotone, "every attempt has the same number")                                                 \
 	ROW(verdict_forgotten, "a verdict obeyed is not written again")                                                \
 	ROW(start_moves, "the start is resolved again at every attempt")                                               \
 	ROW(silent_not_acked, "silent epochs are not acknowledged")                                                    \

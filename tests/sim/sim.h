@@ -30,6 +30,7 @@ struct attempt_note {
 	uint8_t decided[PARTITIONS_MAX][RECORDS_MAX];
 	uint8_t replayed[PARTITIONS_MAX][RECORDS_MAX];
 	bool broken_link; /* a frame was lost on purpose */
+	uint64_t injected; /* n of the last epoch */
 };
 
 /* How often each kind of event is taken when several can happen. */

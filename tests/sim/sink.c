@@ -102,6 +102,9 @@ static void leave_tasks(struct sink *sink, bool backend_lives_on)
 			at = &task->next;
 		} else if (lives) {
 			task->sink = NULL;
+			if (random_chance(&sink->world->random, 700))
+				task->slow_until_us =
+				    sink->world->now_us + random_below(&sink->world->random, SLOW_MOST_US);
 			at = &task->next;
 		} else {
 			*at = task->next;

@@ -17,7 +17,7 @@
 	STATISTIC(letters, "dead letters committed")                                                                   \
 	STATISTIC(decisions, "decisions committed")                                                                    \
 	STATISTIC(decisions_replayed, "decisions obeyed again in a replay")                                            \
-	STATISTIC(in_flight_two, "commits with a later epoch already aligned behind them")                             \
+	STATISTIC(in_flight_two, "commits with a later epoch under way")                                               \
 	STATISTIC(fenced, "commits and touches refused by the fence")                                                  \
 	STATISTIC(moved, "commits refused by the predecessor")                                                         \
 	STATISTIC(outbid, "fences refused by a higher one")                                                            \

@@ -7,7 +7,14 @@
 
 #include <xxhash.h>
 
-enum { BEGIN_US = 1000000, SETTLE_STEPS = 40000, CHOICES_MAX = 1024, CHECK_EVERY = 16, SLACK = 6 };
+enum {
+	BEGIN_US = 1000000,
+	SETTLE_STEPS = 40000,
+	CHOICES_MAX = 1024,
+	CHECK_EVERY = 16,
+	SLACK = 6,
+	BOTH_MOST_US = 60000000
+};
 
 /* --- what everybody uses -------------------------------------------------------------------------------------------------- */
 
@@ -84,7 +91,7 @@ static void make_pipeline(struct world *world)
 		panic("the pipeline file of the simulation: %s", error.text);
 	buffer_fini(&text);
 	/* Far below what a file may say: so a few records make several epochs. */
-	world->pipeline.epoch.max_bytes = random_between(random, 1, 250);
+	world->pipeline.epoch.max_bytes = random_between(random, 1, 150) * world->pipeline.parallelism.ingest;
 	world->pipeline.epoch.max_bytes_behind = world->pipeline.epoch.max_bytes * random_between(random, 1, 3);
 	world->topology = (struct topology){
 	    world->pipeline.parallelism.ingest, world->pipeline.parallelism.dedup, world->pipeline.parallelism.rollup};
@@ -130,9 +137,13 @@ void world_init(struct world *world, uint64_t seed, bool trace)
 	store_init(&world->store, world);
 	coordinator_process_start(&world->coordinators[0], world, 0);
 	world->coordinators[1].world = world;
+	if (random_chance(random, 200)) {
+		coordinator_process_start(&world->coordinators[1], world, 1);
+		world->coordinators[1].back_us = world->now_us + random_below(random, BOTH_MOST_US);
+	}
 	add_processes(world, PROCESS_INGEST, 2);
 	add_processes(world, PROCESS_AGGREGATOR, 2);
-	add_processes(world, PROCESS_SINK, random_between(random, 1, 2));
+	add_processes(world, PROCESS_SINK, random_chance(random, 750) ? 2 : 1);
 }
 
 void world_fini(struct world *world)
@@ -170,6 +181,8 @@ static uint64_t next_wake(const struct world *world)
 		const struct process *process = &world->processes[i];
 		sooner(&earliest, process->life == LIFE_UP ? worker_wake_us(&process->worker) : process->back_us);
 	}
+	for (const struct task *task = world->tasks; task != NULL; task = task->next)
+		sooner(&earliest, task_due(world, task) ? 0 : task->slow_until_us);
 	sooner(&earliest, world->database_away ? world->database_back_us : 0);
 	sooner(&earliest, world->source_away ? world->source_back_us : 0);
 	return earliest;
@@ -313,7 +326,8 @@ static void find_choices(const struct world *world, struct choices *choices)
 			add(choices, world, CHOICE_COORDINATOR, CLASS_EVENT, (void *)&world->coordinators[i], 0);
 	add_sessions(choices, world);
 	for (struct task *task = world->tasks; task != NULL; task = task->next)
-		add(choices, world, CHOICE_TASK, CLASS_DATABASE, task, 0);
+		if (task_due(world, task))
+			add(choices, world, CHOICE_TASK, CLASS_DATABASE, task, 0);
 }
 
 static bool loses(struct world *world)

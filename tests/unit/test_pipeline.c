@@ -109,7 +109,7 @@ static void test_defaults(void **state)
 	assert_int_equal(pipeline.epoch.min_interval_us, 10000);
 	assert_int_equal(pipeline.epoch.max_in_flight, 4);
 	assert_int_equal(pipeline.epoch.max_bytes, 1 << 20);
-	assert_int_equal(pipeline.epoch.max_bytes_behind, 4 << 20);
+	assert_int_equal(pipeline.epoch.max_bytes_behind, 6 << 20);
 	assert_string_equal(pipeline.checkpoint.dir, "/var/lib/sluice/checkpoints");
 	assert_int_equal(pipeline.checkpoint.interval_us, 5000000);
 	assert_int_equal(pipeline.checkpoint.timeout_us, 60000000);
