@@ -1,0 +1,189 @@
+"""A job of its own for a case: topic, database and pipeline file, and any number of processes of each kind."""
+import json, subprocess, sys, time, traceback
+
+import psycopg2
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from services import BIN, HERE, ROOT, Failure, Pipeline, call, private_services, wait_for
+from snapshots import Reader  # for the cases
+
+EXIT_CONFIG = 78
+
+
+def sql(url, text, *arguments):
+    """The first row of what a statement answers, if it answers anything."""
+    connection = psycopg2.connect(url, connect_timeout=5)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(text, arguments)
+            return cursor.fetchone() if cursor.description else None
+    finally:
+        connection.close()
+
+
+class Job(Pipeline):
+    """Processes are named as they offer themselves: coordinator, sink, ingest-0, aggregator-0, aggregator-1..."""
+
+    def __init__(self, folder, services, name, partitions=4, changes=()):
+        self.services, self.name = services, name
+        folder = folder / name
+        folder.mkdir()
+        folder.chmod(0o755)
+        super().__init__(folder, services, folder / "pipeline.yaml")
+        database = sql(services.url, "SELECT 1 FROM pg_database WHERE datname = %s", name)
+        if database is None:
+            call("psql", services.url, "-qc", f'CREATE DATABASE "{name}"')
+        self.url = services.url.rsplit("/", 1)[0] + "/" + name
+        self.environment["DATABASE_URL"] = self.url
+        if partitions:
+            services.topic(name, partitions)
+        self.write_config(*changes)
+        self.expected = (1, 1)
+
+    def write_config(self, *changes):
+        """The shipped file with names of its own, and changes as (text, instead)."""
+        text = (ROOT / "compose/pipeline.yaml").read_text()
+        for old, new in (("job: ecommerce-transactions", f"job: {self.name}"),
+                         ("topic: financial_transactions", f"topic: {self.name}"), *changes):
+            if old not in text:
+                raise Failure(f"the shipped pipeline file has no {old!r} to change")
+            text = text.replace(old, new)
+        (self.folder / "pipeline.yaml").write_text(text)
+
+    # --- processes ----------------------------------------------------------------------------------------------------
+    def start(self, name):
+        kind = name.split("-")[0]
+        words = [str(BIN / f"sluice-{kind}")]
+        if kind == "coordinator":
+            words += ["--expect-ingest", str(self.expected[0]), "--expect-aggregators", str(self.expected[1])]
+        else:
+            words += ["--name", name]
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self.running[name] = subprocess.Popen(words, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start_all(self, ingest=1, aggregators=1):
+        self.expected = (ingest, aggregators)
+        for name in ("sink", *(f"aggregator-{i}" for i in range(aggregators)), *(f"ingest-{i}" for i in range(ingest)),
+                     "coordinator"):
+            self.start(name)
+        return self
+
+    def restart(self, name):
+        self.kill(name)
+        self.start(name)
+
+    def end(self):
+        """Whatever happened: nothing is left."""
+        for process in self.running.values():
+            process.kill()
+            process.wait()
+        self.running = {}
+
+    def exits_with(self, code, seconds=30):
+        """All processes end by themselves."""
+        for name, process in self.running.items():
+            try:
+                if process.wait(seconds) != code:
+                    raise Failure(f"{name} ended with {process.returncode}, not {code}")
+            except subprocess.TimeoutExpired:
+                raise Failure(f"{name} did not end")
+        self.running = {}
+
+    def logs(self):
+        return "\n".join(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+                         for log in sorted(self.folder.glob("*.log")))
+
+    # --- what it does -------------------------------------------------------------------------------------------------
+    def status(self):
+        done = subprocess.run([BIN / "sluicectl", "status", "-o", "json"], env=self.environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True)
+        return json.loads(done.stdout) if done.stdout else None
+
+    def frontier(self):
+        """attempt, epoch, cut and counters; None before there is one."""
+        try:
+            found = sql(self.url, "SELECT attempt, epoch, cut, counters FROM sluice.frontier WHERE cut IS NOT NULL")
+        except psycopg2.Error:
+            return None
+        return found
+
+    def consumed(self):
+        found = self.frontier()
+        return found[3].get("consumed", 0) if found else 0
+
+    def wait_live(self, seconds=30):
+        wait_for("the job is deployed and past the replay", lambda: (self.status() or {}).get("live"), seconds)
+
+    def produce(self, count, *options, wait=True, seed=1):
+        producer = subprocess.Popen([str(w) for w in (BIN / "sluice-producer", "--topic", self.name, "--count", count, "--seed",
+                                     seed, "--duplicates", 4, "--conflicts", 3, "--poison", 3, "--days", 2, "--quiet", *options)],
+                                    env=self.environment, stdout=subprocess.DEVNULL)
+        if wait and producer.wait() != 0:
+            raise Failure("the producer did not deliver everything")
+        return producer
+
+    def send(self, records):
+        """(partition, key, value) each, as bytes; returns their offsets in order."""
+        offsets, producer = [None] * len(records), Producer({"bootstrap.servers": self.services.brokers,
+                                                             "enable.idempotence": True, "message.max.bytes": 4000000,
+                                                             "log_level": 0})
+        for place, (partition, key, value) in enumerate(records):
+            def delivered(error, message, place=place):
+                offsets[place] = None if error else message.offset()
+            producer.produce(self.name, value, key, partition, on_delivery=delivered)
+            producer.poll(0)
+        if producer.flush(30) or None in offsets:
+            raise Failure("not everything was delivered to Kafka")
+        return offsets
+
+    def ends(self):
+        consumer = Consumer({"bootstrap.servers": self.services.brokers, "group.id": "tests"})
+        try:
+            partitions = consumer.list_topics(self.name, 10).topics[self.name].partitions
+            return {str(p): consumer.get_watermark_offsets(TopicPartition(self.name, p), 10)[1] for p in partitions}
+        finally:
+            consumer.close()
+
+    def settle(self, seconds=60):
+        """Everything that is in the topic now is in the database."""
+        ends = self.ends()
+
+        def there():
+            found = self.frontier()
+            return found and all(found[2].get(p, 0) >= end for p, end in ends.items())
+        wait_for(f"the cut {ends}", there, seconds)
+
+    def prove(self):
+        call(HERE / "checker.py", "--brokers", self.services.brokers, "--database", self.url, "--topic", self.name, "--whole")
+
+
+def must_be(what, found, wanted):
+    if found != wanted:
+        raise Failure(f"{what}: {found!r} instead of {wanted!r}")
+
+
+def run_cases(cases):
+    """Each case gets services, a folder, and a maker of jobs whose processes are ended after it. argv: names of cases."""
+    passed = failed = 0
+    with private_services() as (folder, services):
+        for case in cases:
+            if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
+                continue
+            began, jobs = time.monotonic(), []
+
+            def job(**more):
+                jobs.append(Job(folder, services, f"{case.__name__}_{len(jobs)}"[:60].strip("_"), **more))
+                return jobs[-1]
+            try:
+                case(job)
+                passed += 1
+                print(f"  {case.__name__}: ok ({time.monotonic() - began:.1f} s)", flush=True)
+            except Exception as failure:
+                failed += 1
+                text = str(failure) if isinstance(failure, Failure) else traceback.format_exc()
+                print(f"  {case.__name__}: FAILED\n{text}\n" + "\n".join(each.logs() for each in jobs), flush=True)
+            finally:
+                for each in jobs:
+                    each.end()
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
