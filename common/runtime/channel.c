@@ -252,7 +252,7 @@ static void push_outgoing(struct channel *channel, nng_msg *message)
 {
 	if (channel->outgoing_len == channel->outgoing_capacity) {
 		size_t capacity = channel->outgoing_capacity ? channel->outgoing_capacity * 2 : 16;
-		nng_msg **grown = memory_resize(NULL, capacity, sizeof *grown);
+		nng_msg **grown = memory_resize(NULL, capacity, sizeof(nng_msg *));
 		for (size_t i = 0; i < channel->outgoing_len; i++)
 			grown[i] = channel->outgoing[(channel->outgoing_first + i) % channel->outgoing_capacity];
 		free(channel->outgoing);

@@ -54,7 +54,7 @@ struct control_client {
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
 	struct control_client *client = context;
-	int kind = event == NNG_PIPE_EV_ADD_POST ? MAIL_PIPE_ADDED : MAIL_PIPE_GONE;
+	int kind = event == NNG_PIPE_EV_ADD_PRE ? MAIL_PIPE_ADDED : MAIL_PIPE_GONE;
 	mailbox_put(&client->mailbox, (struct mail){.kind = kind, .id = (uint32_t)nng_pipe_id(pipe)});
 }
 
@@ -159,7 +159,8 @@ enum result control_client_open(struct control_client **opened, const char *coor
 	client->incarnation = (uint64_t)clock_realtime_us();
 	client->trace = trace_wanted();
 	set_options(client->socket);
-	nng_must(nng_pipe_notify(client->socket, NNG_PIPE_EV_ADD_POST, on_pipe, client), "nng_pipe_notify");
+	/* ADD_PRE: before the first answer on it, and never after its removal. */
+	nng_must(nng_pipe_notify(client->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, client), "nng_pipe_notify");
 	nng_must(nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_pipe, client), "nng_pipe_notify");
 	open_exchange(client, EXCHANGE_EVENTS);
 	open_exchange(client, EXCHANGE_POLL);

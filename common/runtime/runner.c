@@ -1,6 +1,7 @@
 #include "common/runtime/runner.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/close_range.h>
 #include <pthread.h>
@@ -22,7 +23,12 @@ enum {
 	LINGER_US = 300000, /* so that the coordinator hears why */
 	ENDING_MOST_S = 3, /* then the watchdog ends the process: nng may hang */
 	EXIT_WATCHDOG = 70,
+	DESCRIPTORS_MAX = 65536,
 	FDS_MAX = 64,
+	/* From CONNECT on: every sender dials at once when it hears the same word. */
+	HELLO_US = 10000000,
+	/* Without a coordinator for so long, it is said (once): an ordinary restart of it takes less. */
+	ALONE_US = 2000000,
 };
 
 struct runner {
@@ -35,6 +41,9 @@ struct runner {
 	int epoll_fd, signal_fd;
 	int actor_fds[FDS_MAX]; /* watched already */
 	size_t actor_fds_len;
+	uint64_t hello_by_us; /* 0: not waiting for any */
+	uint64_t alone_since_us; /* 0: there is a coordinator */
+	bool alone_said;
 	bool failed; /* the last words are worth waiting for */
 	bool over;
 	int code;
@@ -66,6 +75,24 @@ static void begin_ending(struct runner *runner)
 		control_client_linger(runner->control, LINGER_US);
 }
 
+/* Descriptors of libraries are not all close-on-exec by themselves. */
+static void close_at_exec(void)
+{
+	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+		return;
+	/* A kernel before 5.11: one by one. */
+	long most = sysconf(_SC_OPEN_MAX);
+	for (int fd = 3; fd < most && fd < DESCRIPTORS_MAX; fd++)
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* A signal that is already here would end the new program by its default action, before it could say exit 0. */
+static bool told_to_end(const struct runner *runner)
+{
+	struct signalfd_siginfo ignored;
+	return read(runner->signal_fd, &ignored, sizeof ignored) == sizeof ignored;
+}
+
 static void host_restart(struct host *host, const char *why)
 {
 	struct runner *runner = runner_of(host);
@@ -73,9 +100,9 @@ static void host_restart(struct host *host, const char *why)
 	log_info("starting afresh: %s", why);
 	begin_ending(runner);
 	(void)fflush(NULL);
-	/* nng's and librdkafka's inner descriptors are not close-on-exec by themselves. */
-	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
-		panic("close_range: %s", strerror(errno));
+	if (told_to_end(runner))
+		_exit(EXIT_SUCCESS);
+	close_at_exec();
 	(void)alarm(0);
 	(void)sigemptyset(&none);
 	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
@@ -202,12 +229,52 @@ static void wake_actors(struct runner *runner, int fd)
 			runner->worker.actors[i]->wake_us = WAKE_NOW;
 }
 
+/* Who has not been greeted in time on a channel waits in vain. */
+static void check_hellos(struct runner *runner, uint64_t now_us)
+{
+	const struct worker *worker = &runner->worker;
+	if (worker->state != WORKER_CONNECTED || worker->ready_said) {
+		runner->hello_by_us = 0;
+		return;
+	}
+	if (runner->hello_by_us == 0)
+		runner->hello_by_us = now_us + HELLO_US;
+	for (uint32_t i = 0; i < worker->channels_len && now_us >= runner->hello_by_us; i++) {
+		const struct worker_channel *channel = &worker->channels[i];
+		if (channel->here_to && !channel->here_from && !channel->greeted) {
+			worker_channel_lost(&runner->worker, channel->id, "no HELLO within 10 s");
+			return;
+		}
+	}
+}
+
+static void check_coordinator(struct runner *runner, uint64_t now_us)
+{
+	if (control_client_connected(runner->control)) {
+		if (runner->alone_said)
+			log_info("the coordinator is there");
+		runner->alone_since_us = 0;
+		runner->alone_said = false;
+	} else if (runner->alone_since_us == 0) {
+		runner->alone_since_us = now_us;
+	} else if (!runner->alone_said && now_us - runner->alone_since_us >= ALONE_US) {
+		log_warn("waiting for the coordinator at %s", runner->config->coordinator_url);
+		runner->alone_said = true;
+	}
+}
+
+static uint64_t earlier(uint64_t a_us, uint64_t b_us)
+{
+	return a_us == 0 || (b_us != 0 && b_us < a_us) ? b_us : a_us;
+}
+
 static int timeout_ms(const struct runner *runner)
 {
 	uint64_t now = clock_monotonic_us();
-	uint64_t wake = worker_wake_us(&runner->worker), channels = channel_wake_us(runner->channels);
-	if (wake == 0 || (channels != 0 && channels < wake))
-		wake = channels;
+	uint64_t wake = earlier(worker_wake_us(&runner->worker), channel_wake_us(runner->channels));
+	wake = earlier(wake, runner->hello_by_us);
+	if (runner->alone_since_us != 0 && !runner->alone_said)
+		wake = earlier(wake, runner->alone_since_us + ALONE_US);
 	if (wake == 0)
 		return -1;
 	return wake <= now ? 0 : (int)((wake - now + 999) / 1000);
@@ -238,6 +305,8 @@ static void loop(struct runner *runner)
 		/* Commands come before data: a barrier should not wait behind rows that can be read later. */
 		handle_commands(runner);
 		handle_channels(runner);
+		check_hellos(runner, clock_monotonic_us());
+		check_coordinator(runner, clock_monotonic_us());
 		more = !runner->over && worker_run(&runner->worker, clock_monotonic_us());
 	}
 }
@@ -288,6 +357,7 @@ static enum result open_links(struct runner *runner, struct error *error)
 	    &runner->control, config->coordinator_url, runner->name, config->job, &registration, error);
 	if (result != RESULT_OK)
 		return result;
+	runner->alone_since_us = clock_monotonic_us();
 	watch(runner, channel_set_event_fd(runner->channels));
 	watch(runner, control_client_event_fd(runner->control));
 	return RESULT_OK;

@@ -252,13 +252,14 @@ static enum result on_set_cut_answer(
 static enum result on_commit_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
+	bool again = MUTANT(unknown_commit_is_failure) && writer->first != NULL;
 	switch (answer->outcome) {
 	case SINK_DONE:
 		finish_first(writer, now_us, outbox);
 		return RESULT_OK;
 	case SINK_UNKNOWN:
 		say_waiting(writer, outbox, answer->error.text);
-		back_off(writer, MUTANT(unknown_commit_is_failure) ? REQUEST_COMMIT : REQUEST_LOOK, now_us);
+		back_off(writer, again ? REQUEST_COMMIT : REQUEST_LOOK, now_us);
 		return RESULT_OK;
 	case SINK_FENCED:
 	case SINK_MOVED:

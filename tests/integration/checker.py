@@ -3,7 +3,7 @@
 
     checker.py --brokers HOST:PORT --database URL [--topic NAME] [--whole]
 
-Reads one snapshot, then the topic from its start up to the snapshot's cut, and compares rows, totals, dead letters and
+Reads one snapshot, then the topic from the job's start up to the snapshot's cut, and compares rows, totals, dead letters and
 counters; with --whole the cut has to be the end of the topic. Exit 0: all is as it has to be; 1: it is not.
 """
 import argparse, sys
@@ -11,7 +11,7 @@ from collections import defaultdict
 from decimal import Decimal
 
 import psycopg2
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from records import FIELDS, Refused, read
 
@@ -20,6 +20,8 @@ KEY, CATEGORY, AMOUNT, DATE = (COLUMNS.index(name) for name in
                                ("transaction_id", "product_category", "total_amount", "transaction_date"))
 COUNTERS = ("consumed", "accepted", "duplicates", "conflicts", "dead", "unknown_fields")
 SHOWN_MAX = 5
+LETTER_PAYLOAD_MAX = 3 << 20  # longer ones are cut
+STALLED_SECONDS = 20
 
 
 class Report:
@@ -57,34 +59,49 @@ def snapshot(url, topic):
     found["category"] = {row[:2]: row[2] for row in rows("SELECT transaction_date, category, total_sales FROM sales_per_category")}
     found["day"] = dict(rows("SELECT transaction_date, total_sales FROM sales_per_day"))
     found["month"] = {row[:2]: row[2] for row in rows("SELECT year, month, total_sales FROM sales_per_month")}
-    found["letters"] = {(p, o): (reason, bytes(payload) if payload is not None and raw else None) for p, o, reason, payload, raw in
-                        rows('SELECT partition, "offset", reason, payload, payload_raw FROM dead_letters WHERE topic = %s', topic)}
+    found["start"] = {int(p): o for cut, in rows("SELECT cut FROM sluice.checkpoints WHERE attempt = 0 AND epoch = 0")
+                      for p, o in cut.items()}
+    found["letters"] = {(p, o) if t == topic else (t, p, o): letter_of(reason, key, payload, raw) for t, p, o, reason, key, payload,
+                        raw in rows('SELECT topic, partition, "offset", reason, key, payload, payload_raw FROM dead_letters')}
     connection.close()
     return found
 
 
-def log_of(brokers, topic, cut):
-    """Every record below the cut, partition by partition."""
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "checker", "enable.auto.commit": False,
-                         "auto.offset.reset": "error", "fetch.wait.max.ms": 20})
-    left = {}
-    for partition, end in cut.items():
+def letter_of(reason, key, payload, raw):
+    """What is compared of a letter: the bytes, or what a conflict's payload means."""
+    key, payload = (None if b is None else bytes(b) for b in (key, payload))
+    if raw:
+        return reason, key, payload
+    try:
+        return reason, key, tuple(read(payload, -1)[0])
+    except Refused as refused:
+        return reason, key, f"not a record: {refused}"
+
+
+def log_of(brokers, topic, start, cut):
+    """Every record from the job's start up to the cut, a partition's in the order of their offsets."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "checker", "enable.auto.commit": False, "check.crcs": True,
+                         "auto.offset.reset": "error", "fetch.wait.max.ms": 20, "enable.partition.eof": True})
+    left = {p: end for p, end in cut.items() if start.get(p, 0) < end}
+    for partition in left:
         low, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)
-        if low < end:
-            left[partition] = end
-    consumer.assign([TopicPartition(topic, p, 0) for p in left])
+        if low > start.get(partition, 0):
+            raise SystemExit(f"partition {partition}: Kafka holds nothing before offset {low} any more")
+    consumer.assign([TopicPartition(topic, p, start.get(p, 0)) for p in left])
     while left:
-        message = consumer.poll(20)
-        if message is None:
+        messages = consumer.consume(5000, 0.1) or consumer.consume(1, STALLED_SECONDS)
+        if not messages:
             raise SystemExit(f"the topic does not go on before {left}")
-        if message.error():
-            raise SystemExit(f"cannot read the topic: {message.error()}")
-        partition = message.partition()
-        if partition not in left or message.offset() >= left[partition]:
-            continue
-        yield partition, message.offset(), message.timestamp()[1], message.value()
-        if message.offset() + 1 == left[partition]:
-            del left[partition]
+        for message in messages:
+            partition, offset = message.partition(), message.offset()
+            if message.error() and message.error().code() != KafkaError._PARTITION_EOF:
+                raise SystemExit(f"cannot read the topic: {message.error()}")
+            if partition in left and not message.error() and offset < left[partition]:
+                yield partition, offset, message.timestamp()[1], message.key(), message.value()
+                offset += 1
+            # The offset before the cut may hold no record (a transaction's mark does): what comes behind it tells.
+            if partition in left and offset >= left[partition]:
+                del left[partition]
     consumer.close()
 
 
@@ -96,16 +113,17 @@ def ends_of(brokers, topic, cut):
 
 def fold(log, decisions, report):
     """What the database has to hold: the first record of a key counts, where no decision says otherwise."""
-    rows, letters, winners, repeats = {}, {}, {}, []
+    rows, letters, winners, repeats, undecided = {}, {}, {}, [], set(decisions)
     n = dict.fromkeys(COUNTERS, 0)
-    for partition, offset, timestamp, payload in log:
+    for partition, offset, timestamp, bytes_key, payload in log:
         n["consumed"] += 1
         try:
             values, unknown = read(payload, timestamp)
         except Refused as refused:
             n["dead"] += 1
-            letters[partition, offset] = (str(refused), payload)
+            letters[partition, offset] = (str(refused), bytes_key, None if payload is None else payload[:LETTER_PAYLOAD_MAX])
             continue
+        undecided.discard((partition, offset))
         n["unknown_fields"] += unknown
         key, values = values[KEY], tuple(values)
         if (partition, offset) in decisions:
@@ -122,9 +140,13 @@ def fold(log, decisions, report):
             report.check(f"the row of a repeat at {partition}/{offset}", "a row", "none")
         if (partition, offset) in decisions and decisions[partition, offset] != verdict:
             report.check(f"the decision on {partition}/{offset}", verdict, decisions[partition, offset])
+        if (partition, offset) in decisions and winners.get(values[KEY]) == partition:
+            report.check(f"the decision on {partition}/{offset}, whose row is of the same partition", "none", verdict)
         n[verdict] += 1
         if verdict == "conflicts":
-            letters[partition, offset] = ("conflict", None)
+            letters[partition, offset] = ("conflict", values[KEY].encode(), values)
+    if undecided:
+        report.check("decisions on what is no valid record before the cut", "none", sorted(undecided)[:SHOWN_MAX])
     n["accepted"] = len(rows)
     return rows, letters, n
 
@@ -151,7 +173,8 @@ def main():
     print(f"snapshot at epoch {found['epoch']}, cut {found['cut']}")
     if arguments.whole:
         report.check("the cut is the end of the topic", ends_of(arguments.brokers, arguments.topic, found["cut"]), found["cut"])
-    rows, letters, counters = fold(log_of(arguments.brokers, arguments.topic, found["cut"]), found["decisions"], report)
+    rows, letters, counters = fold(
+        log_of(arguments.brokers, arguments.topic, found["start"], found["cut"]), found["decisions"], report)
     category, day, month = totals_of(rows)
     report.check(f"{len(rows):,} rows, every column", rows, found["rows"])
     report.check(f"{len(category)} totals of sales_per_category", category, found["category"])

@@ -25,11 +25,11 @@
 #include "common/runtime/control_server.h"
 #include "common/runtime/control_session.h"
 
-enum { URL_MAX = 64, PATIENCE_US = 10000000, SHORT_HEARTBEAT_US = 400000 };
+enum { URL_MAX = 64, PATIENCE_US = 10000000, SHORT_HEARTBEAT_US = 1500000 };
 static const uint64_t COORDINATOR = 4711;
 static const char *const JOB = "shop/totals";
 
-static void free_address(char url[URL_MAX])
+static inline void free_address(char url[URL_MAX])
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof address;
@@ -40,7 +40,7 @@ static void free_address(char url[URL_MAX])
 	(void)snprintf(url, URL_MAX, "tcp://127.0.0.1:%u", ntohs(address.sin_port));
 }
 
-static struct control_server *open_server(char url[URL_MAX], uint64_t heartbeat_us)
+static inline struct control_server *open_server(char url[URL_MAX], uint64_t heartbeat_us)
 {
 	struct control_server *server;
 	struct error error;
@@ -49,7 +49,7 @@ static struct control_server *open_server(char url[URL_MAX], uint64_t heartbeat_
 	return server;
 }
 
-static struct control_client *open_client_as(const char *url, const char *worker, const char *job, uint64_t pid)
+static inline struct control_client *open_client_as(const char *url, const char *worker, const char *job, uint64_t pid)
 {
 	struct control_client *client;
 	struct error error;
@@ -59,19 +59,19 @@ static struct control_client *open_client_as(const char *url, const char *worker
 	return client;
 }
 
-static struct control_client *open_client(const char *url, const char *worker)
+static inline struct control_client *open_client(const char *url, const char *worker)
 {
 	return open_client_as(url, worker, JOB, (uint64_t)getpid());
 }
 
-static void wait_readable(int a, int b, uint64_t most_us)
+static inline void wait_readable(int a, int b, uint64_t most_us)
 {
 	struct pollfd fds[] = {{.fd = a, .events = POLLIN}, {.fd = b, .events = POLLIN}};
 	(void)poll(fds, 2, (int)(most_us / 1000) + 1);
 }
 
 /* The coordinator's next event within so long; clients are served meanwhile (their commands are not expected). */
-static bool server_next(
+static inline bool server_next(
     struct control_server *server, struct control_client *client, uint64_t most_us, struct control_event *event)
 {
 	uint64_t now = clock_monotonic_us(), end = now + most_us;
@@ -89,7 +89,7 @@ static bool server_next(
 	}
 }
 
-static void expect_event(
+static inline void expect_event(
     struct control_server *server, struct control_client *client, const char *worker, enum frame_kind kind)
 {
 	struct control_event event;
@@ -99,7 +99,7 @@ static void expect_event(
 	assert_int_equal(event.frame.header.kind, kind);
 }
 
-static void expect_lost(
+static inline void expect_lost(
     struct control_server *server, struct control_client *client, const char *worker, const char *why)
 {
 	struct control_event event;
@@ -110,7 +110,7 @@ static void expect_lost(
 }
 
 /* The worker's next command within so long; the coordinator answers meanwhile (no event is expected). */
-static bool client_next(
+static inline bool client_next(
     struct control_server *server, struct control_client *client, uint64_t most_us, struct frame *command)
 {
 	uint64_t now = clock_monotonic_us(), end = now + most_us;
