@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "services/sink/ddl.h"
+#include "common/postgres/ddl.h"
 #include "services/sink/postgres_frontier.h"
 
 enum part { PART_ROWS, PART_LETTERS, PART_DECISIONS, PARTS };

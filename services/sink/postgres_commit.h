@@ -10,8 +10,7 @@
 #include "services/sink/postgres_copy.h"
 #include "services/sink/postgres_rows.h"
 #include "services/sink/postgres_totals.h"
-
-#define POSTGRES_SINK_NAME "postgres" /* in dead_letters.sink */
+#include "services/sink/sink_port.h"
 
 struct postgres_commit {
 	const struct pipeline *pipeline;

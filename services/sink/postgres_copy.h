@@ -5,7 +5,7 @@
 #ifndef POSTGRES_COPY_H
 #define POSTGRES_COPY_H
 
-#include "services/sink/postgres_connection.h"
+#include "common/postgres/postgres_connection.h"
 
 enum { COPY_CHUNK_BYTES = 128 * 1024 };
 

@@ -5,7 +5,8 @@
 #ifndef POSTGRES_FRONTIER_H
 #define POSTGRES_FRONTIER_H
 
-#include "services/sink/postgres_connection.h"
+#include "common/postgres/postgres_connection.h"
+#include "services/sink/sink_port.h"
 
 /* for_update: waits for whoever is changing the row. CONFIG when there is no row. */
 enum sink_outcome postgres_frontier_read(struct postgres *postgres, const char *job, bool for_update,
@@ -16,10 +17,6 @@ enum sink_outcome postgres_checkpoints_read(
 /* Of the pipeline's topic, by partition and offset. */
 enum sink_outcome postgres_decisions_read(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
     struct sink_answer *answer, struct error *error) MUST_USE;
-
-/* CONFIG, with the first lines that differ, when the pipeline file does not mean what it meant when the job was started. */
-enum sink_outcome postgres_meaning_check(
-    const struct pipeline *pipeline, const char *fingerprint, const char *meaning, struct error *error) MUST_USE;
 
 /* {"0": 12, "1": 7} as jsonb prints it; false: something else, cut is left empty. cut is the heap's. */
 bool cut_parse(const char *text, struct cut *cut);

@@ -11,7 +11,7 @@
 
 #include "common/base/log.h"
 #include "common/base/timestamp.h"
-#include "services/sink/ddl.h"
+#include "common/postgres/ddl.h"
 
 enum { GONE_WITHIN_MS = 10000, LOOK_EVERY_MS = 20 };
 

@@ -6,7 +6,7 @@
 #include "common/base/decimal.h"
 #include "common/base/timestamp.h"
 #include "proto/wire.h"
-#include "services/sink/ddl.h"
+#include "common/postgres/ddl.h"
 
 enum { DAY_MAX = 2932896 /* 9999-12-31 */, MEASURE_BYTES = 16 };
 

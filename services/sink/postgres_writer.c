@@ -9,7 +9,7 @@
 #include "common/base/key_group.h"
 #include "common/base/timestamp.h"
 #include "services/sink/postgres_frontier.h"
-#include "services/sink/postgres_schema.h"
+#include "common/postgres/postgres_schema.h"
 
 enum { RAISE_WITHIN_MS = 20000, RAISE_LOCK_MS = 1000, NUMBER_MAX = 24 };
 

@@ -6,7 +6,7 @@
 #define POSTGRES_WRITER_H
 
 #include "services/sink/postgres_commit.h"
-#include "services/sink/postgres_connection.h"
+#include "common/postgres/postgres_connection.h"
 
 struct postgres_writer {
 	struct postgres postgres;

@@ -15,8 +15,8 @@
 
 #include <stdbool.h>
 
+#include "common/base/sink_outcome.h"
 #include "proto/cut.h"
-#include "common/base/error.h"
 
 struct frontier {
 	uint64_t fence;
@@ -47,14 +47,6 @@ struct transaction {
 	size_t decisions_len;
 	const struct groups *totals; /* chunks; absolute; a group stands in one chunk only, once */
 	size_t totals_len;
-};
-
-enum sink_outcome {
-	SINK_DONE,
-	SINK_UNKNOWN, /* away, busy, or connection lost: a commit may have happened or not; look, then decide */
-	SINK_FENCED, /* another writer has raised the fence: frontier.fence says how high */
-	SINK_MOVED, /* the frontier is not at the predecessor */
-	SINK_CONFIG, /* a person has to act */
 };
 
 struct sink_answer {

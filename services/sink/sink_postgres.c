@@ -16,7 +16,7 @@
 
 #include "common/base/log.h"
 #include "services/sink/postgres_frontier.h"
-#include "services/sink/postgres_schema.h"
+#include "common/postgres/postgres_schema.h"
 #include "services/sink/postgres_writer.h"
 
 enum { CLOSE_WITHIN_S = 4 };
@@ -252,20 +252,4 @@ enum result sink_postgres_open(
 	}
 	*port = &self->port;
 	return RESULT_OK;
-}
-
-enum result postgres_init(
-    const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error)
-{
-	struct postgres_writer writer;
-
-	postgres_writer_init(&writer, pipeline, application_name, -1);
-	enum sink_outcome outcome = postgres_connect(&writer.postgres, pipeline, application_name, error);
-	if (outcome == SINK_DONE)
-		outcome = postgres_schema_apply(&writer.postgres, pipeline, writer.job, report, error);
-	postgres_writer_fini(&writer);
-	if (outcome == SINK_DONE)
-		return RESULT_OK;
-	error->code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
-	return error->code;
 }

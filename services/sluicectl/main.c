@@ -8,8 +8,8 @@
 
 #include "common/base/log.h"
 #include "common/base/options.h"
-#include "services/sink/ddl.h"
-#include "services/sink/sink_postgres.h"
+#include "common/postgres/ddl.h"
+#include "common/postgres/postgres_schema.h"
 
 static const struct {
 	const char *name;

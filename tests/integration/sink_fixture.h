@@ -9,6 +9,7 @@
 
 #include "common/base/pipeline.h"
 #include "proto/row.h"
+#include "common/postgres/postgres_schema.h"
 #include "services/sink/sink_postgres.h"
 
 struct fixture {

@@ -56,7 +56,8 @@ static void port_commit(struct sink_port *port, const struct transaction *transa
 	struct sink *sink = sink_of(port);
 	struct changes *changes = changes_of(sink->world, transaction);
 	if (sink->unsure)
-		world_violate(sink->world, "a commit got no answer, and the next one comes without a look at the frontier");
+		world_violate(
+		    sink->world, "a commit got no answer, and the next one comes without a look at the frontier");
 	sink->unsure_of = transaction->epoch;
 	ask(sink, TASK_COMMIT, transaction->fence, changes);
 }

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "services/sink/ddl.h"
+#include "common/postgres/ddl.h"
 
 static void shipped_ddl(struct buffer *out)
 {

@@ -1,12 +1,11 @@
-/* services/sink/postgres_schema.c - see postgres_schema.h. */
-#include "services/sink/postgres_schema.h"
+/* common/postgres/postgres_schema.c - see postgres_schema.h. */
+#include "common/postgres/postgres_schema.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/key_group.h"
-#include "services/sink/postgres_frontier.h"
 
 struct schema {
 	struct postgres *postgres;
@@ -208,4 +207,23 @@ enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct 
 	if (report)
 		report->len = said;
 	return outcome;
+}
+
+enum result postgres_init(
+    const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error)
+{
+	struct postgres postgres = {.stop_fd = -1};
+	struct buffer job = {0};
+
+	buffer_printf(&job, "%s/totals", pipeline->job);
+	buffer_append(&job, "", 1);
+	enum sink_outcome outcome = postgres_connect(&postgres, pipeline, application_name, error);
+	if (outcome == SINK_DONE)
+		outcome = postgres_schema_apply(&postgres, pipeline, (const char *)job.data, report, error);
+	postgres_disconnect(&postgres);
+	buffer_fini(&job);
+	if (outcome == SINK_DONE)
+		return RESULT_OK;
+	error->code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
+	return error->code;
 }

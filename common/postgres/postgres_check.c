@@ -1,9 +1,7 @@
-/* services/sink/postgres_check.c - compares a table that is there with its declaration; see postgres_schema.h. */
-#include "services/sink/postgres_schema.h"
+/* common/postgres/postgres_check.c - compares a table that is there with its declaration; see postgres_schema.h. */
+#include "common/postgres/postgres_schema.h"
 
 #include <string.h>
-
-#include "services/sink/postgres_commit.h"
 
 enum { CATALOG_NAME, CATALOG_TYPE, CATALOG_NOT_NULL, CATALOG_FILLS_ITSELF, CATALOG_GENERATED };
 

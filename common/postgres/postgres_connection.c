@@ -1,5 +1,5 @@
-/* services/sink/postgres_connection.c - see postgres_connection.h. */
-#include "services/sink/postgres_connection.h"
+/* common/postgres/postgres_connection.c - see postgres_connection.h. */
+#include "common/postgres/postgres_connection.h"
 
 #include <errno.h>
 #include <poll.h>

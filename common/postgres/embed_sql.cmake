@@ -14,7 +14,7 @@ foreach(file ${files})
   string(APPEND rows "\t{${version}, \"${name}\", sql_${number}},\n")
 endforeach()
 file(WRITE ${OUT} "/* Generated from sql/ by embed_sql.cmake. */
-#include \"services/sink/postgres_schema.h\"
+#include \"common/postgres/postgres_schema.h\"
 
 ${texts}
 const struct migration migrations[] = {

@@ -1,4 +1,4 @@
-/* services/sink/postgres_schema.h - makes sure that the database has the tables, and only the tables, that it should.
+/* common/postgres/postgres_schema.h - makes sure that the database has the tables, and only the tables, that it should.
  *
  * One transaction under an advisory lock: first everything that is there is checked, then what is missing is made. A table
  * with other columns than declared, or with rows while the job has no started frontier, is refused and nothing is changed.
@@ -6,12 +6,21 @@
 #ifndef POSTGRES_SCHEMA_H
 #define POSTGRES_SCHEMA_H
 
-#include "services/sink/ddl.h"
-#include "services/sink/postgres_connection.h"
+#include "common/postgres/ddl.h"
+#include "common/postgres/postgres_connection.h"
 
 /* Says in report what was made and what was there (NULL: nobody asks). */
 enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
     struct buffer *report, struct error *error) MUST_USE;
+
+/* Makes schema, tables and frontier row where they are missing, as a sink writer does; harmless when repeated. report says what was
+ * made and what was found, a line each. RETRY: the database is away. */
+enum result postgres_init(
+    const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error) MUST_USE;
+
+/* postgres_meaning.c: CONFIG, with the first lines that differ, when the pipeline file does not mean what it meant when the job was started. */
+enum sink_outcome postgres_meaning_check(
+    const struct pipeline *pipeline, const char *fingerprint, const char *meaning, struct error *error) MUST_USE;
 
 /* postgres_check.c: is this table, if it is there, the one that the pipeline file declares? */
 struct table_state {

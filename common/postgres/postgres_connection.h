@@ -1,4 +1,4 @@
-/* services/sink/postgres_connection.h - one session with PostgreSQL, whose every wait is bounded.
+/* common/postgres/postgres_connection.h - one session with PostgreSQL, whose every wait is bounded.
  *
  * libpq is used without blocking and waited for with poll, so that a stopped server, a dead network and an owner who
  * wants to leave all end a wait.
@@ -16,7 +16,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/pipeline.h"
-#include "services/sink/sink_port.h"
+#include "common/base/sink_outcome.h"
 
 enum {
 	POSTGRES_STATEMENT_MS = 60000,

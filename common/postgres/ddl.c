@@ -1,5 +1,5 @@
-/* services/sink/ddl.c - see ddl.h. */
-#include "services/sink/ddl.h"
+/* common/postgres/ddl.c - see ddl.h. */
+#include "common/postgres/ddl.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
-/* services/sink/postgres_connect.c - how a session is opened and set up; see postgres_connection.h.
+/* common/postgres/postgres_connect.c - how a session is opened and set up; see postgres_connection.h.
  *
  * A failed connection carries no SQLSTATE in libpq 15, and the server's words are in the server's language. But a link
  * remembers how verbose its messages are to be: a second try with verbose messages shows the code in the text.
  */
-#include "services/sink/postgres_connection.h"
+#include "common/postgres/postgres_connection.h"
 
 #include <ctype.h>
 #include <stdio.h>

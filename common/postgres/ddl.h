@@ -1,4 +1,4 @@
-/* services/sink/ddl.h - the tables that a pipeline file declares, as a list and as SQL.
+/* common/postgres/ddl.h - the tables that a pipeline file declares, as a list and as SQL.
  *
  * Tables in order: the record table, the rollups as in the file, dead_letters. One description of a table serves both the
  * printer and the check of a table that is there already.
@@ -17,6 +17,7 @@
 enum { DDL_COLUMNS_MAX = PIPELINE_FIELDS_MAX + 1, DDL_KEY_MAX = PIPELINE_COLUMNS_MAX, DDL_TYPE_MAX = 48 };
 
 #define DEAD_LETTERS_TABLE "dead_letters"
+#define POSTGRES_SINK_NAME "postgres" /* in dead_letters.sink */
 
 struct ddl_column {
 	const char *name;
