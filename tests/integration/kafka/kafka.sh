@@ -5,7 +5,11 @@
 #   kafka.sh start DIR [PORT]            starts it and prints its port; DIR keeps its data over restarts, and its port
 #   kafka.sh stop DIR [--kill]           stops it; --kill: as a crash would
 #   kafka.sh topic DIR NAME PARTITIONS   creates a topic; one that is there already is fine
+#   kafka.sh forget DIR NAME PARTITION OFFSET
+#                                        removes the records before an offset, as retention does
 #   kafka.sh port DIR                    prints the port
+#   kafka.sh sasl-port DIR               prints the port where a password is asked for (SASL_PLAINTEXT, PLAIN): the user
+#                                        `reader`, password `reader`, may do all; the user `stranger`, `stranger`, nothing
 #   kafka.sh with DIR COMMAND...         runs a command with KAFKA_BOOTSTRAP_SERVERS set to a fresh broker
 #
 # Needs: a Java runtime (11 or newer), and Maven to download. Environment: SLUICE_KAFKA_JARS names a folder with the jars
@@ -48,11 +52,11 @@ run_tool() {
 	(heap=(-Xmx128m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC) && run_java "$@")
 }
 
-# Both ports are chosen by the kernel while both are held, so that they differ.
+# All ports are chosen by the kernel while all are held, so that they differ.
 free_ports() {
 	/usr/bin/python3 - <<-'PYTHON'
 		import socket
-		held = [socket.socket() for _ in range(2)]
+		held = [socket.socket() for _ in range(3)]
 		for one in held:
 		    one.bind(("127.0.0.1", 0))
 		print(*(one.getsockname()[1] for one in held))
@@ -68,16 +72,20 @@ running_pid() {
 }
 
 write_properties() {
-	local port=$1 controller=$2
+	local port=$1 controller=$2 sasl=$3
 	cat >"$dir/server.properties" <<-PROPERTIES
 		process.roles=broker,controller
 		node.id=1
 		controller.quorum.voters=1@127.0.0.1:$controller
-		listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-		advertised.listeners=PLAINTEXT://127.0.0.1:$port
+		listeners=PLAINTEXT://127.0.0.1:$port,SASL_PLAINTEXT://127.0.0.1:$sasl,CONTROLLER://127.0.0.1:$controller
+		advertised.listeners=PLAINTEXT://127.0.0.1:$port,SASL_PLAINTEXT://127.0.0.1:$sasl
 		controller.listener.names=CONTROLLER
 		inter.broker.listener.name=PLAINTEXT
-		listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+		listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+		sasl.enabled.mechanisms=PLAIN
+		listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_reader="reader" user_stranger="stranger";
+		authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+		super.users=User:ANONYMOUS;User:reader
 		log.dirs=$dir/log
 		log.retention.hours=-1
 		default.replication.factor=1
@@ -92,18 +100,19 @@ write_properties() {
 	PROPERTIES
 	echo "$port" >"$dir/port"
 	echo "$controller" >"$dir/controller.port"
+	echo "$sasl" >"$dir/sasl.port"
 }
 
 choose_ports() {
 	local ports
 	read -r -a ports < <(free_ports)
-	[ ${#ports[@]} -eq 2 ] || die "no free ports"
+	[ ${#ports[@]} -eq 3 ] || die "no free ports"
 	if [ -n "${1:-}" ]; then
-		write_properties "$1" "${ports[1]}"
-	elif [ -s "$dir/port" ] && [ -s "$dir/controller.port" ]; then
-		write_properties "$(cat "$dir/port")" "$(cat "$dir/controller.port")"
+		write_properties "$1" "${ports[1]}" "${ports[2]}"
+	elif [ -s "$dir/port" ] && [ -s "$dir/controller.port" ] && [ -s "$dir/sasl.port" ]; then
+		write_properties "$(cat "$dir/port")" "$(cat "$dir/controller.port")" "$(cat "$dir/sasl.port")"
 	else
-		write_properties "${ports[0]}" "${ports[1]}"
+		write_properties "${ports[@]}"
 	fi
 }
 
@@ -171,6 +180,12 @@ topic() {
 		--create --if-not-exists --topic "$1" --partitions "$2" --replication-factor 1
 }
 
+forget() {
+	echo "{\"version\": 1, \"partitions\": [{\"topic\": \"$1\", \"partition\": $2, \"offset\": $3}]}" >"$dir/forget.json"
+	run_tool org.apache.kafka.tools.DeleteRecordsCommand --bootstrap-server "127.0.0.1:$(cat "$dir/port")" \
+		--offset-json-file "$dir/forget.json" >&2
+}
+
 # A broker of its own for one command, gone afterwards.
 with() {
 	local port status=0
@@ -189,7 +204,9 @@ fetch:1) fetch ;;
 start:2 | start:3) start "${3:-}" ;;
 stop:2 | stop:3) stop "${3:-}" ;;
 topic:4) topic "$3" "$4" ;;
+forget:5) forget "${@:3}" ;;
 port:2) cat "$dir/port" ;;
+sasl-port:2) cat "$dir/sasl.port" ;;
 with:1 | with:2) usage ;;
 with:*) with "${@:3}" ;;
 *) usage ;;
