@@ -16,7 +16,7 @@
 #include "services/producer/sender.h"
 #include "services/producer/stream.h"
 
-enum { SLICE_US = 2000, LOOK_US = 100000, UNTHROTTLED_BATCH = 256 };
+enum { SLICE_US = 2000, LOOK_US = 100000, UNTHROTTLED_BATCH = 256, PRINTED_MAX = 1024 };
 
 struct producer {
 	struct options options;
@@ -27,7 +27,7 @@ struct producer {
 	bool broker_full;
 	int signals;
 	unsigned interrupts;
-	uint64_t begun_us, ended_us, told_us, told_sent;
+	uint64_t begun_us, ended_us;
 };
 
 /* Signals are read, not handled: they were blocked before any thread was started. */
@@ -85,12 +85,29 @@ static int32_t partition_choose(struct producer *producer, struct bytes key, str
 	uint32_t hash = 2166136261u;
 	for (size_t i = 0; i < key.len; i++)
 		hash = (hash ^ key.data[i]) * 16777619u;
-	uint32_t partition = hash % producer->options.partitions;
+	uint32_t partition = hash % (uint32_t)producer->options.partitions;
 	uint64_t bytes = key.len + payload.len + BROKER_RECORD_OVERHEAD;
 	if (producer->partition_bytes[partition] + bytes > BROKER_PARTITION_BYTES)
 		return -1;
 	producer->partition_bytes[partition] += bytes;
 	return (int32_t)partition;
+}
+
+/* One line a record, whatever bytes it is of: users know this from the generator that they have. */
+static void record_print(const struct producer *producer, struct bytes payload)
+{
+	if (producer->options.quiet)
+		return;
+	if (payload.data == NULL)
+		(void)fputs("(tombstone)", stdout);
+	size_t len = payload.len < PRINTED_MAX ? payload.len : PRINTED_MAX;
+	for (size_t i = 0; i < len; i++) {
+		if (payload.data[i] >= 0x20 && payload.data[i] < 0x7f)
+			(void)putchar(payload.data[i]);
+		else
+			(void)printf("\\x%02x", payload.data[i]);
+	}
+	(void)puts(len < payload.len ? "..." : "");
 }
 
 /* False: no more can be sent. */
@@ -108,8 +125,10 @@ static bool send_one(struct producer *producer)
 			return false;
 		}
 	}
-	if (sender_send(&producer->sender, partition, key, payload))
+	if (sender_send(&producer->sender, partition, key, payload)) {
+		record_print(producer, payload);
 		return true;
+	}
 	producer->stream.counts = before;
 	return false;
 }
@@ -132,20 +151,6 @@ static uint64_t due_by(const struct producer *producer, uint64_t now_us)
 	return options->count > 0 && due > options->count ? options->count : due;
 }
 
-static void progress_print(struct producer *producer, uint64_t now_us)
-{
-	const struct sender_counts *counts = &producer->sender.counts;
-	if (producer->options.quiet || now_us - producer->told_us < 1000000)
-		return;
-	double seconds = (double)(now_us - producer->told_us) / 1e6;
-	(void)printf("%5.0f s  sent %" PRIu64 "  delivered %" PRIu64 "  %.0f/s\n",
-	    (double)(now_us - producer->begun_us) / 1e6, counts->sent, counts->delivered,
-	    (double)(counts->sent - producer->told_sent) / seconds);
-	(void)fflush(stdout);
-	producer->told_us = now_us;
-	producer->told_sent = counts->sent;
-}
-
 /* When the next record is due, or the next look at signals and reports. Points of time are counted from the beginning:
  * what one slice is late, the next makes up for. */
 static uint64_t next_wake(const struct producer *producer, uint64_t now_us)
@@ -160,14 +165,13 @@ static uint64_t next_wake(const struct producer *producer, uint64_t now_us)
 
 static void send_all(struct producer *producer)
 {
-	uint64_t now_us = producer->begun_us = producer->told_us = clock_monotonic_us();
+	uint64_t now_us = producer->begun_us = clock_monotonic_us();
 	bool room = true;
 	while (room && !is_done(producer, now_us)) {
 		for (uint64_t due = due_by(producer, now_us); room && producer->sender.counts.sent < due;)
 			room = send_one(producer);
 		sender_poll(&producer->sender);
 		now_us = clock_monotonic_us();
-		progress_print(producer, now_us);
 		if (producer->options.rate > 0)
 			sleep_until(producer, next_wake(producer, now_us));
 		else
@@ -205,7 +209,7 @@ static void serve_until_signal(struct producer *producer)
 static enum result broker_start(struct producer *producer, struct error *error)
 {
 	struct options *options = &producer->options;
-	enum result result = broker_open(&producer->broker, options->topic, options->partitions, error);
+	enum result result = broker_open(&producer->broker, options->topic, (uint32_t)options->partitions, error);
 	if (result != RESULT_OK)
 		return result;
 	options->bootstrap = broker_address(producer->broker);
@@ -225,7 +229,7 @@ static enum result producer_start(struct producer *producer, struct error *error
 			options->count = due;
 	}
 	stream_init(&producer->stream, (struct stream_mix){options->seed, options->duplicates, options->conflicts,
-	                                   options->poison, options->days});
+	                                   options->poison, (uint32_t)options->days});
 	if (options->embedded_broker) {
 		enum result result = broker_start(producer, error);
 		if (result != RESULT_OK)
@@ -234,8 +238,8 @@ static enum result producer_start(struct producer *producer, struct error *error
 	producer->sender.topic_name = options->topic;
 	producer->sender.interrupted = is_interrupted;
 	producer->sender.opaque = producer;
-	return sender_open(&producer->sender, options->bootstrap, options->settings, options->settings_len,
-	    options->create_topic, error);
+	return sender_open(&producer->sender, options->bootstrap, options->settings.words, options->settings.len,
+	    (uint32_t)options->create_topic, error);
 }
 
 static bool producer_run(struct producer *producer)
@@ -254,17 +258,32 @@ static bool producer_run(struct producer *producer)
 	return flushed && producer->sender.counts.delivered == producer->sender.counts.sent;
 }
 
+static int run(struct producer *producer)
+{
+	producer->signals = signals_open();
+	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* whoever reads a pipe sees a record when it is sent */
+	int exit_code = producer_run(producer) ? EXIT_SUCCESS : EXIT_FAILURE;
+	sender_close(&producer->sender);
+	broker_close(producer->broker);
+	stream_fini(&producer->stream);
+	(void)close(producer->signals);
+	return exit_code;
+}
+
 int main(int argc, char **argv)
 {
-	int exit_code;
+	struct error error;
+	int exit_code = EXIT_SUCCESS;
 	struct producer *producer = memory_new(sizeof *producer);
-	if (options_read(&producer->options, argc, argv, &exit_code)) {
-		producer->signals = signals_open();
-		exit_code = producer_run(producer) ? EXIT_SUCCESS : EXIT_FAILURE;
-		sender_close(&producer->sender);
-		broker_close(producer->broker);
-		stream_fini(&producer->stream);
-		(void)close(producer->signals);
+	if (producer_options_parse(&producer->options, argc, argv, &error) != RESULT_OK) {
+		(void)fprintf(stderr, "sluice-producer: %s\n", error.text);
+		exit_code = EXIT_USAGE;
+	} else if (producer->options.help) {
+		producer_options_help(stdout);
+	} else if (producer->options.version) {
+		(void)puts("sluice-producer " SLUICE_VERSION);
+	} else {
+		exit_code = run(producer);
 	}
 	free(producer->partition_bytes);
 	free(producer);

@@ -1,32 +1,30 @@
-/* services/producer/options.h - what the command line of sluice-producer says. */
+/* services/producer/options.h - what the command line of sluice-producer says.
+ *
+ * Ownership: texts point into argv and the environment.
+ * Errors:    CONFIG: wrong usage, with the argument named.
+ */
 #ifndef PRODUCER_OPTIONS_H
 #define PRODUCER_OPTIONS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-enum { SETTINGS_MAX = 32 };
+#include "common/base/options.h"
 
 struct options {
-	const char *bootstrap;
-	const char *topic;
+	const char *bootstrap, *topic;
 	uint64_t rate; /* records a second; 0: as fast as possible */
 	uint64_t count; /* 0: no end */
 	uint64_t seconds; /* 0: no end */
 	uint64_t seed;
 	double duplicates, conflicts, poison; /* percent */
-	uint32_t days; /* 0: the event happens now */
-	uint32_t create_topic; /* partitions; 0: do not */
+	uint64_t days; /* 0: the event happens now */
+	uint64_t create_topic; /* partitions; 0: do not */
 	bool embedded_broker;
-	const char *broker_file;
-	uint32_t partitions; /* of the embedded broker's topic */
-	bool quiet;
-	const char *settings[SETTINGS_MAX]; /* name=value, for librdkafka */
-	size_t settings_len;
+	const char *broker_file; /* or NULL */
+	uint64_t partitions; /* of the embedded broker's topic */
+	bool quiet, help, version;
+	struct option_words settings; /* name=value, for librdkafka */
 };
 
-/* False: the process ends now with *exit_code (--help, --version, or a usage error that was printed). */
-bool options_read(struct options *options, int argc, char **argv, int *exit_code);
+enum result producer_options_parse(struct options *options, int argc, char *const *argv, struct error *error) MUST_USE;
+void producer_options_help(FILE *out);
 
 #endif
