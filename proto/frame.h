@@ -66,7 +66,7 @@ enum field_kind {
 
 enum frame_kind {
 	FRAME_NONE = 0,
-#define FRAME(KIND, name, number, what) FRAME_##KIND = number,
+#define FRAME(KIND, name, number, what) FRAME_##KIND = (number),
 	FRAMES(FRAME)
 #undef FRAME
 };

@@ -162,6 +162,7 @@ static enum result open_node(
 
 static enum result close_node(struct builder *builder)
 {
+	CHECK(builder->open != NULL); /* libyaml pairs its events */
 	builder->open = builder->open->parent;
 	builder->depth--;
 	return RESULT_OK;
@@ -243,7 +244,7 @@ enum result yaml_tree_parse(struct yaml_tree *tree, struct bytes text, struct er
 	yaml_parser_delete(&parser);
 	if (result == RESULT_OK && tree->root == NULL)
 		result = error_set(error, RESULT_CONFIG, "empty");
-	if (result == RESULT_OK && tree->root->kind != YAML_MAP)
+	else if (result == RESULT_OK && tree->root->kind != YAML_MAP)
 		result = error_set(error, RESULT_CONFIG, "line %u: expected a map of settings", tree->root->line);
 	if (result != RESULT_OK)
 		yaml_tree_fini(tree);

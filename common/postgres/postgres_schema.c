@@ -59,7 +59,7 @@ static enum sink_outcome version_read(struct schema *schema)
 	outcome = run(schema, &result, "SELECT coalesce(max(version), 0) FROM sluice.migrations", 0, NULL);
 	if (outcome != SINK_DONE)
 		return outcome;
-	schema->version = atoi(PQgetvalue(result, 0, 0)); /* an integer column */
+	schema->version = (int)strtol(PQgetvalue(result, 0, 0), NULL, 10); /* an integer column */
 	PQclear(result);
 	int newest = migrations[migrations_len - 1].version;
 	if (schema->version <= newest)

@@ -110,7 +110,7 @@ static enum result take_attempt(
 {
 	struct folder *folder = folder_of(store);
 	char attempts[PATH_MAX], path[PATH_MAX + 24];
-	uint64_t highest;
+	uint64_t highest = 0;
 	path_of(attempts, "%s/attempts", folder->root);
 	if (scan_attempts(attempts, 0, &highest, error) != RESULT_OK)
 		return error->code;
@@ -218,7 +218,7 @@ static enum result get_manifest(struct checkpoint_store *store, struct epoch_id 
 {
 	struct folder *folder = folder_of(store);
 	char place[PATH_MAX], path[PATH_MAX + 16];
-	struct bytes content;
+	struct bytes content = {0};
 	struct frame frame;
 	manifest_folder(folder, epoch, place);
 	(void)snprintf(path, sizeof path, "%s/manifest", place);

@@ -85,7 +85,7 @@ const struct transition deployment_table[] = {
     {STATE_STOPPED, EVENT_BROKEN, STATE_STOPPED, ACTION_NONE, "over is over"},
     {STATE_STOPPED, EVENT_CONFIG, STATE_STOPPED, ACTION_NONE, "over is over"},
 };
-_Static_assert(sizeof deployment_table / sizeof *deployment_table == STATES * EVENTS, "every pair has a row");
+_Static_assert(sizeof deployment_table / sizeof *deployment_table == (size_t)STATES * EVENTS, "every pair has a row");
 
 const struct transition *deployment_transition(enum deployment_state state, enum deployment_event event)
 {
@@ -117,7 +117,7 @@ const char *deployment_event_name(enum deployment_event event)
 void deployment_diagram(struct buffer *out)
 {
 	buffer_append_text(out, "digraph deployment {\n\tnode [shape=box, style=rounded];\n");
-	for (size_t i = 0; i < STATES * EVENTS; i++) {
+	for (size_t i = 0; i < (size_t)STATES * EVENTS; i++) {
 		const struct transition *row = &deployment_table[i];
 		if (row->action != ACTION_NONE)
 			buffer_printf(out, "\t%s -> %s [label=\"%s\"];\n", deployment_state_name(row->state),

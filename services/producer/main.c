@@ -98,8 +98,10 @@ static void record_print(const struct producer *producer, struct bytes payload)
 {
 	if (producer->options.quiet)
 		return;
-	if (payload.data == NULL)
-		(void)fputs("(tombstone)", stdout);
+	if (payload.data == NULL) {
+		(void)puts("(tombstone)");
+		return;
+	}
 	size_t len = payload.len < PRINTED_MAX ? payload.len : PRINTED_MAX;
 	for (size_t i = 0; i < len; i++) {
 		if (payload.data[i] >= 0x20 && payload.data[i] < 0x7f)

@@ -181,6 +181,7 @@ static void drop_first(struct writer *writer)
 static void finish_first(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 {
 	struct epoch *epoch = writer->first;
+	CHECK(epoch != NULL);
 	writer->frontier.last = epoch->id;
 	cut_copy(&writer->frontier.cut, &epoch->cut);
 	counters_add(&writer->frontier.counters, &epoch->counters);
