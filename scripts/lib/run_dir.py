@@ -317,5 +317,8 @@ def run_main(main):
     except Trouble as trouble:
         print(f"{os.path.basename(sys.argv[0]).removesuffix('.py')}: {trouble}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:  # of a folder or file that a person named
+        print(f"{os.path.basename(sys.argv[0]).removesuffix('.py')}: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -14,7 +14,7 @@ EXIT_CONFIG = 78
 
 def read_arguments():
     parser = argparse.ArgumentParser(prog="up", allow_abbrev=False)
-    parser.add_argument("--bin", required=True)
+    parser.add_argument("--bin", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--config", default=os.environ.get("SLUICE_CONFIG") or os.path.join(ROOT, "compose/pipeline.yaml"))
     parser.add_argument("--run-dir", default=os.path.join(ROOT, "run/default"))
     parser.add_argument("--ingest", type=positive, default=1)
@@ -116,7 +116,8 @@ class Start:
             said = self.run.messages(name, ("error", "warn"))
             return f"{name} keeps ending: {said[-1] if said else 'it says nothing'}"
         if report is None:
-            return "waiting for the coordinator"
+            said = self.run.messages("coordinator", ("error", "warn"))
+            return f"waiting for the coordinator: {said[-1]}" if said else "waiting for the coordinator"
         if report["waiting"]:
             return report["waiting"] if report["waiting"].startswith("waiting") else f"waiting: {report['waiting']}"
         if report["state"] == "RUNNING":

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """scripts/up and scripts/down: what a person types, on services that are somebody else's."""
-import json, os, re, signal, subprocess, sys, time
+import json, os, re, signal, socket, subprocess, sys, time
 
 from jobs import EXIT_CONFIG, Failure, must_be, run_cases, wait_for
 from services import ROOT
@@ -190,6 +190,41 @@ def servers_that_are_away(job, scripts):
 
 
 @brought_down
+def places_that_are_taken(job, scripts):
+    """A folder that cannot be made, a port that somebody else has: one line that names it."""
+    it = job()
+    file = it.folder / "a-file"
+    file.write_text("")
+    run = scripts(it)
+    for wrong in (scripts(it, CHECKPOINT_DIR=str(file / "checkpoints")), Scripts(it, run_dir=file / "run")):
+        done = wrong.up()
+        must_be("the exit code", done.returncode, 1)
+        if str(file) not in done.stdout or "Traceback" in done.stdout:
+            raise Failure(f"up has to name the folder:\n{done.stdout}")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        run = scripts(it, SLUICE_COORDINATOR=f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+        done = run.up("--wait", 6)
+    must_be("the exit code", done.returncode, 1)
+    if not re.search("not deployed.*Address in use", done.stdout):
+        raise Failure(f"up has to say why there is no coordinator:\n{done.stdout}")
+    run.nothing_runs()
+
+
+@brought_down
+def asked_as_up_says(job, scripts):
+    """The line that up prints works as it is."""
+    it = job()
+    run = scripts(it)
+    words = re.search("ask it with: (.*)", run.must_come_up()).group(1)
+    done = subprocess.run(["bash", "-c", words], env=run.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    must_be("the exit code", done.returncode, 0)
+    if "RUNNING" not in done.stdout:
+        raise Failure(done.stdout)
+
+
+@brought_down
 def interrupted(job, scripts):
     it = job()
     run = scripts(it, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
@@ -202,7 +237,7 @@ def interrupted(job, scripts):
 
 
 CASES = (twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
-         a_mistake_in_the_pipeline_file, servers_that_are_away, interrupted)
+         a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))
