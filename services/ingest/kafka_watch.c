@@ -58,10 +58,11 @@ void kafka_watch_fail(struct kafka_watch *watch, const struct error *failure)
 	reader_notify(watch);
 }
 
-static void give_notice(struct kafka_watch *watch, const struct error *notice)
+/* notice NULL: nothing is waited for any more. */
+static void set_notice(struct kafka_watch *watch, const struct error *notice)
 {
 	(void)pthread_mutex_lock(&watch->lock);
-	watch->notice = *notice;
+	watch->notice = notice != NULL ? *notice : (struct error){.code = RESULT_OK};
 	(void)pthread_mutex_unlock(&watch->lock);
 	reader_notify(watch);
 }
@@ -83,28 +84,37 @@ enum result kafka_watch_state(struct kafka_watch *watch, struct error *error)
 		return result;
 	(void)pthread_mutex_lock(&watch->lock);
 	result = watch->notice.code;
-	if (result != RESULT_OK) {
+	if (result != RESULT_OK)
 		*error = watch->notice;
-		watch->notice.code = RESULT_OK;
-	}
 	(void)pthread_mutex_unlock(&watch->lock);
 	return result;
 }
 
 void kafka_watch_away(struct kafka_watch *watch, const char *why)
 {
-	if (atomic_exchange(&watch->away, true))
-		return;
 	struct error notice;
 	(void)error_set(&notice, RESULT_RETRY, "Kafka does not answer: %s", why);
-	give_notice(watch, &notice);
+	(void)pthread_mutex_lock(&watch->lock);
+	if (!atomic_exchange(&watch->away, true))
+		watch->notice = notice;
+	(void)pthread_mutex_unlock(&watch->lock);
+	reader_notify(watch);
 	thread_notify(watch); /* it looks every second from now on */
 }
 
 void kafka_watch_answered(struct kafka_watch *watch)
 {
-	if (atomic_load_explicit(&watch->away, memory_order_relaxed) && atomic_exchange(&watch->away, false))
-		log_info("Kafka answers again");
+	if (!atomic_load_explicit(&watch->away, memory_order_relaxed))
+		return;
+	(void)pthread_mutex_lock(&watch->lock);
+	bool was_away = atomic_exchange(&watch->away, false);
+	if (was_away)
+		watch->notice.code = RESULT_OK;
+	(void)pthread_mutex_unlock(&watch->lock);
+	if (!was_away)
+		return;
+	log_info("Kafka answers again");
+	reader_notify(watch);
 }
 
 static bool range_ask(struct kafka_watch *watch, struct kafka_partition *partition, int64_t *low, int64_t *high)
@@ -157,11 +167,11 @@ static void topic_missing(struct kafka_watch *watch)
 {
 	uint64_t now_us = clock_monotonic_us();
 	struct error error;
-	if (watch->missing_since_us == 0) {
+	if (watch->missing_since_us == 0)
 		watch->missing_since_us = now_us;
-		(void)error_set(&error, RESULT_RETRY, "topic %s does not exist: waiting for it", watch->topic_name);
-		give_notice(watch, &error);
-	} else if (now_us - watch->missing_since_us >= (uint64_t)MISSING_TOPIC_MS * 1000) {
+	(void)error_set(&error, RESULT_RETRY, "topic %s does not exist: waiting for it", watch->topic_name);
+	set_notice(watch, &error);
+	if (now_us - watch->missing_since_us >= (uint64_t)MISSING_TOPIC_MS * 1000) {
 		(void)error_set(&error, RESULT_CONFIG, "topic %s does not exist", watch->topic_name);
 		kafka_watch_fail(watch, &error);
 	}
@@ -201,6 +211,8 @@ static void topic_check(struct kafka_watch *watch)
 		if (topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
 			topic_missing(watch);
 		} else if (topic->err == RD_KAFKA_RESP_ERR_NO_ERROR && topic->partition_cnt > 0) {
+			if (watch->missing_since_us != 0)
+				set_notice(watch, NULL);
 			watch->missing_since_us = 0;
 			partitions_check(watch, (uint32_t)topic->partition_cnt);
 		}

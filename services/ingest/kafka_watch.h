@@ -53,7 +53,7 @@ struct kafka_watch {
 	/* Under the lock. */
 	bool stop, work, check_now;
 	struct error failure; /* code OK: none; stays once it is set */
-	struct error notice; /* code OK: none; said once */
+	struct error notice; /* what is waited for; code OK: nothing */
 };
 
 /* The first group of members is the caller's to fill, the client included; they must outlive the watch. */
@@ -64,13 +64,13 @@ void kafka_watch_wake(struct kafka_watch *watch, struct kafka_partition *partiti
 void kafka_watch_out_of_range(struct kafka_watch *watch, struct kafka_partition *partition);
 /* Looks at the topic now rather than at the next check. */
 void kafka_watch_check(struct kafka_watch *watch);
-/* All brokers are away, or one has answered. Each is said once. */
+/* All brokers are away, or one has answered. */
 void kafka_watch_away(struct kafka_watch *watch, const char *why);
 void kafka_watch_answered(struct kafka_watch *watch);
 
 /* Ends the reading for good; only the first failure counts. */
 void kafka_watch_fail(struct kafka_watch *watch, const struct error *failure);
-/* The failure, otherwise the notice that was not yet said, otherwise OK. */
+/* The failure, otherwise what is waited for, otherwise OK. */
 enum result kafka_watch_state(struct kafka_watch *watch, struct error *error);
 /* The failure, otherwise OK. */
 enum result kafka_watch_failure(struct kafka_watch *watch, struct error *error);

@@ -36,7 +36,7 @@ struct source_port_ops {
 	enum result (*take)(struct source_port *, uint32_t partition, struct source_record *records, size_t max,
 	    size_t *taken, struct error *);
 	void (*give_back)(struct source_port *, struct source_record *records, size_t len);
-	/* Something went wrong since the last call: RETRY (away, said once per change), CONFIG. OK: all well. */
+	/* How it is now: RETRY for as long as something is waited for, CONFIG from the failure on, otherwise OK. */
 	enum result (*health)(struct source_port *, struct error *);
 	/* Next offset that the log will get, as last heard, or -1: for lag only. */
 	int64_t (*end)(struct source_port *, uint32_t partition);

@@ -3,7 +3,7 @@
 
 A reader takes snapshots all the time; at the end of every case each record produced is accounted for.
 """
-import os, signal, subprocess, sys, time, traceback
+import json, os, signal, subprocess, sys, time, traceback
 
 from services import (BIN, KINDS, ROOT, Failure, Pipeline, call, private_services, prove, wait_for)
 from snapshots import Reader
@@ -28,6 +28,10 @@ class Bed:
 
     def consumed(self):
         return self.reader.counters.get("consumed", 0)
+
+    def waiting(self):
+        done = subprocess.run([BIN / "sluicectl", "status", "-o", "json"], env=self.pipeline.environment, stdout=subprocess.PIPE)
+        return json.loads(done.stdout)["waiting"]
 
     def settle(self, producer, seconds=60):
         if producer.wait() != 0:
@@ -82,9 +86,13 @@ def kafka_restarts(bed):
     producer = bed.produce(rate=4_000)
     time.sleep(1)
     bed.kafka("stop", bed.services.kafka, "--kill")
-    time.sleep(2)
+    time.sleep(4)
+    if "Kafka does not answer" not in bed.waiting():
+        raise Failure(f"the status does not say what is waited for, but {bed.waiting()!r}")
     bed.kafka("start", bed.services.kafka)
     bed.settle(producer, 90)
+    if bed.waiting():
+        raise Failure(f"nothing is waited for, but the status says {bed.waiting()!r}")
 
 
 def zombie(bed):
