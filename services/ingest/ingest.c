@@ -16,12 +16,14 @@ enum {
 	LETTERS_BYTES = 512 * 1024,
 	DESCRIBE_PAUSE_US = 200000,
 	LOOK_AGAIN_US = 1000000, /* the port's health and ends, when nothing else wakes us */
+	SHORT_US = 5000000, /* a log that ends before the frontier for so long is not the one that was read */
 };
 
 struct partition {
 	uint32_t id;
 	int64_t position; /* next offset to read */
 	int64_t ceiling; /* not to be read before the silence is lifted; INT64_MAX: none */
+	uint64_t short_us; /* since when the log ends before the ceiling; 0: it does not */
 	struct source_record records[BATCH];
 	size_t taken, next;
 };
@@ -277,14 +279,19 @@ static enum result read_all(struct ingest *ingest, struct outbox *outbox, struct
 	return RESULT_OK;
 }
 
-/* A log that ends before the frontier is not the log that the database was filled from. */
-static enum result check_ends(struct ingest *ingest, struct error *error)
+/* A log that ends before the frontier is not the log that the database was filled from. A broker that has just become
+ * the leader may tell an end that lags, but not for long. */
+static enum result check_ends(struct ingest *ingest, uint64_t now_us, struct error *error)
 {
 	struct source_port *source = ingest->process->source;
 	for (uint32_t i = 0; ingest->silent && i < ingest->partitions_len; i++) {
-		const struct partition *partition = &ingest->partitions[i];
+		struct partition *partition = &ingest->partitions[i];
 		int64_t end = source->ops->end(source, partition->id);
-		if (end >= 0 && partition->ceiling != INT64_MAX && end < partition->ceiling)
+		if (end < 0 || partition->ceiling == INT64_MAX || end >= partition->ceiling)
+			partition->short_us = 0;
+		else if (partition->short_us == 0)
+			partition->short_us = now_us;
+		else if (now_us - partition->short_us >= SHORT_US)
 			return error_set(error, RESULT_CONFIG,
 			    "partition %u of topic %s ends at offset %" PRId64
 			    ", but the database was filled up to %" PRId64
@@ -294,14 +301,14 @@ static enum result check_ends(struct ingest *ingest, struct error *error)
 	return RESULT_OK;
 }
 
-static enum result look_at_source(struct ingest *ingest, struct outbox *outbox, struct error *error)
+static enum result look_at_source(struct ingest *ingest, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct source_port *source = ingest->process->source;
 	struct error health = {0};
 	enum result result = source->ops->health(source, &health);
 	if (result == RESULT_OK || result == RESULT_RETRY) {
 		say_waiting(ingest, outbox, result == RESULT_OK ? "" : health.text);
-		return check_ends(ingest, error);
+		return check_ends(ingest, now_us, error);
 	}
 	*error = health;
 	return result;
@@ -340,7 +347,7 @@ static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *
 	if (ingest->state != INGEST_READING)
 		return RESULT_OK;
 	actor->wake_us = now_us + LOOK_AGAIN_US;
-	result = look_at_source(ingest, outbox, error);
+	result = look_at_source(ingest, now_us, outbox, error);
 	if (result == RESULT_OK)
 		result = read_all(ingest, outbox, error);
 	if (result == RESULT_OK)
