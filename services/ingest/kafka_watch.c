@@ -95,36 +95,49 @@ void kafka_watch_away(struct kafka_watch *watch, const char *why)
 	struct error notice;
 	(void)error_set(&notice, RESULT_RETRY, "Kafka does not answer: %s", why);
 	(void)pthread_mutex_lock(&watch->lock);
-	if (!atomic_exchange(&watch->away, true))
+	if (!atomic_exchange(&watch->away, true)) {
+		watch->outages++;
 		watch->notice = notice;
+	}
 	(void)pthread_mutex_unlock(&watch->lock);
 	reader_notify(watch);
 	thread_notify(watch); /* it looks every second from now on */
 }
 
-void kafka_watch_answered(struct kafka_watch *watch)
+/* An answer to a question that was asked before the outage began says nothing about it; nor do records, which may have
+ * waited in a queue. */
+static void answered(struct kafka_watch *watch, uint64_t outages)
 {
-	if (!atomic_load_explicit(&watch->away, memory_order_relaxed))
-		return;
 	(void)pthread_mutex_lock(&watch->lock);
-	bool was_away = atomic_exchange(&watch->away, false);
-	if (was_away)
+	bool is_back = atomic_load(&watch->away) && watch->outages == outages;
+	if (is_back) {
+		atomic_store(&watch->away, false);
 		watch->notice.code = RESULT_OK;
+	}
 	(void)pthread_mutex_unlock(&watch->lock);
-	if (!was_away)
+	if (!is_back)
 		return;
 	log_info("Kafka answers again");
 	reader_notify(watch);
 }
 
+static uint64_t outages_so_far(struct kafka_watch *watch)
+{
+	(void)pthread_mutex_lock(&watch->lock);
+	uint64_t outages = watch->outages;
+	(void)pthread_mutex_unlock(&watch->lock);
+	return outages;
+}
+
 static bool range_ask(struct kafka_watch *watch, struct kafka_partition *partition, int64_t *low, int64_t *high)
 {
+	uint64_t outages = outages_so_far(watch);
 	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
 	    watch->client, watch->topic_name, (int32_t)partition->id, low, high, QUERY_TIMEOUT_MS);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return false;
 	atomic_store(&partition->end, *high);
-	kafka_watch_answered(watch);
+	answered(watch, outages);
 	return true;
 }
 
@@ -202,10 +215,11 @@ static void partitions_check(struct kafka_watch *watch, uint32_t now)
 static void topic_check(struct kafka_watch *watch)
 {
 	const struct rd_kafka_metadata *metadata = NULL;
+	uint64_t outages = outages_so_far(watch);
 	rd_kafka_resp_err_t code = rd_kafka_metadata(watch->client, 0, watch->topic, &metadata, QUERY_TIMEOUT_MS);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
-	kafka_watch_answered(watch);
+	answered(watch, outages);
 	if (metadata->topic_cnt == 1) {
 		const rd_kafka_metadata_topic_t *topic = &metadata->topics[0];
 		if (topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {

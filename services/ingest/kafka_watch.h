@@ -53,6 +53,7 @@ struct kafka_watch {
 	/* Under the lock. */
 	bool stop, work, check_now;
 	struct error failure; /* code OK: none; stays once it is set */
+	uint64_t outages; /* so far; the current one is the last */
 	struct error notice; /* what is waited for; code OK: nothing */
 };
 
@@ -64,9 +65,8 @@ void kafka_watch_wake(struct kafka_watch *watch, struct kafka_partition *partiti
 void kafka_watch_out_of_range(struct kafka_watch *watch, struct kafka_partition *partition);
 /* Looks at the topic now rather than at the next check. */
 void kafka_watch_check(struct kafka_watch *watch);
-/* All brokers are away, or one has answered. */
+/* All brokers are away. */
 void kafka_watch_away(struct kafka_watch *watch, const char *why);
-void kafka_watch_answered(struct kafka_watch *watch);
 
 /* Ends the reading for good; only the first failure counts. */
 void kafka_watch_fail(struct kafka_watch *watch, const struct error *failure);

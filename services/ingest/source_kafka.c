@@ -207,10 +207,8 @@ static enum result source_take(struct source_port *port, uint32_t id, struct sou
 		if (len > 0)
 			*taken = batch_sort(source, partition, (size_t)len, records);
 	}
-	if (*taken > 0) {
-		kafka_watch_answered(&source->watch);
+	if (*taken > 0)
 		wake_if_due(source, partition);
-	}
 	return RESULT_OK;
 }
 

@@ -534,8 +534,30 @@ static void an_outage_is_said_while_it_lasts_and_loses_nothing(void **state)
 		assert_int_equal(rd_kafka_mock_broker_set_up(world->cluster, 1), 0);
 		produce(world, 0, 10 + round * 10, 10);
 		expect(world, 0, 10 + round * 10, 20 + round * 10);
+		uint64_t until = deadline(PATIENCE_MS);
+		while (world->source->ops->health(world->source, &error) != RESULT_OK && clock_monotonic_us() < until)
+			usleep(10000);
 		assert_int_equal(world->source->ops->health(world->source, &error), RESULT_OK);
 	}
+}
+
+/* What waited in the queue is no sign of life. */
+static void queued_records_do_not_end_an_outage(void **state)
+{
+	struct world *world = *state;
+	struct error error;
+	skip_unless_mock(world);
+	produce(world, 0, 0, 1000);
+	source_open(world);
+	source_assign_list(world, (struct cut_entry[]){{0, 0}}, 1);
+	expect(world, 0, 0, 10); /* the rest is in the queue by and by */
+	usleep(500000);
+	assert_int_equal(rd_kafka_mock_broker_set_down(world->cluster, 1), 0);
+	uint64_t until = deadline(PATIENCE_MS);
+	while (world->source->ops->health(world->source, &error) == RESULT_OK && clock_monotonic_us() < until)
+		usleep(10000);
+	expect(world, 0, 10, 1000);
+	assert_int_equal(world->source->ops->health(world->source, &error), RESULT_RETRY);
 }
 
 static void settings_that_carry_exactness_cannot_be_changed(void **state)
@@ -646,6 +668,7 @@ int main(void)
 	    WORLD_TEST(a_broker_that_is_away_is_waited_for),
 	    WORLD_TEST(a_topic_that_may_not_be_read_is_config),
 	    WORLD_TEST(an_outage_is_said_while_it_lasts_and_loses_nothing),
+	    WORLD_TEST(queued_records_do_not_end_an_outage),
 	    WORLD_TEST(settings_that_carry_exactness_cannot_be_changed),
 	    WORLD_TEST(unknown_and_invalid_settings_are_config),
 	    WORLD_TEST(a_source_without_partitions_is_quiet),
