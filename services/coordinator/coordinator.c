@@ -641,11 +641,14 @@ static uint64_t gathered_us(const struct coordinator *coordinator)
 	return at > coordinator->earliest_us ? at : coordinator->earliest_us;
 }
 
-static bool somebody_waits(const struct coordinator *coordinator)
+/* An epoch may take as long as the database is away. An ingest that waits for Kafka cuts all the same. */
+static bool sink_waits(const struct coordinator *coordinator)
 {
-	for (uint32_t i = 0; i < coordinator->registry.len; i++)
-		if (coordinator->registry.members[i].waiting[0] != '\0')
+	for (uint32_t i = 0; i < coordinator->registry.len; i++) {
+		const struct member *member = &coordinator->registry.members[i];
+		if (member->process == PROCESS_SINK && member->waiting[0] != '\0')
 			return true;
+	}
 	return false;
 }
 
@@ -691,7 +694,7 @@ static void tick_running(struct coordinator *coordinator)
 	watch_rate(coordinator);
 	tell_committed(coordinator);
 	if (pacing->injected > pacing->committed && coordinator->now_us >= pacing->oldest_us + STUCK_US &&
-	    !somebody_waits(coordinator))
+	    !sink_waits(coordinator))
 		broken(coordinator, "epoch %" PRIu64 ".%" PRIu64 " has been under way for %d seconds",
 		    coordinator->attempt, pacing->committed + 1, STUCK_US / 1000000);
 }
@@ -740,7 +743,7 @@ uint64_t coordinator_wake_us(const struct coordinator *coordinator)
 		return coordinator->state_us + STAGE_US;
 	case STATE_RUNNING:
 		(void)pacing_next(pacing, coordinator->now_us, &wake);
-		if (pacing->injected > pacing->committed && !somebody_waits(coordinator))
+		if (pacing->injected > pacing->committed && !sink_waits(coordinator))
 			wake = sooner(wake, pacing->oldest_us + STUCK_US);
 		if (coordinator->rate != 0 || coordinator->told_anew)
 			wake = sooner(wake, coordinator->rate_us + RATE_US);
