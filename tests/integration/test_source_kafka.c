@@ -558,6 +558,8 @@ static void queued_records_do_not_end_an_outage(void **state)
 		usleep(10000);
 	expect(world, 0, 10, 1000);
 	assert_int_equal(world->source->ops->health(world->source, &error), RESULT_RETRY);
+	/* librdkafka 2.0.2 may overrun a question's timeout for as long as the broker is away: closing would wait for it. */
+	assert_int_equal(rd_kafka_mock_broker_set_up(world->cluster, 1), 0);
 }
 
 static void settings_that_carry_exactness_cannot_be_changed(void **state)
