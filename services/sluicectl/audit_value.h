@@ -29,7 +29,7 @@ struct audit_value {
 };
 
 /* The sum of a total that the database holds and that is none: NULL, NaN or a digit behind the declared scale. */
-#define AUDIT_SUM_FOREIGN ((audit_sum)1 << 126)
+#define AUDIT_SUM_FOREIGN (((audit_sum)1 << 126) * -2)
 
 void content_add(struct buffer *content, const struct audit_value *value);
 /* Takes the first value off; false at the end. */
