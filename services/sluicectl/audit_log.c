@@ -137,6 +137,14 @@ static void say_short(struct audit *audit, const struct audit_partition *partiti
 	report_add(&audit->report, &difference);
 }
 
+/* Lets on_error say what librdkafka has noted; nothing is assigned yet, so no record comes. */
+static void hear(struct log_reader *log)
+{
+	rd_kafka_message_t *message = rd_kafka_consumer_poll(log->client, 0);
+	if (message != NULL)
+		rd_kafka_message_destroy(message);
+}
+
 static enum result find_places(struct log_reader *log, struct error *error)
 {
 	struct audit *audit = log->audit;
@@ -145,8 +153,10 @@ static enum result find_places(struct log_reader *log, struct error *error)
 		int64_t low = 0, high = 0;
 		rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
 		    log->client, audit->pipeline->source.topic, (int32_t)partition->partition, &low, &high, QUERY_MS);
-		if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+			hear(log);
 			return fault(log, code, "its offsets", error);
+		}
 		partition->begin = low > partition->start ? low : partition->start;
 		audit->report.partial = audit->report.partial || low > partition->start;
 		if (high < partition->cut)
@@ -270,7 +280,6 @@ static enum result read_records(struct log_reader *log, struct error *error)
 				result = take_message(log, messages[i], error);
 			rd_kafka_message_destroy(messages[i]);
 		}
-		(void)rd_kafka_poll(log->client, 0);
 		if (result == RESULT_OK)
 			result = spool_check(&audit->spool, error);
 		if (result == RESULT_OK &&

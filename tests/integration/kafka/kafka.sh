@@ -5,6 +5,7 @@
 #   kafka.sh start DIR [PORT]            starts it and prints its port; DIR keeps its data over restarts, and its port
 #   kafka.sh stop DIR [--kill]           stops it; --kill: as a crash would
 #   kafka.sh topic DIR NAME PARTITIONS   creates a topic; one that is there already is fine
+#   kafka.sh delete-before DIR NAME PARTITION OFFSET   deletes the records before an offset, as retention would
 #   kafka.sh port DIR                    prints the port
 #   kafka.sh with DIR COMMAND...         runs a command with KAFKA_BOOTSTRAP_SERVERS set to a fresh broker
 #
@@ -171,6 +172,16 @@ topic() {
 		--create --if-not-exists --topic "$1" --partitions "$2" --replication-factor 1
 }
 
+delete_before() {
+	local file status=0
+	file=$(mktemp)
+	printf '{"version": 1, "partitions": [{"topic": "%s", "partition": %d, "offset": %d}]}' "$@" >"$file"
+	run_tool org.apache.kafka.tools.DeleteRecordsCommand --bootstrap-server "127.0.0.1:$(cat "$dir/port")" \
+		--offset-json-file "$file" || status=$?
+	rm -f "$file"
+	return "$status"
+}
+
 # A broker of its own for one command, gone afterwards.
 with() {
 	local port status=0
@@ -189,6 +200,7 @@ fetch:1) fetch ;;
 start:2 | start:3) start "${3:-}" ;;
 stop:2 | stop:3) stop "${3:-}" ;;
 topic:4) topic "$3" "$4" ;;
+delete-before:5) delete_before "${@:3}" ;;
 port:2) cat "$dir/port" ;;
 with:1 | with:2) usage ;;
 with:*) with "${@:3}" ;;
