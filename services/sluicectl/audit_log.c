@@ -19,7 +19,14 @@
 #include "services/sluicectl/audit_letters.h"
 
 enum { LOG_STALL_MS = 30000, QUERY_MS = 10000, POLL_MS = 200, BATCH = 1000 };
-enum { QUEUED_KIB = 32 << 10, QUEUED_KIB_LEAST = 256 };
+/* All queues together: librdkafka's own bounds are 64 MiB and 100,000 records for each partition. */
+enum {
+	QUEUED_KIB = 32 << 10,
+	QUEUED_KIB_LEAST = 256,
+	QUEUED_RECORDS = 50000,
+	QUEUED_RECORDS_LEAST = 1000,
+	WAKE_MS = 1000
+};
 
 struct log_reader {
 	struct audit *audit;
@@ -27,6 +34,10 @@ struct log_reader {
 	bool *done; /* by place in report.partitions */
 	size_t left; /* partitions that are not read to their end */
 	int64_t *ends; /* likewise: the cut, or the end of the log where it comes before */
+	struct log_taken {
+		size_t records, bytes;
+	} * taken; /* likewise: since librdkafka was woken */
+	size_t queue_records, queue_bytes; /* what librdkafka may hold of a partition */
 	uint64_t records_expected; /* at most: the log may have holes */
 	uint64_t heard_us; /* when something came last */
 	char trouble[256]; /* what librdkafka said last */
@@ -72,13 +83,20 @@ static enum result set(rd_kafka_conf_t *conf, const char *name, const char *valu
 	return error_set(error, RESULT_CONFIG, "source.kafka.%s: %s", name, words);
 }
 
-/* The queues of all partitions together have a bound. */
-static enum result set_defaults(rd_kafka_conf_t *conf, size_t partitions, struct error *error)
+static size_t share_of(size_t whole, size_t least, size_t partitions)
+{
+	size_t share = whole / (partitions > 0 ? partitions : 1);
+	return share > least ? share : least;
+}
+
+static enum result set_defaults(struct log_reader *log, rd_kafka_conf_t *conf, struct error *error)
 {
 	char kib[24], records[24];
-	size_t share = QUEUED_KIB / (partitions + 1);
-	(void)snprintf(kib, sizeof kib, "%zu", share > QUEUED_KIB_LEAST ? share : QUEUED_KIB_LEAST);
-	(void)snprintf(records, sizeof records, "%zu", 1000 + 50000 / (partitions + 1));
+	size_t partitions = log->audit->report.partitions_len;
+	log->queue_records = share_of(QUEUED_RECORDS, QUEUED_RECORDS_LEAST, partitions);
+	log->queue_bytes = share_of(QUEUED_KIB, QUEUED_KIB_LEAST, partitions) << 10;
+	(void)snprintf(kib, sizeof kib, "%zu", log->queue_bytes >> 10);
+	(void)snprintf(records, sizeof records, "%zu", log->queue_records);
 	const struct log_setting defaults[] = {{"bootstrap.servers", "localhost:9092"}, {"group.id", "sluicectl-audit"},
 	    {"isolation.level", "read_committed"}, {"fetch.wait.max.ms", "25"}, {"queued.max.messages.kbytes", kib},
 	    {"queued.min.messages", records}, {"client.id", "sluicectl-audit"}};
@@ -93,7 +111,7 @@ static enum result client_open(struct log_reader *log, struct error *error)
 	const struct pipeline *pipeline = log->audit->pipeline;
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char words[256];
-	enum result result = set_defaults(conf, log->audit->report.partitions_len, error);
+	enum result result = set_defaults(log, conf, error);
 	for (size_t i = 0; i < pipeline->source.kafka_len && result == RESULT_OK; i++)
 		result = set(conf, pipeline->source.kafka[i].name, pipeline->source.kafka[i].value, error);
 	for (size_t i = 0; i < sizeof required / sizeof required[0] && result == RESULT_OK; i++)
@@ -215,6 +233,21 @@ static void take_record(struct audit *audit, const rd_kafka_message_t *message)
 	letter_put_bad(&audit->spool, &bad);
 }
 
+/* librdkafka 2.0.2 sleeps up to a second once a queue was full, unless something is asked of the partition's broker.
+ * Measured: 1,050,000 records take 81 s without this. */
+static void wake(struct log_reader *log, const rd_kafka_message_t *message, size_t place)
+{
+	struct log_taken *taken = &log->taken[place];
+	int64_t low, high;
+	taken->records++;
+	taken->bytes += message->len + message->key_len;
+	if (taken->records < log->queue_records / 4 && taken->bytes < log->queue_bytes / 4)
+		return;
+	*taken = (struct log_taken){0};
+	(void)rd_kafka_query_watermark_offsets(
+	    log->client, log->audit->pipeline->source.topic, message->partition, &low, &high, WAKE_MS);
+}
+
 /* At full load more and more records come behind the cut: none of them is to be fetched. */
 static void finish_partition(struct log_reader *log, size_t place)
 {
@@ -259,8 +292,10 @@ static enum result take_message(struct log_reader *log, const rd_kafka_message_t
 	log->heard_us = clock_monotonic_us();
 	if (log->done[place])
 		return RESULT_OK;
-	if (!end && message->offset < log->ends[place])
+	if (!end && message->offset < log->ends[place]) {
 		take_record(log->audit, message);
+		wake(log, message, place);
+	}
 	if (message->offset + (end ? 0 : 1) >= log->ends[place])
 		finish_partition(log, place);
 	return RESULT_OK;
@@ -300,6 +335,7 @@ enum result audit_log_read(struct audit *audit, struct error *error)
 	struct log_reader log = {.audit = audit};
 	log.done = memory_new((audit->report.partitions_len + 1) * sizeof log.done[0]);
 	log.ends = memory_new((audit->report.partitions_len + 1) * sizeof log.ends[0]);
+	log.taken = memory_new((audit->report.partitions_len + 1) * sizeof log.taken[0]);
 	enum result result = client_open(&log, error);
 	if (result == RESULT_OK)
 		result = find_places(&log, error);
@@ -313,5 +349,6 @@ enum result audit_log_read(struct audit *audit, struct error *error)
 	}
 	free(log.done);
 	free(log.ends);
+	free(log.taken);
 	return result;
 }
