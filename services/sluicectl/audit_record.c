@@ -106,7 +106,8 @@ void record_read(struct record_reader *reader, struct bytes payload, int64_t tim
 {
 	int64_t latest_us;
 	*record = (struct audit_record){0};
-	if (timestamp_ms < 0 || __builtin_mul_overflow(timestamp_ms, 1000, &latest_us) ||
+	if (timestamp_ms < 0 || reader->pipeline->record.max_future_us == 0 ||
+	    __builtin_mul_overflow(timestamp_ms, 1000, &latest_us) ||
 	    __builtin_add_overflow(latest_us, reader->pipeline->record.max_future_us, &latest_us))
 		latest_us = INT64_MAX;
 	if (payload.data == NULL)
