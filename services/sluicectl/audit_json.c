@@ -5,6 +5,8 @@
 #include <string.h>
 #include <yajl/yajl_parse.h>
 
+#include "services/sluicectl/audit_number.h"
+
 enum { DEPTH_MOST = 1024, YAJL_GO_ON = 1 };
 
 /* --- a look over the bytes ------------------------------------------------------------------------------------- */
@@ -73,6 +75,9 @@ struct look {
 	int control; /* the first control character in a string; -1: none */
 	unsigned depth;
 	size_t pair_end; /* where the second half of a surrogate pair ends */
+	/* The document's value: libyajl 2.1 does not see the begin of a token behind it. */
+	bool begun, over; /* over: of what is not within it, only white space may follow */
+	struct bytes bare; /* the value, if it is neither a string nor an object nor an array */
 };
 
 /* At a backslash in a string. */
@@ -88,18 +93,51 @@ static void look_at_escape(struct look *look, struct bytes text, size_t at)
 		look->pair_end = at + 12;
 }
 
-static void look_outside(struct look *look, uint8_t byte)
+static bool is_space(uint8_t byte)
 {
-	if (byte == '"') {
+	return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
+/* Neither in a string nor in an object nor in an array. */
+static void look_at_top(struct look *look, const uint8_t *at)
+{
+	bool opens = *at == '"' || *at == '{' || *at == '[';
+	if (is_space(*at)) {
+		look->over = look->begun;
+		return;
+	}
+	look->broken = look->broken || look->over || (opens && look->begun);
+	if (!look->begun && !opens)
+		look->bare.data = at;
+	if (!opens)
+		look->bare.len++;
+	look->begun = true;
+	look->over = look->over || opens;
+}
+
+static void look_outside(struct look *look, const uint8_t *at)
+{
+	if (look->depth == 0)
+		look_at_top(look, at);
+	if (*at == '"') {
 		look->in_string = true;
-	} else if (byte == '{' || byte == '[') {
+	} else if (*at == '{' || *at == '[') {
 		look->depth++;
 		look->broken = look->broken || look->depth > DEPTH_MOST;
-	} else if (byte == '}' || byte == ']') {
+	} else if (*at == '}' || *at == ']') {
 		look->depth -= look->depth > 0;
-	} else if (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') {
+	} else if (*at < 0x20 && !is_space(*at)) {
 		look->broken = true;
 	}
+}
+
+static bool is_bare_value(struct bytes text)
+{
+	static const char *const words[] = {"true", "false", "null"};
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (bytes_equal(text, (struct bytes){(const uint8_t *)words[i], strlen(words[i])}))
+			return true;
+	return number_is_json(text);
 }
 
 static const char *look_over(struct bytes text)
@@ -107,19 +145,20 @@ static const char *look_over(struct bytes text)
 	struct look look = {.control = -1};
 	for (size_t at = 0; at < text.len; at++) {
 		if (!look.in_string) {
-			look_outside(&look, text.data[at]);
+			look_outside(&look, text.data + at);
 			continue;
 		}
-		bool escaped = text.data[at] == '\\';
-		if (escaped) {
+		if (text.data[at] == '\\') {
 			look_at_escape(&look, text, at);
-			at++; /* the next byte belongs to the escape, a quote too */
+			at++; /* the next byte belongs to the escape, whatever it is */
 		} else if (text.data[at] == '"') {
 			look.in_string = false;
-		}
-		if (at < text.len && text.data[at] < 0x20 && look.control < 0)
+		} else if (text.data[at] < 0x20 && look.control < 0) {
 			look.control = text.data[at];
+		}
 	}
+	if (look.bare.data != NULL && !look.broken)
+		look.broken = !is_bare_value(look.bare);
 	if (look.control == 0)
 		return "nul_in_text";
 	return look.broken || look.control > 0 ? "invalid_json" : NULL;

@@ -1,7 +1,8 @@
 /* services/sluicectl/audit_json.h - the audit's own reading of JSON: which declared fields a payload has, and how written.
  *
  * libyajl decides whether a document is JSON. Where it is more generous than RFC 8259 (white space, halves of surrogate
- * pairs) or silent (depth), and for what tests/vectors/README.md adds, one look over the bytes goes before.
+ * pairs, the begin of a token behind the document) or silent (depth), and for what tests/vectors/README.md adds, one
+ * look over the bytes goes before.
  *
  * Ownership: texts of values are borrowed until the next document_read.
  * Errors:    document_read answers NULL, or the reason of the dead letter.
