@@ -198,6 +198,25 @@ def the_beginning_is_gone(job):
     must_be("a letter that is gone", kinds(found(it)), {"letter_missing": 1, "counter": 1})
 
 
+def the_start_is_where_the_job_began(job):
+    """Not every job begins at the first record: the frontier says where, or else the first checkpoint."""
+    it = job(partitions=2, changes=[("start: earliest", "start: latest")])
+    it.produce(1000, "--rate", 0)
+    it.start_all().wait_live()
+    it.produce(1000, "--rate", 0, seed=2)
+    it.settle()
+    it.stop()
+    must_be("records", must_be_exact(it)["records_read"], 1000)
+    sql(it.url, "ALTER TABLE sluice.frontier ADD COLUMN IF NOT EXISTS start jsonb")
+    sql(it.url, "UPDATE sluice.frontier SET start = NULL")
+    must_be("records by the first checkpoint", must_be_exact(it)["records_read"], 1000)
+    sql(it.url, "UPDATE sluice.frontier f SET start = c.cut FROM sluice.checkpoints c WHERE (c.attempt, c.epoch) = (0, 0)")
+    sql(it.url, "DELETE FROM sluice.checkpoints")
+    must_be("records by the frontier", must_be_exact(it)["records_read"], 1000)
+    sql(it.url, "UPDATE sluice.frontier SET start = NULL")
+    must_be("nobody says where it began", audit(it)[0], EXIT_CONFIG)
+
+
 def what_stands_in_the_way(job):
     it = job(partitions=1)
     must_be("a database without Sluice", audit(it)[0], EXIT_CONFIG)
@@ -239,7 +258,8 @@ def interrupted_on_a_terminal(job):
 
 
 CASES = (exact_under_load, every_harm_is_named, an_empty_database_is_all_missing, repeats_in_other_partitions,
-         holes_in_the_offsets, the_beginning_is_gone, what_stands_in_the_way, interrupted_on_a_terminal)
+         holes_in_the_offsets, the_beginning_is_gone, the_start_is_where_the_job_began, what_stands_in_the_way,
+         interrupted_on_a_terminal)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))
