@@ -91,6 +91,17 @@ bool postgres_copy_end(struct postgres *postgres)
 	return put > 0 && flush(postgres);
 }
 
+bool postgres_copy_get(struct postgres *postgres, char **message, size_t *len)
+{
+	int got;
+
+	while ((got = PQgetCopyData(postgres->link, message, 1)) == 0)
+		if (!wait_ready(postgres, POLLIN) || !PQconsumeInput(postgres->link))
+			return false;
+	*len = got > 0 ? (size_t)got : 0;
+	return got > 0 || got == -1;
+}
+
 const char *postgres_state(const PGresult *result)
 {
 	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;

@@ -55,6 +55,8 @@ bool postgres_send(struct postgres *postgres, const char *sql) MUST_USE;
 bool postgres_next(struct postgres *postgres, PGresult **result) MUST_USE;
 bool postgres_copy_put(struct postgres *postgres, struct bytes chunk) MUST_USE;
 bool postgres_copy_end(struct postgres *postgres) MUST_USE;
+/* The next message of COPY ... TO STDOUT, to be given to PQfreemem; NULL: it has ended, go on with postgres_next. */
+bool postgres_copy_get(struct postgres *postgres, char **message, size_t *len) MUST_USE;
 
 /* What a failed result means; fills error. NULL: what the link itself says. */
 enum sink_outcome postgres_fault(const struct postgres *postgres, const PGresult *result, struct error *error);

@@ -18,5 +18,6 @@ struct arguments {
 int verb_init(const struct arguments *arguments, const struct pipeline *pipeline);
 int verb_validate(const struct arguments *arguments, const struct pipeline *pipeline);
 int verb_status(const struct arguments *arguments, const struct pipeline *pipeline);
+int verb_audit(const struct arguments *arguments, const struct pipeline *pipeline);
 
 #endif

@@ -60,8 +60,7 @@ def scan(text):
         c = text[at]
         if inside:
             if c == "\\":
-                at += 1
-                c = text[at] if at < len(text) else " "
+                at += 1  # the next character is taken along, whatever it is
             elif c == '"':
                 inside = False
             if c < " ":

@@ -1,0 +1,40 @@
+/* services/sluicectl/audit.h - what the steps of an audit share. audit.c runs them in this order:
+ *
+ *   audit_database.c  one snapshot of PostgreSQL: frontier, totals, dead letters, rows; released before Kafka is read
+ *   audit_log.c       the topic from the start of the job to the cut of the snapshot; audit_record.c says what it means
+ *   audit_keys.c      rows against records; from it follow totals, conflicts and counters
+ *   audit_totals.c, audit_letters.c    those against the database's
+ *   audit_report.c    what was found
+ *
+ * Nothing of the pipeline's own reading, folding and counting takes part: a mistake there does not hide itself here.
+ *
+ * Limits: memory does not grow with the number of records, rows, groups or letters: 12 MiB for the spool, at most some
+ *         100 MiB for a part of it (audit_spool.h), 32 MiB for librdkafka's queues. Each row and each record takes about
+ *         its size in the temporary file. What cannot be divided: the records of one key need no memory, but each
+ *         partition in which its first record says something else does.
+ * Errors: RETRY: a service is away (exit 69); CONFIG: a person has to act (exit 78).
+ */
+#ifndef AUDIT_H
+#define AUDIT_H
+
+#include "services/sluicectl/audit_progress.h"
+#include "services/sluicectl/audit_record.h"
+#include "services/sluicectl/audit_report.h"
+#include "services/sluicectl/audit_spool.h"
+#include "services/sluicectl/audit_totals.h"
+
+struct audit {
+	const struct pipeline *pipeline;
+	struct spool spool;
+	struct record_reader reader;
+	struct totals totals;
+	struct report report;
+	struct progress progress;
+};
+
+/* Fills report (job, epoch, cut, start, counters found) and the lanes of rows, letters and totals. */
+enum result audit_database_read(struct audit *audit, struct error *error) MUST_USE;
+/* Fills the lanes of records and letters due, and counts. */
+enum result audit_log_read(struct audit *audit, struct error *error) MUST_USE;
+
+#endif

@@ -1,0 +1,243 @@
+/* services/sluicectl/audit_report.c - see audit_report.h. */
+#include "services/sluicectl/audit_report.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const audit_counter_names[AUDIT_COUNTERS] = {
+    "consumed", "accepted", "duplicates", "conflicts", "dead", "unknown_fields"};
+
+/* One row a kind. */
+static const struct {
+	const char *name; /* for programs */
+	const char *words; /* for people */
+} kinds[DIFFERENCE_KINDS] = {
+    [DIFFERENCE_LOG] = {"log", "the topic does not hold what was read"},
+    [DIFFERENCE_ROW_MISSING] = {"row_missing", "rows are missing"},
+    [DIFFERENCE_ROW_EXTRA] = {"row_extra", "rows that no record explains"},
+    [DIFFERENCE_ROW] = {"row", "rows differ from their record"},
+    [DIFFERENCE_TOTAL_MISSING] = {"total_missing", "totals are missing"},
+    [DIFFERENCE_TOTAL_EXTRA] = {"total_extra", "totals that no record explains"},
+    [DIFFERENCE_TOTAL] = {"total", "totals are wrong"},
+    [DIFFERENCE_LETTER_MISSING] = {"letter_missing", "dead letters are missing"},
+    [DIFFERENCE_LETTER_EXTRA] = {"letter_extra", "dead letters that no record explains"},
+    [DIFFERENCE_LETTER] = {"letter", "dead letters differ from their record"},
+    [DIFFERENCE_COUNTER] = {"counter", "counters are wrong"},
+};
+
+static void difference_fini(struct difference *difference)
+{
+	buffer_fini(&difference->key);
+	buffer_fini(&difference->expected);
+	buffer_fini(&difference->found);
+}
+
+void report_fini(struct report *report)
+{
+	for (size_t kind = 0; kind < DIFFERENCE_KINDS; kind++)
+		for (size_t i = 0; i < REPORT_SHOWN; i++)
+			difference_fini(&report->shown[kind][i]);
+	free(report->partitions);
+}
+
+void report_add(struct report *report, struct difference *difference)
+{
+	uint64_t before = report->differences[difference->kind]++;
+	report->differences_len++;
+	if (before < REPORT_SHOWN)
+		report->shown[difference->kind][before] = *difference;
+	else
+		difference_fini(difference);
+	*difference = (struct difference){.kind = difference->kind};
+}
+
+struct audit_partition *report_partition(const struct report *report, uint32_t partition)
+{
+	size_t low = 0, high = report->partitions_len;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (report->partitions[middle].partition < partition)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	bool found = low < report->partitions_len && report->partitions[low].partition == partition;
+	return found ? &report->partitions[low] : NULL;
+}
+
+enum place { PLACE_CUT, PLACE_BEGIN };
+
+static void print_places(const struct report *report, enum place place, struct buffer *out)
+{
+	buffer_append_text(out, "{");
+	for (size_t i = 0; i < report->partitions_len; i++) {
+		const struct audit_partition *partition = &report->partitions[i];
+		buffer_printf(out, "%s\"%u\": %" PRId64, i ? ", " : "", partition->partition,
+		    place == PLACE_CUT ? partition->cut : partition->begin);
+	}
+	buffer_append_text(out, "}");
+}
+
+/* --- for people ------------------------------------------------------------------------------------------------ */
+
+/* 1,234,567 */
+static void print_count(uint64_t count, struct buffer *out)
+{
+	char digits[32];
+	size_t len = 0, written = 0;
+	do
+		digits[len++] = (char)('0' + count % 10);
+	while ((count /= 10) > 0);
+	while (len-- > 0) {
+		if (written > 0 && (len + 1) % 3 == 0)
+			buffer_append_text(out, ",");
+		buffer_append(out, &digits[len], 1);
+		written++;
+	}
+}
+
+static void print_line(struct buffer *out, const char *name, uint64_t count, const char *what, const char *of)
+{
+	buffer_printf(out, "%-12s", name);
+	print_count(count, out);
+	buffer_printf(out, " %s%s\n", what, of);
+}
+
+static void print_compared(const struct report *report, struct buffer *out)
+{
+	const struct pipeline *pipeline = report->pipeline;
+	print_line(out, "read", report->counters_due[AUDIT_CONSUMED], "records of topic ", pipeline->source.topic);
+	if (report->partial) {
+		buffer_printf(out, "%-12sKafka does not hold the beginning any more. Read was from ", "");
+		print_places(report, PLACE_BEGIN, out);
+		buffer_printf(out, " to the cut. Totals were compared with the sums of the table %s instead.\n",
+		    pipeline->record.table);
+		print_line(out, "not proved", report->rows_unproved, "rows of before that in ", pipeline->record.table);
+		print_line(out, "", report->letters_unproved, "dead letters of before that", "");
+	}
+	print_line(out, "compared", report->rows, "rows of ", pipeline->record.table);
+	for (size_t i = 0; i < pipeline->rollups_len; i++)
+		print_line(out, "", report->totals[i], "totals of ", pipeline->rollups[i].table);
+	print_line(out, "", report->letters, "dead letters", "");
+	print_line(out, "", AUDIT_COUNTERS, "counters", report->partial ? " among themselves" : "");
+}
+
+static void print_differences(const struct report *report, enum difference_kind kind, struct buffer *out)
+{
+	uint64_t count = report->differences[kind];
+	if (count == 0)
+		return;
+	buffer_printf(out, "\n%s: ", kinds[kind].words);
+	print_count(count, out);
+	buffer_append_text(out, "\n");
+	for (size_t i = 0; i < count && i < REPORT_SHOWN; i++) {
+		const struct difference *shown = &report->shown[kind][i];
+		buffer_printf(out, "  %.*s\n    expected  %.*s\n    found     %.*s\n", (int)shown->key.len,
+		    (const char *)shown->key.data, (int)shown->expected.len, (const char *)shown->expected.data,
+		    (int)shown->found.len, (const char *)shown->found.data);
+	}
+	if (count > REPORT_SHOWN)
+		buffer_append_text(out, "  ...\n");
+}
+
+void report_print_text(const struct report *report, struct buffer *out)
+{
+	buffer_printf(out, "%-12s%s\n%-12s%" PRIu64 ".%" PRIu64 "\n%-12s", "job", report->job, "epoch", report->attempt,
+	    report->epoch, "cut");
+	print_places(report, PLACE_CUT, out);
+	buffer_append_text(out, "\n");
+	print_compared(report, out);
+	buffer_printf(out, "%-12sheld for %.2f s\n%-12s%.1f s in all\n", "snapshot", report->snapshot_seconds, "time",
+	    report->seconds);
+	for (size_t kind = 0; kind < DIFFERENCE_KINDS; kind++)
+		print_differences(report, (enum difference_kind)kind, out);
+	if (report->differences_len == 0) {
+		buffer_append_text(out, "exact\n");
+		return;
+	}
+	buffer_append_text(out, "\nNOT exact: ");
+	print_count(report->differences_len, out);
+	buffer_append_text(out, report->differences_len == 1 ? " difference\n" : " differences\n");
+}
+
+/* --- for programs ---------------------------------------------------------------------------------------------- */
+
+static void json_text(struct buffer *out, const char *name, struct bytes text)
+{
+	buffer_printf(out, "\"%s\": \"", name);
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.data[i] == '"' || text.data[i] == '\\')
+			buffer_printf(out, "\\%c", text.data[i]);
+		else if (text.data[i] < 0x20)
+			buffer_printf(out, "\\u%04x", text.data[i]);
+		else
+			buffer_append(out, text.data + i, 1);
+	}
+	buffer_append_text(out, "\"");
+}
+
+static void json_counters(struct buffer *out, const char *name, const uint64_t counters[AUDIT_COUNTERS])
+{
+	buffer_printf(out, "\"%s\": {", name);
+	for (size_t i = 0; i < AUDIT_COUNTERS; i++)
+		buffer_printf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", audit_counter_names[i], counters[i]);
+	buffer_append_text(out, "}");
+}
+
+static void json_differences(const struct report *report, struct buffer *out)
+{
+	const char *comma = "";
+	buffer_append_text(out, "\"differences\": {");
+	for (size_t kind = 0; kind < DIFFERENCE_KINDS; kind++)
+		buffer_printf(out, "%s\"%s\": %" PRIu64, kind ? ", " : "", kinds[kind].name, report->differences[kind]);
+	buffer_append_text(out, "}, \"shown\": [");
+	for (size_t kind = 0; kind < DIFFERENCE_KINDS; kind++) {
+		for (size_t i = 0; i < report->differences[kind] && i < REPORT_SHOWN; i++) {
+			const struct difference *shown = &report->shown[kind][i];
+			buffer_printf(out, "%s{\"kind\": \"%s\", ", comma, kinds[kind].name);
+			json_text(out, "key", buffer_bytes(&shown->key));
+			buffer_append_text(out, ", ");
+			json_text(out, "expected", buffer_bytes(&shown->expected));
+			buffer_append_text(out, ", ");
+			json_text(out, "found", buffer_bytes(&shown->found));
+			buffer_append_text(out, "}");
+			comma = ", ";
+		}
+	}
+	buffer_append_text(out, "]");
+}
+
+static void json_compared(const struct report *report, struct buffer *out)
+{
+	const struct pipeline *pipeline = report->pipeline;
+	buffer_printf(out, "\"compared\": {\"rows\": %" PRIu64 ", \"letters\": %" PRIu64 ", \"totals\": {",
+	    report->rows, report->letters);
+	for (size_t i = 0; i < pipeline->rollups_len; i++)
+		buffer_printf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", pipeline->rollups[i].table, report->totals[i]);
+	buffer_printf(out, "}}, \"unproved\": {\"rows\": %" PRIu64 ", \"letters\": %" PRIu64 "}", report->rows_unproved,
+	    report->letters_unproved);
+}
+
+void report_print_json(const struct report *report, struct buffer *out)
+{
+	buffer_append_text(out, "{");
+	json_text(out, "job", (struct bytes){(const uint8_t *)report->job, strlen(report->job)});
+	buffer_printf(out, ", \"epoch\": \"%" PRIu64 ".%" PRIu64 "\", \"cut\": ", report->attempt, report->epoch);
+	print_places(report, PLACE_CUT, out);
+	buffer_append_text(out, ", \"read_from\": ");
+	print_places(report, PLACE_BEGIN, out);
+	buffer_printf(out, ", \"partial\": %s, \"records_read\": %" PRIu64 ", ", report->partial ? "true" : "false",
+	    report->counters_due[AUDIT_CONSUMED]);
+	json_compared(report, out);
+	buffer_append_text(out, ", ");
+	json_counters(out, "counters_expected", report->counters_due);
+	buffer_append_text(out, ", ");
+	json_counters(out, "counters_found", report->counters_found);
+	buffer_append_text(out, ", ");
+	json_differences(report, out);
+	buffer_printf(out,
+	    ", \"snapshot_seconds\": %.3f, \"seconds\": %.3f, \"temporary_bytes\": %" PRIu64 ", \"exact\": %s}\n",
+	    report->snapshot_seconds, report->seconds, report->spool_bytes,
+	    report->differences_len == 0 ? "true" : "false");
+}
