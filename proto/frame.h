@@ -16,7 +16,7 @@
 #include "proto/frame_table.h"
 
 enum {
-	WIRE_VERSION = 1,
+	WIRE_VERSION = 2,
 	FRAME_HEADER_SIZE = 48,
 	FRAME_MAX = 4 * 1024 * 1024,
 	FRAME_BODY_TARGET = 64 * 1024,
@@ -29,6 +29,20 @@ struct checkpoint_entry {
 };
 struct checkpoints {
 	struct checkpoint_entry *entries;
+	uint32_t len;
+};
+/* A file of a checkpoint, as far as one actor needs it: those of its key groups. Immutable. */
+struct file_entry {
+	const char *name; /* within the job's folder: checkpoints/3.120/dedup.0 */
+	struct epoch_id written; /* by which checkpoint: later ones go over earlier ones */
+	uint32_t role; /* enum role: dedup, rollup */
+	uint32_t first_group, groups_len; /* only entries of these key groups count */
+	uint64_t generation; /* of time; see state_port.h */
+	int64_t newest_ms; /* Kafka timestamp of its newest entry */
+	uint64_t rows, bytes, checksum; /* of the whole file */
+};
+struct files {
+	struct file_entry *entries;
 	uint32_t len;
 };
 struct place {

@@ -7,7 +7,7 @@
  *
  * To add a frame: a row in FRAMES with a new number (numbers are never reused), its FIELDS list, WIRE_VERSION in
  * frame.h, the handler in the actor, `scripts/test --golden` for the golden bytes. To add a type: FIELD_TYPES here, its
- * three functions in frame_fields.c.
+ * three functions in field_encode.c, field_decode.c and field_print.c.
  */
 #ifndef PROTO_FRAME_TABLE_H
 #define PROTO_FRAME_TABLE_H
@@ -26,6 +26,7 @@
 	TYPE(LETTERS, struct letters)                                                                                  \
 	TYPE(GROUPS, struct groups)                                                                                    \
 	TYPE(CHECKPOINTS, struct checkpoints)                                                                          \
+	TYPE(FILES, struct files)                                                                                      \
 	TYPE(PLACES, struct places)                                                                                    \
 	TYPE(ADDRESSES, struct addresses)                                                                              \
 	TYPE(WORKERS, struct workers)                                                                                  \
@@ -53,6 +54,11 @@
 	FRAME(COMMITTED, committed, 25,                                                                                \
 	    "writer to coordinator: this epoch is in the database; coordinator to ingest: now and then")               \
 	FRAME(FAILED, failed, 26, "worker to coordinator: the attempt cannot go on")                                   \
+	FRAME(SNAPSHOT_DONE, snapshot_done, 27,                                                                        \
+	    "dedup and rollup to coordinator: my state of this checkpoint is written")                                 \
+	FRAME(DAMAGED, damaged, 28, "worker to coordinator: a file of the checkpoint restored does not verify")        \
+	FRAME(RETIRED, retired, 29, "writer to coordinator: these checkpoints are no longer named by the database")    \
+	FRAME(LEAVING, leaving, 30, "worker to coordinator: told to end; a last checkpoint, then without me")          \
 	/* control link: coordinator to worker */                                                                      \
 	FRAME(PREPARE, prepare, 32, "coordinator to writer: fence; to ingest: describe")                               \
 	FRAME(SET_CUT, set_cut, 33, "coordinator to writer: record the resolved start")                                \
@@ -62,9 +68,13 @@
 	FRAME(INJECT, inject, 37, "coordinator to ingest: cut here")                                                   \
 	FRAME(CANCEL, cancel, 38, "coordinator to worker: this attempt is over; start afresh")                         \
 	FRAME(STOP, stop, 39, "coordinator to worker: the job is over; exit with this code")                           \
+	FRAME(CHOOSE, choose, 40, "coordinator to writer: this checkpoint is restored; name none that is newer")       \
+	FRAME(CHECKPOINT_COMPLETE, checkpoint_complete, 41, "coordinator to dedup and rollup: caches may hold it now") \
+	FRAME(RETIRE, retire, 42, "coordinator to writer: name these checkpoints no longer")                           \
 	/* control link: status */                                                                                     \
 	FRAME(STATUS, status, 48, "sluicectl to coordinator: how are you")                                             \
 	FRAME(STATUS_REPORT, status_report, 49, "coordinator to sluicectl")                                            \
+	FRAME(CHECKPOINT, checkpoint, 50, "sluicectl to coordinator: take a checkpoint now")                           \
 	/* files */                                                                                                    \
 	FRAME(MANIFEST, manifest, 64, "what a checkpoint is made of; a file in the checkpoint folder")
 
@@ -83,6 +93,7 @@
 	FIELD(S, EPOCH, base, "the last complete checkpoint")                                                          \
 	FIELD(S, FLAG, checkpoint, "actors persist their state here")                                                  \
 	FIELD(S, FLAG, lift, "the last silent epoch")                                                                  \
+	FIELD(S, FLAG, stop, "the last epoch of a clean stop: nothing is read behind it")                              \
 	FIELD(S, CUT, cut, "union of the ingests' positions")                                                          \
 	FIELD(S, SHARES, shares, "union of the actors' counters of this epoch")
 
@@ -124,12 +135,25 @@
 	FIELD(S, EPOCH, epoch, "the epoch")                                                                            \
 	FIELD(S, FLAG, silent, "discarded: the database had it already")                                               \
 	FIELD(S, FLAG, live, "what follows is new to the database")                                                    \
+	FIELD(S, CUT, at, "the epoch's own cut")                                                                       \
 	FIELD(S, CUT, cut, "the frontier's cut now")                                                                   \
 	FIELD(S, COUNTERS, counters, "the frontier's counters now")                                                    \
 	FIELD(S, UNSIGNED, commit_us, "how long the transaction took")
 #define FRAME_FAILED_FIELDS(FIELD, S)                                                                                  \
 	FIELD(S, UNSIGNED, code, "enum result")                                                                        \
-	FIELD(S, TEXT, text, "what happened, and to whom")
+	FIELD(S, TEXT, text, "what happened, and to whom")                                                             \
+	FIELD(S, DECISIONS, verdicts, "late duplicates found in the table: to be obeyed by dedup")                     \
+	FIELD(S, EPOCH, as_of, "the frontier at which they were found")
+#define FRAME_SNAPSHOT_DONE_FIELDS(FIELD, S)                                                                           \
+	FIELD(S, UNSIGNED, actor, "whose state")                                                                       \
+	FIELD(S, EPOCH, checkpoint, "of which checkpoint")                                                             \
+	FIELD(S, TEXT, failure, "why it could not be written; empty: it is written")                                   \
+	FIELD(S, FILES, files, "all that this actor's state is made of at this checkpoint")
+#define FRAME_DAMAGED_FIELDS(FIELD, S)                                                                                 \
+	FIELD(S, EPOCH, checkpoint, "which cannot be restored")                                                        \
+	FIELD(S, TEXT, text, "what is wrong with it")
+#define FRAME_RETIRED_FIELDS(FIELD, S) FIELD(S, CHECKPOINTS, checkpoints, "as in RETIRE")
+#define FRAME_LEAVING_FIELDS(FIELD, S) FIELD(S, TEXT, text, "why")
 
 #define FRAME_PREPARE_FIELDS(FIELD, S) FIELD(S, UNSIGNED, actor, "writer: fence; ingest: describe")
 #define FRAME_SET_CUT_FIELDS(FIELD, S) FIELD(S, CUT, cut, "the resolved start")
@@ -146,12 +170,20 @@
 	FIELD(S, EPOCH, epoch, "the epoch that ends")                                                                  \
 	FIELD(S, EPOCH, base, "the last complete checkpoint")                                                          \
 	FIELD(S, FLAG, checkpoint, "actors persist their state")                                                       \
-	FIELD(S, FLAG, lift, "the last silent epoch: read on behind it")
+	FIELD(S, FLAG, lift, "the last silent epoch: read on behind it")                                               \
+	FIELD(S, FLAG, stop, "the last epoch of a clean stop: read nothing behind it")
 #define FRAME_CANCEL_FIELDS(FIELD, S) FIELD(S, TEXT, text, "why")
 #define FRAME_STOP_FIELDS(FIELD, S)                                                                                    \
 	FIELD(S, UNSIGNED, code, "exit code of the process")                                                           \
 	FIELD(S, TEXT, text, "why")
 
+#define FRAME_CHOOSE_FIELDS(FIELD, S) FIELD(S, EPOCH, checkpoint, "restored")
+#define FRAME_CHECKPOINT_COMPLETE_FIELDS(FIELD, S) FIELD(S, EPOCH, checkpoint, "complete")
+#define FRAME_RETIRE_FIELDS(FIELD, S)                                                                                  \
+	FIELD(S, CHECKPOINTS, checkpoints, "to be retired")                                                            \
+	FIELD(S, CUT, oldest_cut, "of the oldest checkpoint kept: decisions in front of it are needed no more")
+
+#define FRAME_CHECKPOINT_FIELDS(FIELD, S) FIELD(S, TEXT, job, "which job; empty: the only one")
 #define FRAME_STATUS_FIELDS(FIELD, S) FIELD(S, TEXT, job, "which job; empty: the only one")
 #define FRAME_STATUS_REPORT_FIELDS(FIELD, S)                                                                           \
 	FIELD(S, TEXT, job, "job name")                                                                                \
@@ -168,7 +200,16 @@
 	FIELD(S, UNSIGNED, records_per_second, "consumed, over the last seconds")                                      \
 	FIELD(S, UNSIGNED, attempts_ended, "since this coordinator started")                                           \
 	FIELD(S, SIGNED, committed_us, "instant of the last commit; 0: none yet")                                      \
-	FIELD(S, WORKERS, workers, "registered processes")
+	FIELD(S, WORKERS, workers, "registered processes")                                                             \
+	FIELD(S, EPOCH, checkpoint, "last complete")                                                                   \
+	FIELD(S, SIGNED, checkpoint_us, "instant of its completion; 0: none by this coordinator")                      \
+	FIELD(S, UNSIGNED, checkpoint_took_us, "from inject to manifest")                                              \
+	FIELD(S, UNSIGNED, checkpoint_bytes, "of the files that it added")                                             \
+	FIELD(S, UNSIGNED, checkpoint_whole_bytes, "of all its files")                                                 \
+	FIELD(S, UNSIGNED, checkpoints_completed, "since this coordinator started")                                    \
+	FIELD(S, UNSIGNED, checkpoints_failed, "likewise")                                                             \
+	FIELD(S, EPOCH, restored, "the checkpoint that this attempt was restored from")                                \
+	FIELD(S, TEXT, verdict, "why the job does not get anywhere; empty: it does")
 
 #define FRAME_MANIFEST_FIELDS(FIELD, S)                                                                                \
 	FIELD(S, TEXT, job, "job name")                                                                                \
@@ -176,6 +217,8 @@
 	FIELD(S, CUT, cut, "where it stands in the log")                                                               \
 	FIELD(S, TEXT, fingerprint, "of the pipeline file's meaning")                                                  \
 	FIELD(S, UNSIGNED, key_groups, "their number, fixed for the job")                                              \
-	FIELD(S, SIGNED, created_us, "instant")
+	FIELD(S, SIGNED, created_us, "instant")                                                                        \
+	FIELD(S, CHECKPOINTS, line, "checkpoints that it was built on, newest first, as far as caches may hold them")  \
+	FIELD(S, FILES, files, "what state is made of; a file stands once for each range of key groups that it serves")
 
 #endif

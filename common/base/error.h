@@ -36,7 +36,7 @@ enum result error_wrap(struct error *error, const char *format, ...) __attribute
 const char *result_name(enum result result);
 
 /* Ends the process: for what cannot be. */
-_Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #define CHECK(condition)                                                                                               \
 	do {                                                                                                           \

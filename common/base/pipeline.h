@@ -118,9 +118,13 @@ struct pipeline {
 	} epoch;
 	struct {
 		char *dir;
-		uint64_t interval_us, timeout_us;
-		uint32_t retain;
+		uint64_t interval_us, timeout_us, min_pause_us;
+		uint32_t tolerable_failures, retain;
 	} checkpoint;
+	struct {
+		char *dir; /* of this machine; a cache, rebuilt from the checkpoint folder where it is missing */
+		uint64_t memory_bytes; /* of one dedup or rollup actor, beyond what changed since the last checkpoint */
+	} state;
 	struct {
 		uint32_t ingest, dedup, rollup;
 	} parallelism;

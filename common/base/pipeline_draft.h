@@ -17,8 +17,6 @@ struct pipeline_draft {
 	} nodes;
 	struct {
 		char *policy, *elasticsearch_index, *http;
-		uint64_t min_pause_us;
-		uint32_t tolerable_failures;
 	} unbuilt; /* checked, and so far without effect */
 };
 

@@ -183,23 +183,12 @@ static bool result_failed(const PGresult *result)
 	return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY;
 }
 
-enum sink_outcome postgres_query(struct postgres *postgres, PGresult **result, struct error *error, const char *sql,
-    int params_len, const char *const *params)
+/* Collects the results of what was sent. */
+static enum sink_outcome results_take(struct postgres *postgres, bool sent, PGresult **result, struct error *error)
 {
 	PGresult *last = NULL, *next = NULL;
 	enum sink_outcome outcome = SINK_DONE;
-	bool sent;
 
-	if (result)
-		*result = NULL;
-	postgres->state[0] = '\0';
-	if (!postgres_alive(postgres))
-		return postgres_lost(postgres, error);
-	if (params_len)
-		sent =
-		    PQsendQueryParams(postgres->link, sql, params_len, NULL, params, NULL, NULL, 0) && flush(postgres);
-	else
-		sent = postgres_send(postgres, sql);
 	if (!sent)
 		return postgres_lost(postgres, error);
 	for (;;) {
@@ -223,6 +212,50 @@ enum sink_outcome postgres_query(struct postgres *postgres, PGresult **result, s
 	else
 		PQclear(last);
 	return outcome;
+}
+
+static void query_begin(struct postgres *postgres, PGresult **result)
+{
+	if (result)
+		*result = NULL;
+	postgres->state[0] = '\0';
+}
+
+enum sink_outcome postgres_query(struct postgres *postgres, PGresult **result, struct error *error, const char *sql,
+    int params_len, const char *const *params)
+{
+	bool sent;
+
+	query_begin(postgres, result);
+	if (!postgres_alive(postgres))
+		return postgres_lost(postgres, error);
+	if (params_len)
+		sent =
+		    PQsendQueryParams(postgres->link, sql, params_len, NULL, params, NULL, NULL, 0) && flush(postgres);
+	else
+		sent = postgres_send(postgres, sql);
+	return results_take(postgres, sent, result, error);
+}
+
+enum sink_outcome postgres_query_binary(struct postgres *postgres, PGresult **result, struct error *error,
+    const char *sql, int params_len, const struct bytes *params)
+{
+	const char *values[POSTGRES_BINARY_MAX];
+	int lengths[POSTGRES_BINARY_MAX], formats[POSTGRES_BINARY_MAX];
+
+	query_begin(postgres, result);
+	if (!postgres_alive(postgres))
+		return postgres_lost(postgres, error);
+	CHECK(params_len <= POSTGRES_BINARY_MAX);
+	for (int i = 0; i < params_len; i++) {
+		CHECK(params[i].len < INT32_MAX);
+		values[i] = (const char *)params[i].data;
+		lengths[i] = (int)params[i].len;
+		formats[i] = 1;
+	}
+	bool sent =
+	    PQsendQueryParams(postgres->link, sql, params_len, NULL, values, lengths, formats, 0) && flush(postgres);
+	return results_take(postgres, sent, result, error);
 }
 
 void postgres_rollback(struct postgres *postgres)

@@ -23,6 +23,7 @@ enum {
 	POSTGRES_LOCK_MS = 30000,
 	POSTGRES_SILENCE_MS = 75000,
 	POSTGRES_MISSING_MS = 60000, /* a database that does not exist is waited for as long as a missing topic */
+	POSTGRES_BINARY_MAX = 64, /* parameters of postgres_query_binary */
 	POSTGRES_STATE = 5, /* length of a SQLSTATE */
 };
 
@@ -46,6 +47,9 @@ bool postgres_alive(const struct postgres *postgres);
  * result, the caller's to PQclear; NULL where the outcome is not DONE. */
 enum sink_outcome postgres_query(struct postgres *postgres, PGresult **result, struct error *error, const char *sql,
     int params_len, const char *const *params) MUST_USE;
+/* The same with parameters in binary format; their types stand in the SQL. */
+enum sink_outcome postgres_query_binary(struct postgres *postgres, PGresult **result, struct error *error,
+    const char *sql, int params_len, const struct bytes *params) MUST_USE;
 /* Rolls back what is open, if anything is. The link is closed where that fails. */
 void postgres_rollback(struct postgres *postgres);
 

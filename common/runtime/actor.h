@@ -23,7 +23,8 @@ struct actor_ops {
 	/* A frame of the data plane. */
 	enum result (*on_frame)(
 	    struct actor *, uint32_t channel, const struct frame *, struct outbox *, struct error *);
-	/* A frame of the coordinator's: PREPARE, SET_CUT, DEPLOY, DECISIONS, START, INJECT, COMMITTED. */
+	/* A frame of the coordinator's: PREPARE, SET_CUT, CHOOSE, DEPLOY, DECISIONS, START, INJECT, COMMITTED,
+	 * CHECKPOINT_COMPLETE, RETIRE. */
 	enum result (*on_command)(struct actor *, const struct frame *, struct outbox *, struct error *);
 	/* wake_us has come, or event_fd was readable, or a frame or command was just handled. */
 	enum result (*on_tick)(struct actor *, uint64_t now_us, struct outbox *, struct error *);
@@ -37,6 +38,7 @@ struct actor {
 	uint32_t id;
 	int event_fd; /* of its port, -1: none; several actors may share one */
 	uint64_t wake_us; /* monotonic: tick me then; WAKE_NEVER, WAKE_NOW */
+	bool restoring; /* its worker is not READY yet */
 };
 
 /* What a call to an actor sends, in order. channel 0 is the coordinator. */

@@ -59,6 +59,7 @@ static void begin(struct aligner *aligner, const struct frame_barrier *barrier)
 	merged->base = barrier->base;
 	merged->checkpoint = barrier->checkpoint;
 	merged->lift = barrier->lift;
+	merged->stop = barrier->stop;
 	merged->cut.len = 0;
 	merged->shares.len = 0;
 }
@@ -73,7 +74,7 @@ enum result aligner_barrier(
 	if (aligner->closed_len == 0)
 		begin(aligner, barrier);
 	if (!epoch_equal(merged->epoch, barrier->epoch) || !epoch_equal(merged->base, barrier->base) ||
-	    merged->checkpoint != barrier->checkpoint || merged->lift != barrier->lift)
+	    merged->checkpoint != barrier->checkpoint || merged->lift != barrier->lift || merged->stop != barrier->stop)
 		return error_set(error, RESULT_CORRUPT, "channel %u brings barrier %llu.%llu, the others %llu.%llu",
 		    channel, (unsigned long long)barrier->epoch.attempt, (unsigned long long)barrier->epoch.n,
 		    (unsigned long long)merged->epoch.attempt, (unsigned long long)merged->epoch.n);

@@ -349,8 +349,8 @@ static enum result exchange_status(nng_socket socket, nng_msg *question, const c
 	return result;
 }
 
-enum result control_ask_status(const char *coordinator_url, const char *job, int timeout_ms, struct arena *arena,
-    struct frame *answer, struct error *error)
+enum result control_ask(const char *coordinator_url, const char *job, enum frame_kind kind, int timeout_ms,
+    struct arena *arena, struct frame *answer, struct error *error)
 {
 	struct buffer message = {0};
 	struct frame_heartbeat heartbeat = {.worker = ""};
@@ -362,7 +362,12 @@ enum result control_ask_status(const char *coordinator_url, const char *job, int
 	set_options(socket);
 	nng_must(nng_socket_set_ms(socket, NNG_OPT_SENDTIMEO, timeout_ms / 2), NNG_OPT_SENDTIMEO);
 	nng_must(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, timeout_ms / 2), NNG_OPT_RECVTIMEO);
-	control_write_lone(frame_job(job), &heartbeat, FRAME_STATUS, &(struct frame_status){.job = job}, &message);
+	union frame_body body = {0};
+	if (kind == FRAME_STATUS)
+		body.status.job = job;
+	else
+		body.checkpoint.job = job;
+	control_write_lone(frame_job(job), &heartbeat, kind, &body, &message);
 	nng_must(nng_msg_alloc(&question, message.len), "nng_msg_alloc");
 	memcpy(nng_msg_body(question), message.data, message.len);
 	buffer_fini(&message);

@@ -22,8 +22,9 @@ bool control_client_connected(const struct control_client *client);
 /* Waits until all events have been acknowledged, at most so long: before the process ends. */
 void control_client_linger(struct control_client *client, uint64_t most_us);
 
-/* One STATUS question (sluicectl): blocks at most timeout_ms. The answer's memory is the arena's. */
-enum result control_ask_status(const char *coordinator_url, const char *job, int timeout_ms, struct arena *arena,
-    struct frame *answer, struct error *error) MUST_USE;
+/* A question of sluicectl's, STATUS or CHECKPOINT, answered by a STATUS_REPORT: blocks at most timeout_ms. The answer's
+ * memory is the arena's. */
+enum result control_ask(const char *coordinator_url, const char *job, enum frame_kind kind, int timeout_ms,
+    struct arena *arena, struct frame *answer, struct error *error) MUST_USE;
 
 #endif

@@ -266,7 +266,7 @@ static bool on_request(struct control_server *server, const struct control_news 
 		on_malformed(server, news->request, &error);
 		return false;
 	}
-	if (frame.header.kind == FRAME_STATUS)
+	if (frame.header.kind == FRAME_STATUS || frame.header.kind == FRAME_CHECKPOINT)
 		return on_status(server, news->request, &frame, event);
 	if (reader.job != server->job_hash) {
 		struct buffer text = {0};

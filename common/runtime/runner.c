@@ -24,11 +24,13 @@ enum {
 	ENDING_MOST_S = 3, /* then the watchdog ends the process: nng may hang */
 	EXIT_WATCHDOG = 70,
 	DESCRIPTORS_MAX = 65536,
-	FDS_MAX = 64,
+	FDS_MAX = 256,
 	/* From CONNECT on: every sender dials at once when it hears the same word. */
 	HELLO_US = 10000000,
 	/* Without a coordinator for so long, it is said (once): an ordinary restart of it takes less. */
 	ALONE_US = 2000000,
+	/* Told to end: so long for a last checkpoint. Docker Compose kills after 10 s. */
+	LEAVE_US = 9000000,
 };
 
 struct runner {
@@ -44,6 +46,7 @@ struct runner {
 	uint64_t hello_by_us; /* 0: not waiting for any */
 	uint64_t alone_since_us; /* 0: there is a coordinator */
 	bool alone_said;
+	uint64_t leave_by_us; /* told to end; 0: not */
 	bool failed; /* the last words are worth waiting for */
 	bool over;
 	int code;
@@ -100,7 +103,7 @@ static void host_restart(struct host *host, const char *why)
 	log_info("starting afresh: %s", why);
 	begin_ending(runner);
 	(void)fflush(NULL);
-	if (told_to_end(runner))
+	if (runner->leave_by_us != 0 || told_to_end(runner))
 		_exit(EXIT_SUCCESS);
 	close_at_exec();
 	(void)alarm(0);
@@ -273,6 +276,7 @@ static int timeout_ms(const struct runner *runner)
 	uint64_t now = clock_monotonic_us();
 	uint64_t wake = earlier(worker_wake_us(&runner->worker), channel_wake_us(runner->channels));
 	wake = earlier(wake, runner->hello_by_us);
+	wake = earlier(wake, runner->leave_by_us);
 	if (runner->alone_since_us != 0 && !runner->alone_said)
 		wake = earlier(wake, runner->alone_since_us + ALONE_US);
 	if (wake == 0)
@@ -288,6 +292,41 @@ static bool is_actor_fd(const struct runner *runner, int fd)
 	return false;
 }
 
+static void say_leaving(struct runner *runner)
+{
+	struct buffer message = {0};
+	buffer_reserve(&message, FRAME_HEADER_SIZE);
+	message.len = FRAME_HEADER_SIZE;
+	frame_encode_body(&message, FRAME_LEAVING, &(struct frame_leaving){.text = "told to end by a signal"});
+	control_client_report(runner->control, FRAME_LEAVING, 0, &message);
+}
+
+/* The coordinator takes a checkpoint first, and then lets us go; told twice, or without a coordinator: at once. */
+static void on_signal(struct runner *runner, uint64_t now_us)
+{
+	struct signalfd_siginfo ignored;
+	(void)!read(runner->signal_fd, &ignored, sizeof ignored);
+	log_info("told to end by a signal");
+	runner->over = runner->leave_by_us != 0 || !control_client_connected(runner->control);
+	if (runner->over)
+		return;
+	runner->leave_by_us = now_us + LEAVE_US;
+	say_leaving(runner);
+}
+
+static void check_leaving(struct runner *runner, uint64_t now_us)
+{
+	if (runner->leave_by_us == 0 || runner->over)
+		return;
+	if (!control_client_connected(runner->control)) {
+		runner->over = true;
+	} else if (now_us >= runner->leave_by_us) {
+		log_warn("the coordinator takes no last checkpoint in time: what came after the one before will be "
+		         "read again");
+		runner->over = true;
+	}
+}
+
 static void loop(struct runner *runner)
 {
 	bool more = false;
@@ -295,11 +334,9 @@ static void loop(struct runner *runner)
 		struct epoll_event events[8];
 		int ready = epoll_wait(runner->epoll_fd, events, 8, more ? 0 : timeout_ms(runner));
 		for (int i = 0; i < ready; i++) {
-			if (events[i].data.fd == runner->signal_fd) {
-				log_info("told to end by a signal");
-				return;
-			}
-			if (is_actor_fd(runner, events[i].data.fd))
+			if (events[i].data.fd == runner->signal_fd)
+				on_signal(runner, clock_monotonic_us());
+			else if (is_actor_fd(runner, events[i].data.fd))
 				wake_actors(runner, events[i].data.fd);
 		}
 		/* Commands come before data: a barrier should not wait behind rows that can be read later. */
@@ -307,6 +344,7 @@ static void loop(struct runner *runner)
 		handle_channels(runner);
 		check_hellos(runner, clock_monotonic_us());
 		check_coordinator(runner, clock_monotonic_us());
+		check_leaving(runner, clock_monotonic_us());
 		more = !runner->over && worker_run(&runner->worker, clock_monotonic_us());
 	}
 }

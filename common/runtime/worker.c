@@ -218,6 +218,9 @@ static void say_ready(struct worker *worker)
 		if (channel->here_to && !channel->here_from && !channel->greeted)
 			return;
 	}
+	for (uint32_t i = 0; i < worker->actors_len; i++)
+		if (worker->actors[i]->restoring)
+			return;
 	worker->ready_said = true;
 	outbox_report(&worker->outbox, FRAME_READY, &(struct frame_ready){.worker = worker->name});
 	flush_outbox(worker);
@@ -268,6 +271,16 @@ static bool obeys(struct worker *worker, const struct frame *command)
 	return attempt == worker->attempt && worker->state != WORKER_OVER;
 }
 
+static bool is_for_actors(enum frame_kind kind)
+{
+	static const enum frame_kind kinds[] = {FRAME_SET_CUT, FRAME_CHOOSE, FRAME_DECISIONS, FRAME_START, FRAME_INJECT,
+	    FRAME_COMMITTED, FRAME_CHECKPOINT_COMPLETE, FRAME_RETIRE};
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (kinds[i] == kind)
+			return true;
+	return false;
+}
+
 void worker_command(struct worker *worker, const struct frame *command)
 {
 	enum frame_kind kind = command->header.kind;
@@ -285,8 +298,7 @@ void worker_command(struct worker *worker, const struct frame *command)
 		on_deploy(worker, command);
 	} else if (kind == FRAME_CONNECT) {
 		on_connect(worker, command);
-	} else if (kind == FRAME_SET_CUT || kind == FRAME_DECISIONS || kind == FRAME_START || kind == FRAME_INJECT ||
-	           kind == FRAME_COMMITTED) {
+	} else if (is_for_actors(kind)) {
 		if (kind == FRAME_START)
 			worker->state = WORKER_STARTED;
 		for_all_actors(worker, command);
@@ -412,6 +424,8 @@ void worker_tick(struct worker *worker, uint32_t place, uint64_t now_us)
 	if (worker->state == WORKER_OVER)
 		return;
 	settle(worker, actor, actor->ops->on_tick(actor, now_us, &worker->outbox, &error), &error);
+	if (worker->state == WORKER_CONNECTED)
+		say_ready(worker); /* it may have been the last to be restored */
 }
 
 static bool deliver_some(struct worker *worker)

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/state/files.h"
+
 enum { MANIFEST_BYTES_MAX = FRAME_MAX, ATTEMPTS_KEPT = 64 };
 
 struct folder {
@@ -24,15 +26,6 @@ static struct folder *folder_of(struct checkpoint_store *store)
 	return (struct folder *)store;
 }
 
-static enum result failed(struct error *error, const char *what, const char *path)
-{
-	int reason = errno;
-	bool person =
-	    reason == EACCES || reason == EPERM || reason == ENOTDIR || reason == EROFS || reason == ENAMETOOLONG;
-	return error_set(
-	    error, person ? RESULT_CONFIG : RESULT_RETRY, "cannot %s %s: %s", what, path, strerror(reason));
-}
-
 static void path_of(char path[PATH_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void path_of(char path[PATH_MAX], const char *format, ...)
 {
@@ -40,38 +33,6 @@ static void path_of(char path[PATH_MAX], const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(path, PATH_MAX, format, args);
 	va_end(args);
-}
-
-static enum result sync_folder(const char *path, struct error *error)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	enum result result = RESULT_OK;
-	if (fd < 0 || fsync(fd) != 0)
-		result = failed(error, "sync folder", path);
-	if (fd >= 0)
-		(void)close(fd);
-	return result;
-}
-
-/* Like mkdir -p; every folder made is durable. */
-static enum result make_folders(const char *path, struct error *error)
-{
-	char partial[PATH_MAX], parent[PATH_MAX] = "/";
-	path_of(partial, "%s", path);
-	for (char *slash = partial + 1;; slash++) {
-		if (*slash != '/' && *slash != '\0')
-			continue;
-		char rest = *slash;
-		*slash = '\0';
-		if (mkdir(partial, 0777) != 0 && errno != EEXIST)
-			return failed(error, "make folder", partial);
-		if (sync_folder(parent, error) != RESULT_OK)
-			return error->code;
-		path_of(parent, "%s", partial);
-		*slash = rest;
-		if (rest == '\0')
-			return RESULT_OK;
-	}
 }
 
 /* --- attempts ------------------------------------------------------------------------------------------------------ */
@@ -85,12 +46,12 @@ static bool number_of(const char *name, uint64_t *number)
 	return name[0] >= '0' && name[0] <= '9' && *end == '\0' && errno == 0;
 }
 
-/* Calls that remove nothing (most 0) only find the highest. */
+/* Finds the highest; remove_below 0 removes none. */
 static enum result scan_attempts(const char *path, uint64_t remove_below, uint64_t *highest, struct error *error)
 {
 	DIR *dir = opendir(path);
 	if (dir == NULL)
-		return failed(error, "read folder", path);
+		return file_failed(error, "read folder", path);
 	*highest = 0;
 	for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
 		uint64_t number;
@@ -123,10 +84,10 @@ static enum result take_attempt(
 			break;
 		}
 		if (errno != EEXIST)
-			return failed(error, "create", path);
+			return file_failed(error, "create", path);
 	}
 	*attempt = number;
-	if (sync_folder(attempts, error) != RESULT_OK)
+	if (folder_sync(attempts, error) != RESULT_OK)
 		return error->code;
 	if (number > ATTEMPTS_KEPT) /* the highest is all that matters: old ones do not pile up */
 		return scan_attempts(attempts, number - ATTEMPTS_KEPT, &highest, error);
@@ -134,20 +95,6 @@ static enum result take_attempt(
 }
 
 /* --- manifests ----------------------------------------------------------------------------------------------------- */
-
-static enum result write_all(int fd, struct bytes bytes, const char *path, struct error *error)
-{
-	while (bytes.len > 0) {
-		ssize_t written = write(fd, bytes.data, bytes.len);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0)
-			return failed(error, "write", path);
-		bytes.data += written;
-		bytes.len -= (size_t)written;
-	}
-	return fsync(fd) == 0 ? RESULT_OK : failed(error, "sync", path);
-}
 
 static void manifest_folder(const struct folder *folder, struct epoch_id epoch, char path[PATH_MAX])
 {
@@ -164,26 +111,28 @@ static enum result put_manifest(
 	    .kind = FRAME_MANIFEST, .job = frame_job(folder->job), .attempt = manifest->epoch.attempt};
 	struct buffer message = {0};
 	manifest_folder(folder, manifest->epoch, place);
-	enum result result = make_folders(place, error);
+	enum result result = folders_make(place, error);
 	if (result != RESULT_OK)
 		return result;
 	(void)snprintf(path, sizeof path, "%s/manifest", place);
 	(void)snprintf(beside, sizeof beside, "%s/manifest.%d.new", place, (int)getpid());
 	int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0)
-		return failed(error, "create", beside);
+		return file_failed(error, "create", beside);
 	frame_encode(&message, &header, manifest);
-	result = write_all(fd, buffer_bytes(&message), beside, error);
+	result = file_write(fd, buffer_bytes(&message), beside, error);
+	if (result == RESULT_OK && fsync(fd) != 0)
+		result = file_failed(error, "sync", beside);
 	(void)close(fd);
 	*existed = false;
 	if (result == RESULT_OK && link(beside, path) != 0) {
 		*existed = errno == EEXIST;
 		if (!*existed)
-			result = failed(error, "make", path);
+			result = file_failed(error, "make", path);
 	}
 	(void)unlink(beside);
 	if (result == RESULT_OK)
-		result = sync_folder(place, error);
+		result = folder_sync(place, error);
 	buffer_fini(&message);
 	return result;
 }
@@ -196,9 +145,9 @@ static enum result read_file(
 	enum result result = RESULT_OK;
 	*found = fd >= 0;
 	if (fd < 0)
-		return errno == ENOENT ? RESULT_OK : failed(error, "open", path);
+		return errno == ENOENT ? RESULT_OK : file_failed(error, "open", path);
 	if (fstat(fd, &status) != 0) {
-		result = failed(error, "look at", path);
+		result = file_failed(error, "look at", path);
 	} else if (status.st_size > MANIFEST_BYTES_MAX) {
 		result = error_set(error, RESULT_CORRUPT, "%s is too large for a manifest", path);
 	} else {
@@ -206,7 +155,7 @@ static enum result read_file(
 		uint8_t *data = arena_take(arena, size);
 		ssize_t got = read(fd, data, size);
 		if (got < 0)
-			result = failed(error, "read", path);
+			result = file_failed(error, "read", path);
 		*content = (struct bytes){data, got < 0 ? 0 : (size_t)got};
 	}
 	(void)close(fd);
@@ -234,6 +183,123 @@ static enum result get_manifest(struct checkpoint_store *store, struct epoch_id 
 	return RESULT_OK;
 }
 
+/* --- files, and what is left of old checkpoints -------------------------------------------------------------------- */
+
+/* Names come from manifests: they must lie within checkpoints/, and are no manifests. */
+static bool name_is_safe(const char *name)
+{
+	const char *last = strrchr(name, '/');
+	return strncmp(name, "checkpoints/", sizeof "checkpoints/" - 1) == 0 && strstr(name, "..") == NULL &&
+	       strcmp(last, "/manifest") != 0;
+}
+
+static enum result check_files(
+    struct checkpoint_store *store, const struct files *files, bool *whole, struct error *error)
+{
+	struct folder *folder = folder_of(store);
+	char path[PATH_MAX];
+	struct stat status;
+	*whole = true;
+	for (uint32_t i = 0; i < files->len && *whole; i++) {
+		const struct file_entry *file = &files->entries[i];
+		*whole = false;
+		if (!name_is_safe(file->name)) {
+			error_set(
+			    error, RESULT_CORRUPT, "a manifest names a file outside of the folder: %s", file->name);
+			return RESULT_OK;
+		}
+		path_of(path, "%s/%s", folder->root, file->name);
+		bool there = stat(path, &status) == 0;
+		if (!there && errno != ENOENT)
+			return file_failed(error, "look at", path);
+		*whole = there && status.st_size >= 0 && (uint64_t)status.st_size == file->bytes;
+		if (!*whole)
+			error_set(error, RESULT_CORRUPT, "%s %s", path, there ? "has another size" : "is not there");
+	}
+	return RESULT_OK;
+}
+
+static enum result remove_manifest(struct checkpoint_store *store, struct epoch_id epoch, struct error *error)
+{
+	struct folder *folder = folder_of(store);
+	char place[PATH_MAX], path[PATH_MAX + 16];
+	manifest_folder(folder, epoch, place);
+	(void)snprintf(path, sizeof path, "%s/manifest", place);
+	if (unlink(path) != 0)
+		return errno == ENOENT ? RESULT_OK : file_failed(error, "remove", path);
+	enum result result = folder_sync(place, error);
+	(void)rmdir(place); /* once it is empty: a checkpoint in which nothing changed has no files */
+	return result;
+}
+
+static enum result remove_file(struct checkpoint_store *store, const char *name, struct error *error)
+{
+	struct folder *folder = folder_of(store);
+	char path[PATH_MAX];
+	if (!name_is_safe(name))
+		return error_set(error, RESULT_CORRUPT, "a file outside of the folder: %s", name);
+	path_of(path, "%s/%s", folder->root, name);
+	if (unlink(path) != 0 && errno != ENOENT)
+		return file_failed(error, "remove", path);
+	*strrchr(path, '/') = '\0';
+	(void)rmdir(path); /* once it is empty */
+	return RESULT_OK;
+}
+
+static bool is_named(const struct files *named, const char *checkpoint, const char *file)
+{
+	char name[PATH_MAX];
+	path_of(name, "checkpoints/%s/%s", checkpoint, file);
+	for (uint32_t i = 0; i < named->len; i++)
+		if (strcmp(named->entries[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* A checkpoint without a manifest: everything in it that nobody names goes. */
+static enum result sweep_checkpoint(
+    const struct folder *folder, const char *checkpoint, const struct files *named, struct error *error)
+{
+	char path[PATH_MAX];
+	path_of(path, "%s/checkpoints/%s", folder->root, checkpoint);
+	DIR *dir = opendir(path);
+	if (dir == NULL)
+		return errno == ENOENT ? RESULT_OK : file_failed(error, "read folder", path);
+	bool manifest = faccessat(dirfd(dir), "manifest", F_OK, 0) == 0;
+	for (struct dirent *entry; !manifest && (entry = readdir(dir)) != NULL;)
+		if (entry->d_name[0] != '.' && !is_named(named, checkpoint, entry->d_name))
+			(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	(void)closedir(dir);
+	if (!manifest)
+		(void)rmdir(path);
+	return RESULT_OK;
+}
+
+static enum result sweep(
+    struct checkpoint_store *store, uint64_t oldest, const struct files *named, struct error *error)
+{
+	struct folder *folder = folder_of(store);
+	enum result result = RESULT_OK;
+	char path[PATH_MAX];
+	path_of(path, "%s/checkpoints", folder->root);
+	DIR *dir = opendir(path);
+	if (dir == NULL)
+		return errno == ENOENT ? RESULT_OK : file_failed(error, "read folder", path);
+	for (struct dirent *entry; result == RESULT_OK && (entry = readdir(dir)) != NULL;) {
+		char *end;
+		unsigned long long attempt = strtoull(entry->d_name, &end, 10);
+		if (end != entry->d_name && *end == '.' && attempt < oldest)
+			result = sweep_checkpoint(folder, entry->d_name, named, error);
+	}
+	(void)closedir(dir);
+	return result;
+}
+
+static const char *folder_root(struct checkpoint_store *store)
+{
+	return folder_of(store)->root;
+}
+
 static void folder_close(struct checkpoint_store *store)
 {
 	struct folder *folder = folder_of(store);
@@ -242,7 +308,17 @@ static void folder_close(struct checkpoint_store *store)
 	free(folder);
 }
 
-static const struct checkpoint_store_ops folder_ops = {take_attempt, put_manifest, get_manifest, folder_close};
+static const struct checkpoint_store_ops folder_ops = {
+    .take_attempt = take_attempt,
+    .put_manifest = put_manifest,
+    .get_manifest = get_manifest,
+    .check_files = check_files,
+    .remove_manifest = remove_manifest,
+    .remove_file = remove_file,
+    .sweep = sweep,
+    .root = folder_root,
+    .close = folder_close,
+};
 
 enum result checkpoint_folder_open(
     struct checkpoint_store **store, const char *dir, const char *job, struct error *error)
@@ -252,7 +328,7 @@ enum result checkpoint_folder_open(
 		return error_set(error, RESULT_CONFIG, "checkpoint.dir must be an absolute path, not \"%s\"", dir);
 	path_of(path, "%s/%s", dir, job);
 	(void)snprintf(sub, sizeof sub, "%s/attempts", path);
-	if (make_folders(sub, error) != RESULT_OK)
+	if (folders_make(sub, error) != RESULT_OK)
 		return error_wrap(error, "checkpoint.dir");
 	struct folder *folder = memory_new(sizeof *folder);
 	folder->store.ops = &folder_ops;

@@ -1,10 +1,12 @@
-/* common/state/checkpoint_store.h - the checkpoint folder: attempt numbers and manifests.
+/* common/state/checkpoint_store.h - the checkpoint folder: attempt numbers, manifests, and the files that they name.
  *
  * Implemented by checkpoint_folder.c (files), tests/sim (memory).
- * Layout: <dir>/<job>/attempts/<n>, <dir>/<job>/checkpoints/<attempt>.<n>/manifest. A manifest is one MANIFEST frame.
+ * Layout: <dir>/<job>/attempts/<n>, <dir>/<job>/checkpoints/<attempt>.<n>/manifest, and beside it the files of that
+ * checkpoint, <actor>. A manifest is one MANIFEST frame. A file is immutable and complete from the moment it has its name.
  *
  * Errors:   RETRY: storage is away or full; CONFIG: no permission, not a folder; CORRUPT: a manifest that does not verify.
  * Blocking: every call may block for as long as the storage does.
+ * Threads:  calls for different names may come from different threads at once.
  */
 #ifndef STATE_CHECKPOINT_STORE_H
 #define STATE_CHECKPOINT_STORE_H
@@ -22,6 +24,17 @@ struct checkpoint_store_ops {
 	/* The manifest's lists and texts are the arena's. */
 	enum result (*get_manifest)(struct checkpoint_store *, struct epoch_id, struct arena *, struct frame_manifest *,
 	    bool *found, struct error *);
+	/* Are these files there, with the sizes that they should have? *whole false: error says which one is not. Their
+	 * checksums are verified by whoever reads them. */
+	enum result (*check_files)(struct checkpoint_store *, const struct files *, bool *whole, struct error *);
+	/* One that is not there is no error, for both. */
+	enum result (*remove_manifest)(struct checkpoint_store *, struct epoch_id, struct error *);
+	enum result (*remove_file)(struct checkpoint_store *, const char *name, struct error *);
+	/* Removes checkpoints of attempts before `oldest` that have no manifest (given up on the way, or their removal was
+	 * interrupted), all but the files of `named`. */
+	enum result (*sweep)(struct checkpoint_store *, uint64_t oldest, const struct files *named, struct error *);
+	/* Where names of files begin, for whoever writes and reads them: <dir>/<job>. */
+	const char *(*root)(struct checkpoint_store *);
 	void (*close)(struct checkpoint_store *);
 };
 struct checkpoint_store {

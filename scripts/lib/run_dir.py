@@ -1,10 +1,11 @@
 """A run dir: one pipeline under one supervisord, and everything it leaves on disk.
 
-    env                 SLUICE_CONFIG, SLUICE_COORDINATOR and CHECKPOINT_DIR, to be sourced by a shell
+    env                 SLUICE_CONFIG, SLUICE_COORDINATOR, CHECKPOINT_DIR and STATE_DIR, to be sourced by a shell
     run.json            the same for programs, and the names (never the values) of what else came from the environment
     supervisord.conf    generated at every start
     logs/               a file a process, rotated; supervisord.log
     checkpoints/        unless CHECKPOINT_DIR says otherwise
+    state/              caches of the aggregators' state, unless STATE_DIR says otherwise
 
 Secrets stay in the environment, which supervisord hands on: nothing here or in argv holds one.
 """
@@ -168,6 +169,7 @@ class RunDir:
             SLUICE_CONFIG=self.facts["config"],
             SLUICE_COORDINATOR=self.facts["coordinator"],
             CHECKPOINT_DIR=self.facts["checkpoint_dir"],
+            STATE_DIR=self.facts["state_dir"],
         )
         return made
 
@@ -182,6 +184,7 @@ class RunDir:
             "config": os.path.abspath(config),
             "coordinator": os.environ.get("SLUICE_COORDINATOR") or f"tcp://127.0.0.1:{free_port()}",
             "checkpoint_dir": checkpoints,
+            "state_dir": os.path.abspath(os.environ.get("STATE_DIR") or self.path("state")),
             "ingest": ingest,
             "aggregators": aggregators,
             "socket": self.choose_socket(),
@@ -192,7 +195,7 @@ class RunDir:
             file.write("\n")
         with open(self.path("env"), "w", encoding="utf-8") as file:
             for name, fact in (("SLUICE_CONFIG", "config"), ("SLUICE_COORDINATOR", "coordinator"),
-                               ("CHECKPOINT_DIR", "checkpoint_dir")):
+                               ("CHECKPOINT_DIR", "checkpoint_dir"), ("STATE_DIR", "state_dir")):
                 file.write(f"export {name}={shlex.quote(self.facts[fact])}\n")
 
     def choose_socket(self):

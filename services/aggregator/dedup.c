@@ -2,13 +2,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/key_group.h"
 #include "common/base/mutant.h"
+#include "common/base/timestamp.h"
 #include "common/runtime/aligner.h"
 #include "proto/row.h"
+#include "services/aggregator/actor_state.h"
 #include "services/aggregator/group_deltas.h"
-#include "services/aggregator/key_table.h"
 #include "services/aggregator/record_json.h"
 #include "services/aggregator/verdict_table.h"
 
@@ -16,7 +18,16 @@ enum {
 	LETTERS_BYTES = 1024 * 1024, /* payloads in one frame; a single one may be larger */
 	DECISIONS_PER_FRAME = 4000, /* of at most 16 bytes each */
 	DETAIL_BYTES = 160,
+	KEY_BYTES_MAX = 4 * PIPELINE_KEY_MAX,
 };
+
+/* What is kept of the record that was accepted for a key: the winner of all that come with the same key. */
+struct winner {
+	int64_t timestamp_ms;
+	uint64_t content_hash;
+	uint32_t partition;
+};
+enum { WINNER_BYTES = 20 };
 
 struct dedup {
 	struct actor actor;
@@ -24,12 +35,15 @@ struct dedup {
 	struct topology topology;
 	uint64_t attempt;
 	bool started;
+	bool silent; /* what comes is in the database already */
 	uint32_t writer; /* channel */
 	struct group_batch *rollups; /* one for each rollup actor; knows its channel */
 	struct aligner aligner;
 
 	/* state */
-	struct key_table keys;
+	struct actor_state keys; /* by record key, a winner each */
+	uint32_t first_group, groups_len;
+	int64_t newest_ms; /* Kafka timestamp of the rows so far */
 	struct verdict_table told;
 
 	/* this epoch */
@@ -68,18 +82,6 @@ static const struct actor_ops dedup_ops = {
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
-/* The key groups of this actor are neighbours: from first on. */
-static void init_keys(struct dedup *dedup)
-{
-	uint32_t groups = dedup->pipeline->key_groups, first = 0, len = 0;
-	for (uint32_t group = 0; group < groups; group++)
-		if (key_group_owner(group, groups, dedup->topology.dedup) == actor_index(dedup->actor.id)) {
-			first = len == 0 ? group : first;
-			len++;
-		}
-	key_table_init(&dedup->keys, first, len);
-}
-
 static void init_channels(struct dedup *dedup)
 {
 	const struct topology *topology = &dedup->topology;
@@ -94,7 +96,8 @@ static void init_channels(struct dedup *dedup)
 	dedup->writer = topology_channel(topology, id, actor_id(ROLE_WRITER, 0));
 }
 
-struct actor *dedup_new(const struct pipeline *pipeline, const struct topology *topology, uint32_t id, uint64_t attempt)
+struct actor *dedup_new(const struct pipeline *pipeline, const struct topology *topology, struct state_port *port,
+    uint32_t id, uint64_t attempt)
 {
 	CHECK(actor_role(id) == ROLE_DEDUP && actor_index(id) < topology->dedup);
 	struct dedup *dedup = memory_new(sizeof *dedup);
@@ -102,8 +105,10 @@ struct actor *dedup_new(const struct pipeline *pipeline, const struct topology *
 	dedup->pipeline = pipeline;
 	dedup->topology = *topology;
 	dedup->attempt = attempt;
+	dedup->newest_ms = INT64_MIN;
 	init_channels(dedup);
-	init_keys(dedup);
+	dedup->groups_len = actor_groups(actor_index(id), pipeline->key_groups, topology->dedup, &dedup->first_group);
+	actor_state_init(&dedup->keys, &dedup->actor, port, pipeline->key_groups, topology->dedup);
 	group_deltas_init(&dedup->deltas, pipeline);
 	return &dedup->actor;
 }
@@ -115,7 +120,7 @@ static void dedup_free(struct actor *actor)
 		group_batch_fini(&dedup->rollups[i]);
 	free(dedup->rollups);
 	aligner_fini(&dedup->aligner);
-	key_table_fini(&dedup->keys);
+	actor_state_fini(&dedup->keys);
 	verdict_table_fini(&dedup->told);
 	group_deltas_fini(&dedup->deltas);
 	free(dedup->decisions);
@@ -127,20 +132,13 @@ static void dedup_free(struct actor *actor)
 	free(dedup);
 }
 
-struct dedup_size dedup_size(const struct actor *actor)
-{
-	CHECK(actor->ops == &dedup_ops);
-	const struct dedup *dedup = (const struct dedup *)actor;
-	return (struct dedup_size){.keys = dedup->keys.len, .bytes = key_table_bytes(&dedup->keys)};
-}
-
 /* --- dispatch -------------------------------------------------------------------------------------------------- */
 
 static enum result on_rows(struct dedup *dedup, struct bytes body, struct outbox *outbox, struct error *error);
 static enum result on_barrier(struct dedup *dedup, uint32_t channel, const struct frame_barrier *barrier,
     struct outbox *outbox, struct error *error);
 static enum result on_decisions(struct dedup *dedup, const struct decisions *page, struct error *error);
-static enum result on_start(struct dedup *dedup, struct error *error);
+static enum result on_start(struct dedup *dedup, const struct frame_start *start, struct error *error);
 
 static bool dedup_accepts(const struct actor *actor, uint32_t channel)
 {
@@ -174,14 +172,16 @@ static enum result dedup_on_command(
 	if (frame->header.kind == FRAME_DECISIONS)
 		return on_decisions(dedup, &frame->body.decisions.decisions, error);
 	if (frame->header.kind == FRAME_START)
-		return on_start(dedup, error);
+		return on_start(dedup, &frame->body.start, error);
+	actor_state_command(&dedup->keys, frame);
 	return RESULT_OK; /* the others are for ingest and writer */
 }
 
 static enum result dedup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
-	(void)actor, (void)now_us, (void)outbox, (void)error;
-	return RESULT_OK;
+	struct dedup *dedup = (struct dedup *)actor;
+	bool ignored;
+	return actor_state_tick(&dedup->keys, now_us, outbox, &ignored, error);
 }
 
 /* --- before the first record ----------------------------------------------------------------------------------- */
@@ -194,9 +194,11 @@ static enum result on_decisions(struct dedup *dedup, const struct decisions *pag
 	return RESULT_OK;
 }
 
-static enum result on_start(struct dedup *dedup, struct error *error)
+static enum result on_start(struct dedup *dedup, const struct frame_start *start, struct error *error)
 {
+	CHECK(state_is_restored(dedup->keys.state));
 	dedup->started = true;
+	dedup->silent = start->silent;
 	return verdict_table_sort(&dedup->told, error);
 }
 
@@ -240,7 +242,7 @@ static void flush_letters(struct dedup *dedup, struct outbox *outbox)
 	arena_clear(&dedup->arena);
 }
 
-static struct bytes conflict_detail(struct dedup *dedup, const struct key_entry *winner, bool is_cut)
+static struct bytes conflict_detail(struct dedup *dedup, const struct winner *winner, bool is_cut)
 {
 	char text[DETAIL_BYTES], where[48] = "another partition"; /* told, and the winner is still to come */
 	if (winner != NULL)
@@ -253,8 +255,7 @@ static struct bytes conflict_detail(struct dedup *dedup, const struct key_entry 
 }
 
 /* key and texts of the letter stay valid until the frame has been handled; the payload is made here. */
-static void add_letter(
-    struct dedup *dedup, const struct row *row, const struct key_entry *winner, struct outbox *outbox)
+static void add_letter(struct dedup *dedup, const struct row *row, const struct winner *winner, struct outbox *outbox)
 {
 	static const char reason[] = "conflict";
 	buffer_clear(&dedup->scratch);
@@ -279,7 +280,7 @@ static void add_letter(
 }
 
 /* winner NULL: the verdict was handed back, and the record that it goes back to has not come again yet. */
-static void drop(struct dedup *dedup, const struct row *row, enum verdict verdict, const struct key_entry *winner,
+static void drop(struct dedup *dedup, const struct row *row, enum verdict verdict, const struct winner *winner,
     struct outbox *outbox)
 {
 	switch (verdict) {
@@ -293,13 +294,15 @@ static void drop(struct dedup *dedup, const struct row *row, enum verdict verdic
 	}
 }
 
-static enum result accept(
-    struct dedup *dedup, const struct row *row, const struct key_place *place, struct error *error)
+static enum result accept(struct dedup *dedup, const struct row *row, uint64_t hash, struct error *error)
 {
-	const struct key_entry entry = {
-	    .timestamp_ms = row->timestamp_ms, .content_hash = row->content_hash, .partition = row->partition};
+	uint8_t winner[WINNER_BYTES];
+	memcpy(winner, &row->timestamp_ms, 8);
+	memcpy(winner + 8, &row->content_hash, 8);
+	memcpy(winner + 16, &row->partition, 4);
 	struct bytes key = row->values[dedup->pipeline->record.key].text;
-	if (key_table_add(&dedup->keys, place, key, &entry, error) != RESULT_OK)
+	if (state_add(dedup->keys.state, hash, key, (struct bytes){winner, sizeof winner}, row->timestamp_ms, error) !=
+	    RESULT_OK)
 		return error->code;
 	if (dedup->accepted_len == dedup->accepted_capacity) {
 		dedup->accepted_capacity = dedup->accepted_capacity ? dedup->accepted_capacity * 2 : 256;
@@ -310,6 +313,24 @@ static enum result accept(
 	return group_deltas_add(&dedup->deltas, row->values, error);
 }
 
+/* *known false: this key was never accepted, or is forgotten. */
+static enum result find_winner(struct dedup *dedup, uint32_t group, uint64_t hash, struct bytes key,
+    struct winner *winner, bool *known, struct error *error)
+{
+	struct bytes value;
+	if (state_find(dedup->keys.state, group, hash, key, &value, error) != RESULT_OK)
+		return error->code;
+	*known = value.data != NULL;
+	if (!*known)
+		return RESULT_OK;
+	if (value.len != WINNER_BYTES)
+		return error_set(error, RESULT_CORRUPT, "the state of a key has %zu bytes", value.len);
+	memcpy(&winner->timestamp_ms, value.data, 8);
+	memcpy(&winner->content_hash, value.data + 8, 8);
+	memcpy(&winner->partition, value.data + 16, 4);
+	return RESULT_OK;
+}
+
 static enum result take_row(struct dedup *dedup, const struct row *row, struct outbox *outbox, struct error *error)
 {
 	if (check_row(dedup, row, error) != RESULT_OK)
@@ -317,27 +338,31 @@ static enum result take_row(struct dedup *dedup, const struct row *row, struct o
 	struct bytes key = row->values[dedup->pipeline->record.key].text;
 	uint64_t hash = key_hash(key);
 	uint32_t group = key_group(hash, dedup->pipeline->key_groups);
-	if (group - dedup->keys.first_group >= dedup->keys.groups_len)
+	if (group - dedup->first_group >= dedup->groups_len)
 		return error_set(error, RESULT_CORRUPT, "record %u/%lld: its key group %u is another actor's",
 		    row->partition, (long long)row->offset, group);
 
-	struct key_place place;
+	struct winner winner = {0};
+	bool known = false;
 	enum verdict verdict;
-	const struct key_entry *winner = key_table_find(&dedup->keys, group, hash, key, &place);
+	if (find_winner(dedup, group, hash, key, &winner, &known, error) != RESULT_OK)
+		return error->code;
+	if (row->timestamp_ms > dedup->newest_ms)
+		dedup->newest_ms = row->timestamp_ms;
 	if (verdict_table_find(&dedup->told, row->partition, row->offset, &verdict)) {
 		/* Obeyed without a look at the keys, and written again: it belongs to the epoch of its record. */
 		if (!MUTANT(verdict_forgotten))
 			decide(dedup, row, verdict);
-		drop(dedup, row, verdict, winner, outbox);
+		drop(dedup, row, verdict, known ? &winner : NULL, outbox);
 		return RESULT_OK;
 	}
-	if (winner == NULL)
-		return accept(dedup, row, &place, error);
-	verdict = winner->content_hash == row->content_hash ? VERDICT_DUPLICATE : VERDICT_CONFLICT;
+	if (!known)
+		return accept(dedup, row, hash, error);
+	verdict = winner.content_hash == row->content_hash ? VERDICT_DUPLICATE : VERDICT_CONFLICT;
 	/* Within a partition the log itself says who came first: nothing to decide. */
-	if (winner->partition != row->partition && !MUTANT(all_repeats_local))
+	if (winner.partition != row->partition && !MUTANT(all_repeats_local))
 		decide(dedup, row, verdict);
-	drop(dedup, row, verdict, winner, outbox);
+	drop(dedup, row, verdict, &winner, outbox);
 	return RESULT_OK;
 }
 
@@ -390,8 +415,18 @@ static void send_decisions(struct dedup *dedup, struct outbox *outbox)
 	dedup->decisions_len = 0;
 }
 
+/* Kafka's time, but never later than ours: a record from the future must not make all others old. */
+static void forget(struct dedup *dedup)
+{
+	int64_t now_ms = clock_realtime_us() / 1000, retention_ms = dedup->pipeline->duplicates.retention_us / 1000;
+	int64_t newest_ms = dedup->newest_ms < now_ms ? dedup->newest_ms : now_ms;
+	if (newest_ms > INT64_MIN + retention_ms)
+		state_expire(dedup->keys.state, newest_ms - retention_ms);
+}
+
 static enum result finish_epoch(struct dedup *dedup, struct outbox *outbox, struct error *error)
 {
+	const struct frame_barrier *ended = &dedup->aligner.merged;
 	uint32_t rollups = dedup->topology.rollup;
 	if (group_deltas_send(&dedup->deltas, dedup->rollups, rollups, outbox, error) != RESULT_OK)
 		return error->code;
@@ -405,6 +440,10 @@ static enum result finish_epoch(struct dedup *dedup, struct outbox *outbox, stru
 	for (uint32_t i = 0; i < rollups; i++)
 		outbox_send_encoded(outbox, dedup->rollups[i].channel, FRAME_BARRIER, barrier);
 	outbox_send_encoded(outbox, dedup->writer, FRAME_BARRIER, barrier);
+	if (ended->checkpoint && (!dedup->silent || MUTANT(evict_in_silence)))
+		forget(dedup);
+	actor_state_barrier(&dedup->keys, ended, outbox);
+	dedup->silent = dedup->silent && !ended->lift;
 	return RESULT_OK;
 }
 

@@ -5,10 +5,12 @@
  * differs. Which of two records of different partitions comes first depends on the moment, so that verdict is a
  * decision: sent to the writer, handed back before a replay, and obeyed then, whatever comes first.
  *
- * The table of keys may depend only on the records up to the cut and on the decisions. Add nothing here that looks at a
- * clock, at the epoch, or at the order in which two channels were read.
+ * The keys may depend only on the records up to the cut and on the decisions. Add nothing here that looks at a clock, at
+ * the epoch, or at the order in which two channels were read. Only forgetting may: a key that comes back after it was
+ * forgotten is found in the table by the writer (a late duplicate), so when a key is forgotten never matters to what the
+ * database holds. It happens in live epochs only, and only to what a complete checkpoint covers.
  *
- * Ownership: the pipeline is borrowed for the life of the actor.
+ * Ownership: the pipeline is borrowed for the life of the actor; the port is taken.
  * Errors:    CORRUPT for what ingest cannot have sent; CONFIG where the keys or a sum no longer fit.
  */
 #ifndef DEDUP_H
@@ -16,15 +18,9 @@
 
 #include "common/base/pipeline.h"
 #include "common/runtime/actor.h"
+#include "common/state/state_port.h"
 
-struct actor *dedup_new(
-    const struct pipeline *pipeline, const struct topology *topology, uint32_t id, uint64_t attempt);
-
-/* Memory held by the keys, and how many they are. */
-struct dedup_size {
-	uint64_t keys;
-	size_t bytes;
-};
-struct dedup_size dedup_size(const struct actor *actor);
+struct actor *dedup_new(const struct pipeline *pipeline, const struct topology *topology, struct state_port *port,
+    uint32_t id, uint64_t attempt);
 
 #endif

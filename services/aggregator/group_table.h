@@ -12,7 +12,7 @@
 #include "common/base/buffer.h"
 #include "common/base/decimal.h"
 #include "proto/cut.h"
-#include "services/aggregator/slot_index.h"
+#include "common/state/slot_index.h"
 
 struct group_entry {
 	struct bytes key;

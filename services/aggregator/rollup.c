@@ -5,6 +5,7 @@
 
 #include "common/base/key_group.h"
 #include "common/runtime/aligner.h"
+#include "services/aggregator/actor_state.h"
 #include "services/aggregator/group_batch.h"
 #include "services/aggregator/group_key.h"
 #include "services/aggregator/group_table.h"
@@ -26,6 +27,8 @@ struct rollup_actor {
 
 	/* state */
 	struct group_table totals[PIPELINE_ROLLUPS_MAX];
+	struct actor_state stored; /* the same, by rollup and group */
+	struct buffer key; /* scratch */
 
 	/* this epoch */
 	struct touched *touched;
@@ -50,8 +53,8 @@ static const struct actor_ops rollup_ops = {
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
-struct actor *rollup_new(
-    const struct pipeline *pipeline, const struct topology *topology, uint32_t id, uint64_t attempt)
+struct actor *rollup_new(const struct pipeline *pipeline, const struct topology *topology, struct state_port *port,
+    uint32_t id, uint64_t attempt)
 {
 	CHECK(actor_role(id) == ROLE_ROLLUP && actor_index(id) < topology->rollup);
 	struct rollup_actor *rollup = memory_new(sizeof *rollup);
@@ -65,6 +68,7 @@ struct actor *rollup_new(
 	group_batch_init(&rollup->writer, topology_channel(topology, id, actor_id(ROLE_WRITER, 0)), FRAME_TOTALS);
 	for (size_t i = 0; i < pipeline->rollups_len; i++)
 		group_table_init(&rollup->totals[i], (uint32_t)pipeline->rollups[i].measures_len);
+	actor_state_init(&rollup->stored, &rollup->actor, port, pipeline->key_groups, topology->rollup);
 	return &rollup->actor;
 }
 
@@ -73,6 +77,8 @@ static void rollup_free(struct actor *actor)
 	struct rollup_actor *rollup = (struct rollup_actor *)actor;
 	aligner_fini(&rollup->aligner);
 	group_batch_fini(&rollup->writer);
+	actor_state_fini(&rollup->stored);
+	buffer_fini(&rollup->key);
 	for (size_t i = 0; i < PIPELINE_ROLLUPS_MAX; i++)
 		group_table_fini(&rollup->totals[i]);
 	free(rollup->touched);
@@ -84,6 +90,7 @@ static void rollup_free(struct actor *actor)
 static enum result on_deltas(struct rollup_actor *rollup, const struct groups *groups, struct error *error);
 static enum result on_barrier(struct rollup_actor *rollup, uint32_t channel, const struct frame_barrier *barrier,
     struct outbox *outbox, struct error *error);
+static enum result read_totals(struct rollup_actor *rollup, struct error *error);
 
 static bool rollup_accepts(const struct actor *actor, uint32_t channel)
 {
@@ -111,16 +118,20 @@ static enum result rollup_on_command(
 	struct rollup_actor *rollup = (struct rollup_actor *)actor;
 	(void)outbox, (void)error;
 	if (frame->header.kind == FRAME_START) {
+		CHECK(state_is_restored(rollup->stored.state));
 		rollup->started = true;
 		rollup->silent = frame->body.start.silent;
 	}
+	actor_state_command(&rollup->stored, frame);
 	return RESULT_OK; /* the others are not for this actor */
 }
 
 static enum result rollup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
-	(void)actor, (void)now_us, (void)outbox, (void)error;
-	return RESULT_OK;
+	struct rollup_actor *rollup = (struct rollup_actor *)actor;
+	bool restored;
+	enum result result = actor_state_tick(&rollup->stored, now_us, outbox, &restored, error);
+	return result == RESULT_OK && restored ? read_totals(rollup, error) : result;
 }
 
 /* --- deltas ---------------------------------------------------------------------------------------------------- */
@@ -216,6 +227,57 @@ static enum result on_deltas(struct rollup_actor *rollup, const struct groups *g
 	return RESULT_OK;
 }
 
+/* --- state: the key of a group's total is the rollup's place and the group's key -------------------------------- */
+
+struct reading {
+	struct rollup_actor *rollup;
+	enum result result;
+	struct error *error;
+};
+
+static bool read_total(void *context, struct bytes key, struct bytes value)
+{
+	struct reading *reading = context;
+	struct rollup_actor *rollup = reading->rollup;
+	if (key.len == 0) {
+		reading->result = error_set(reading->error, RESULT_CORRUPT, "a total in the state has no key");
+		return false;
+	}
+	struct group group = {.rollup = key.data[0], .key = {key.data + 1, key.len - 1}, .measures = value};
+	uint64_t hash = key_hash(group.key);
+	reading->result = check_delta(rollup, &group, hash, reading->error);
+	if (reading->result == RESULT_OK)
+		reading->result = check_group(rollup, &group, reading->error);
+	if (reading->result != RESULT_OK)
+		return false;
+	struct group_entry *entry = group_table_add(&rollup->totals[group.rollup], group.key, hash);
+	memcpy(entry->measures, value.data, value.len);
+	return true;
+}
+
+static enum result read_totals(struct rollup_actor *rollup, struct error *error)
+{
+	struct reading reading = {rollup, RESULT_OK, error};
+	enum result result = state_scan(rollup->stored.state, read_total, &reading, error);
+	return result == RESULT_OK ? reading.result : result;
+}
+
+static enum result store_total(struct rollup_actor *rollup, const struct touched *touched, struct error *error)
+{
+	const struct group_entry *entry = touched->entry;
+	uint8_t place = (uint8_t)touched->rollup;
+	buffer_clear(&rollup->key);
+	buffer_append(&rollup->key, &place, 1);
+	buffer_append(&rollup->key, entry->key.data, entry->key.len);
+	struct bytes key = buffer_bytes(&rollup->key);
+	struct group group = group_of_entry(&rollup->totals[touched->rollup], touched->rollup, entry);
+	if (key.len > OVERLAY_KEY_MAX)
+		return error_set(error, RESULT_CONFIG, "a group of %s has a key of %zu bytes, %d are possible",
+		    rollup->pipeline->rollups[touched->rollup].table, key.len, OVERLAY_KEY_MAX);
+	return state_put(rollup->stored.state, key_group(entry->hash, rollup->pipeline->key_groups), key_hash(key), key,
+	    group.measures, 0, error);
+}
+
 /* --- the end of an epoch --------------------------------------------------------------------------------------- */
 
 /* Only where an epoch ends: within one, a sale and its refund may come in either order. And never in silence: a replay
@@ -239,6 +301,8 @@ static enum result finish_epoch(struct rollup_actor *rollup, struct outbox *outb
 		struct touched *touched = &rollup->touched[i];
 		if (!rollup->silent && check_totals(rollup, touched, error) != RESULT_OK)
 			return error->code;
+		if (store_total(rollup, touched, error) != RESULT_OK)
+			return error->code;
 		touched->entry->touched = false;
 		struct group group = group_of_entry(&rollup->totals[touched->rollup], touched->rollup, touched->entry);
 		group_batch_put(&rollup->writer, &group, outbox);
@@ -246,6 +310,7 @@ static enum result finish_epoch(struct rollup_actor *rollup, struct outbox *outb
 	group_batch_flush(&rollup->writer, outbox);
 	rollup->touched_len = 0;
 	outbox_send(outbox, rollup->writer.channel, FRAME_BARRIER, barrier);
+	actor_state_barrier(&rollup->stored, barrier, outbox);
 	return RESULT_OK;
 }
 

@@ -2,7 +2,8 @@
  *
  * Adds the deltas of every dedup actor; at the end of an epoch sends the absolute total of each group touched, once.
  *
- * Ownership: the pipeline is borrowed for the life of the actor.
+ * Ownership: the pipeline is borrowed for the life of the actor; the port is taken.
+ * Limits:    the totals are in memory, whole.
  * Errors:    CORRUPT for groups that are not its own or not of the pipeline; CONFIG where a total no longer fits its
  *            column, with table, group and column: the job stops before a wrong number is written.
  */
@@ -11,8 +12,9 @@
 
 #include "common/base/pipeline.h"
 #include "common/runtime/actor.h"
+#include "common/state/state_port.h"
 
-struct actor *rollup_new(
-    const struct pipeline *pipeline, const struct topology *topology, uint32_t id, uint64_t attempt);
+struct actor *rollup_new(const struct pipeline *pipeline, const struct topology *topology, struct state_port *port,
+    uint32_t id, uint64_t attempt);
 
 #endif

@@ -34,6 +34,10 @@ void coordinator_on_event(
     struct coordinator *coordinator, const char *worker, const struct frame *event, uint64_t now_us);
 void coordinator_on_lost(struct coordinator *coordinator, const char *worker, const char *why, uint64_t now_us);
 void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us);
+/* A clean stop: a last checkpoint, behind which nothing is read; then everybody ends with 0, see coordinator_port. */
+void coordinator_stop(struct coordinator *coordinator, uint64_t now_us);
+/* A checkpoint as soon as one is possible. */
+void coordinator_checkpoint(struct coordinator *coordinator, uint64_t now_us);
 /* When on_tick wants to be called; 0: not before something happens. */
 uint64_t coordinator_wake_us(const struct coordinator *coordinator);
 /* Texts and lists are the arena's or the coordinator's: encode it at once. */

@@ -12,7 +12,7 @@
 	STATE(GATHERING, "waiting for processes")                                                                      \
 	STATE(FENCING, "the writer raises the fence and reads the frontier")                                           \
 	STATE(DESCRIBING, "an ingest looks at the topic")                                                              \
-	STATE(CUTTING, "the writer records the resolved start")                                                        \
+	STATE(CHOOSING, "the writer records the start, or the checkpoint that is restored")                            \
 	STATE(DEPLOYING, "workers make actors and listen")                                                             \
 	STATE(CONNECTING, "channels are dialed and greeted")                                                           \
 	STATE(RUNNING, "epochs flow")                                                                                  \
@@ -23,7 +23,7 @@
 	EVENT(FENCED, "the writer reports the frontier")                                                               \
 	EVENT(OUTBID, "the database knows a higher fence")                                                             \
 	EVENT(DESCRIBED, "partitions and start are known")                                                             \
-	EVENT(CUT_SET, "the start is recorded")                                                                        \
+	EVENT(CUT_SET, "start and checkpoint are recorded")                                                            \
 	EVENT(DEPLOYED, "every worker listens")                                                                        \
 	EVENT(READY, "every channel is greeted")                                                                       \
 	EVENT(BROKEN, "a process that takes part is lost, reports a failure or takes too long")                        \
@@ -44,8 +44,8 @@ enum deployment_event {
 enum deployment_action {
 	ACTION_NONE,
 	ACTION_FENCE, /* take an attempt number, place the actors, PREPARE the writer */
-	ACTION_DESCRIBE, /* choose the checkpoint, PREPARE an ingest */
-	ACTION_CUT, /* write checkpoint 0, SET_CUT; skipped where the frontier has a cut */
+	ACTION_DESCRIBE, /* look for the checkpoint to restore, PREPARE an ingest */
+	ACTION_CHOOSE, /* SET_CUT where the job has never been started (and write checkpoint 0), else CHOOSE */
 	ACTION_DEPLOY,
 	ACTION_CONNECT,
 	ACTION_START,

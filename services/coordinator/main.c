@@ -10,10 +10,11 @@
 #include "common/base/options.h"
 #include "common/base/timestamp.h"
 #include "common/runtime/control_server.h"
+#include "services/coordinator/checkpoint_life.h"
 #include "services/coordinator/coordinator.h"
 #include "services/coordinator/deployment.h"
 
-enum { LINGER_US = 1500000 };
+enum { LINGER_US = 1500000, STOP_US = 9000000 /* for a last checkpoint; Docker Compose kills after 10 s */ };
 
 struct arguments {
 	const char *config, *listen, *expect_ingest, *expect_aggregators, *log_format, *log_level;
@@ -30,7 +31,7 @@ static const struct option_row rows[] = {
     {"--expect-aggregators", "N", "SLUICE_EXPECT_AGGREGATORS", "0", AT(expect_aggregators), "likewise"},
     {"--log-format", "FORMAT", "SLUICE_LOG_FORMAT", "auto", AT(log_format), "json, text, or auto: text on a terminal"},
     {"--log-level", "LEVEL", "SLUICE_LOG_LEVEL", "info", AT(log_level), "debug, info, warn or error"},
-    {"--diagram", NULL, NULL, NULL, AT(diagram), "print the life of an attempt for Graphviz"},
+    {"--diagram", NULL, NULL, NULL, AT(diagram), "print the lives of an attempt and of a checkpoint for Graphviz"},
     {"--help", NULL, NULL, NULL, AT(help), "this text"},
     {"--version", NULL, NULL, NULL, AT(version), "the version"},
 };
@@ -41,6 +42,7 @@ struct process {
 	struct control_server *server;
 	struct coordinator *coordinator;
 	int epoll_fd, signal_fd;
+	uint64_t stop_by_us; /* told to end; 0: not */
 	bool over;
 	int code;
 };
@@ -54,7 +56,10 @@ static void port_command(
 static void port_stop(struct coordinator_port *port, int code, const char *why)
 {
 	struct process *process = (struct process *)port;
-	log_error("the job stops: %s", why);
+	if (code == EXIT_SUCCESS)
+		log_info("the job stops: %s", why);
+	else
+		log_error("the job stops: %s", why);
 	process->over = true;
 	process->code = code;
 }
@@ -63,6 +68,7 @@ static void print_diagram(void)
 {
 	struct buffer text = {0};
 	deployment_diagram(&text);
+	checkpoint_diagram(&text);
 	(void)fwrite(text.data, 1, text.len, stdout);
 	buffer_fini(&text);
 }
@@ -94,6 +100,8 @@ static void handle_events(struct process *process)
 			coordinator_on_lost(process->coordinator, event.worker, event.why, clock_monotonic_us());
 			break;
 		case CONTROL_STATUS:
+			if (event.frame.header.kind == FRAME_CHECKPOINT)
+				coordinator_checkpoint(process->coordinator, clock_monotonic_us());
 			answer_status(process, event.token);
 			break;
 		}
@@ -106,9 +114,24 @@ static int timeout_ms(const struct process *process)
 	uint64_t wake = coordinator_wake_us(process->coordinator), server = control_server_wake_us(process->server);
 	if (wake == 0 || (server != 0 && server < wake))
 		wake = server;
+	if (process->stop_by_us != 0 && (wake == 0 || process->stop_by_us < wake))
+		wake = process->stop_by_us;
 	if (wake == 0)
 		return -1;
 	return wake <= now ? 0 : (int)((wake - now + 999) / 1000);
+}
+
+/* Once: a last checkpoint, then everybody ends. Twice, false: at once. */
+static bool on_signal(struct process *process, uint64_t now_us)
+{
+	struct signalfd_siginfo ignored;
+	(void)!read(process->signal_fd, &ignored, sizeof ignored);
+	log_info("told to end");
+	if (process->stop_by_us != 0)
+		return false;
+	process->stop_by_us = now_us + STOP_US;
+	coordinator_stop(process->coordinator, now_us);
+	return true;
 }
 
 static void loop(struct process *process)
@@ -116,14 +139,16 @@ static void loop(struct process *process)
 	while (!process->over) {
 		struct epoll_event event;
 		int ready = epoll_wait(process->epoll_fd, &event, 1, timeout_ms(process));
-		if (ready == 1 && event.data.fd == process->signal_fd) {
-			log_info("told to end");
+		if (ready == 1 && event.data.fd == process->signal_fd && !on_signal(process, clock_monotonic_us()))
 			return;
-		}
 		handle_events(process);
 		if (!process->over)
 			coordinator_on_tick(process->coordinator, clock_monotonic_us());
 		control_server_flush(process->server, clock_monotonic_us());
+		if (process->stop_by_us != 0 && clock_monotonic_us() >= process->stop_by_us) {
+			log_warn("no last checkpoint in time: what came after the one before will be read again");
+			return;
+		}
 	}
 	control_server_linger(process->server, LINGER_US);
 }

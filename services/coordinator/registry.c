@@ -44,18 +44,38 @@ void registry_remove(struct registry *registry, const char *name)
 	registry->len--;
 }
 
+static bool is_counted(const struct member *member)
+{
+	return !member->leaving && !member->quits;
+}
+
+uint32_t registry_leaving(const struct registry *registry)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < registry->len; i++)
+		count += registry->members[i].leaving;
+	return count;
+}
+
+void registry_sweep(struct registry *registry)
+{
+	for (uint32_t i = registry->len; i-- > 0;)
+		if (registry->members[i].gone)
+			registry_remove(registry, registry->members[i].name);
+}
+
 uint32_t registry_count(const struct registry *registry, enum process_role process)
 {
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < registry->len; i++)
-		count += registry->members[i].process == process && !registry->members[i].leaving;
+		count += registry->members[i].process == process && is_counted(&registry->members[i]);
 	return count;
 }
 
 static const char *nth(const struct registry *registry, enum process_role process, uint32_t n)
 {
 	for (uint32_t i = 0; i < registry->len; i++)
-		if (registry->members[i].process == process && !registry->members[i].leaving && n-- == 0)
+		if (registry->members[i].process == process && is_counted(&registry->members[i]) && n-- == 0)
 			return registry->members[i].name;
 	panic("no such member");
 }
@@ -72,4 +92,30 @@ bool registry_place(const struct registry *registry, const struct topology *topo
 		entries[i] = (struct place){actor, nth(registry, process, placed[process]++ % members)};
 	}
 	return true;
+}
+
+static uint32_t largest_load(const struct topology *topology, const struct place *places, enum process_role process)
+{
+	uint32_t largest = 0;
+	for (uint32_t i = 0; i < topology_actors(topology); i++) {
+		uint32_t load = 0;
+		if (role_process(actor_role(places[i].actor)) != process)
+			continue;
+		for (uint32_t k = 0; k < topology_actors(topology); k++)
+			load += role_process(actor_role(places[k].actor)) == process &&
+			        strcmp(places[k].worker, places[i].worker) == 0;
+		if (load > largest)
+			largest = load;
+	}
+	return largest;
+}
+
+bool registry_would_even(const struct registry *registry, const struct topology *topology, const struct place *places,
+    enum process_role process)
+{
+	struct place *anew = memory_resize(NULL, topology_actors(topology), sizeof *anew);
+	bool evens = registry_place(registry, topology, anew) &&
+	             largest_load(topology, anew, process) < largest_load(topology, places, process);
+	free(anew);
+	return evens;
 }

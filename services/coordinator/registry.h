@@ -14,6 +14,8 @@ struct member {
 	enum process_role process;
 	uint64_t pid;
 	bool deployed, ready; /* in this attempt */
+	bool quits; /* told to end by somebody else: it goes after the next checkpoint */
+	bool gone; /* leaving, and its connection has closed: it comes back in a moment, or never */
 	bool leaving; /* was told to start afresh or to stop: not counted any more */
 	char waiting[256]; /* what it waits for; empty: nothing */
 };
@@ -29,8 +31,15 @@ struct member *registry_add(struct registry *registry, const char *name, enum pr
 void registry_remove(struct registry *registry, const char *name);
 /* Members of a process role that are not leaving. */
 uint32_t registry_count(const struct registry *registry, enum process_role process);
+/* Members that have been told to start afresh or to stop, and are still there. */
+uint32_t registry_leaving(const struct registry *registry);
+/* Forgets those that are gone. */
+void registry_sweep(struct registry *registry);
 
 /* entries: topology_actors of them; false: a process role has no member. Names point into the registry's members. */
 bool registry_place(const struct registry *registry, const struct topology *topology, struct place *entries);
+/* Placing anew would lower the largest number of actors on one process of this role. */
+bool registry_would_even(const struct registry *registry, const struct topology *topology, const struct place *places,
+    enum process_role process);
 
 #endif

@@ -38,7 +38,7 @@ struct output {
 	struct arena arena; /* the letters' bytes: the port's memory does not last */
 };
 
-enum ingest_state { INGEST_IDLE, INGEST_DESCRIBING, INGEST_DEPLOYED, INGEST_READING };
+enum ingest_state { INGEST_IDLE, INGEST_DESCRIBING, INGEST_DEPLOYED, INGEST_READING, INGEST_STOPPED };
 
 struct ingest {
 	struct actor actor;
@@ -53,6 +53,7 @@ struct ingest {
 	uint64_t sent, credit; /* bytes since the last barrier, and how many there may be */
 	uint64_t barriers; /* n of the last one sent */
 	bool silent;
+	uint32_t described; /* partitions of the topic that the attempt knows, or the coordinator was told of */
 	struct frame_pending said; /* what the coordinator was told last */
 	char waiting[256];
 	struct buffer values; /* scratch */
@@ -301,6 +302,17 @@ static enum result check_ends(struct ingest *ingest, uint64_t now_us, struct err
 	return RESULT_OK;
 }
 
+/* Partitions are fixed for an attempt: the coordinator begins a new one for those that were added. */
+static void look_at_partitions(struct ingest *ingest, struct outbox *outbox)
+{
+	struct source_port *source = ingest->process->source;
+	uint32_t partitions = source->ops->partitions(source);
+	if (partitions <= ingest->described)
+		return;
+	ingest->described = partitions;
+	outbox_report(outbox, FRAME_DESCRIBED, &(struct frame_described){.partitions = partitions});
+}
+
 static enum result look_at_source(struct ingest *ingest, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct source_port *source = ingest->process->source;
@@ -347,6 +359,7 @@ static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *
 	if (ingest->state != INGEST_READING)
 		return RESULT_OK;
 	actor->wake_us = now_us + LOOK_AGAIN_US;
+	look_at_partitions(ingest, outbox);
 	result = look_at_source(ingest, now_us, outbox, error);
 	if (result == RESULT_OK)
 		result = read_all(ingest, outbox, error);
@@ -394,6 +407,7 @@ static enum result assign(struct ingest *ingest, const struct frame_deploy *depl
 static enum result on_deploy(struct ingest *ingest, const struct frame_deploy *deploy, struct error *error)
 {
 	const struct topology *topology = &ingest->process->topology;
+	ingest->described = (uint32_t)deploy->partitions;
 	for (uint32_t p = 0; p < deploy->partitions; p++)
 		if (p % topology->ingest == actor_index(ingest->actor.id))
 			add_partition(ingest, p, cut_get(&deploy->base_cut, p, 0));
@@ -410,10 +424,14 @@ static enum result on_deploy(struct ingest *ingest, const struct frame_deploy *d
 static enum result on_inject(
     struct ingest *ingest, const struct frame_inject *inject, struct outbox *outbox, struct error *error)
 {
-	struct frame_barrier barrier = {
-	    .epoch = inject->epoch, .base = inject->base, .checkpoint = inject->checkpoint, .lift = inject->lift};
+	struct frame_barrier barrier = {.epoch = inject->epoch,
+	    .base = inject->base,
+	    .checkpoint = inject->checkpoint,
+	    .lift = inject->lift,
+	    .stop = inject->stop};
 	struct share share = {ingest->actor.id, ingest->counters};
-	if (ingest->state != INGEST_READING || inject->epoch.n != ingest->barriers + 1)
+	if ((ingest->state != INGEST_READING && ingest->state != INGEST_STOPPED) ||
+	    inject->epoch.n != ingest->barriers + 1)
 		return error_set(error, RESULT_CORRUPT, "told to cut epoch %" PRIu64 " after %" PRIu64, inject->epoch.n,
 		    ingest->barriers);
 	for (uint32_t i = 0; i < ingest->partitions_len; i++)
@@ -435,6 +453,8 @@ static enum result on_inject(
 		for (uint32_t i = 0; i < ingest->partitions_len; i++)
 			ingest->partitions[i].ceiling = INT64_MAX;
 	}
+	if (inject->stop)
+		ingest->state = INGEST_STOPPED;
 	ingest->actor.wake_us = WAKE_NOW;
 	return RESULT_OK;
 }
@@ -517,7 +537,8 @@ struct actor *ingest_new(struct ingest_process *process, uint32_t id, uint64_t a
 	if (record_parser_new(&parser, process->pipeline, error) != RESULT_OK)
 		return NULL;
 	struct ingest *ingest = memory_new(sizeof *ingest);
-	ingest->actor = (struct actor){&ingest_ops, id, process->source->event_fd, WAKE_NEVER};
+	ingest->actor =
+	    (struct actor){.ops = &ingest_ops, .id = id, .event_fd = process->source->event_fd, .wake_us = WAKE_NEVER};
 	ingest->process = process;
 	ingest->attempt = attempt;
 	ingest->parser = parser;

@@ -192,7 +192,7 @@ static void topic_missing(struct kafka_watch *watch)
 
 static void partitions_check(struct kafka_watch *watch, uint32_t now)
 {
-	uint32_t needed = watch->partitions_known;
+	uint32_t known = atomic_load(&watch->partitions_known), needed = known;
 	for (uint32_t i = 0; i < watch->partitions_len; i++) {
 		if (watch->partitions[i].id >= needed)
 			needed = watch->partitions[i].id + 1;
@@ -205,11 +205,9 @@ static void partitions_check(struct kafka_watch *watch, uint32_t now)
 		kafka_watch_fail(watch, &failure);
 		return;
 	}
-	if (watch->partitions_known != 0 && now > watch->partitions_known)
-		log_info("topic %s has %" PRIu32 " partitions now, it had %" PRIu32
-		         ": the new ones are read from the next attempt on",
-		    watch->topic_name, now, watch->partitions_known);
-	watch->partitions_known = now;
+	atomic_store(&watch->partitions_known, now);
+	if (now > known)
+		reader_notify(watch);
 }
 
 static void topic_check(struct kafka_watch *watch)

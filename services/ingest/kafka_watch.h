@@ -43,9 +43,9 @@ struct kafka_watch {
 	int event_fd;
 	pthread_t thread;
 	atomic_bool away; /* all brokers */
+	_Atomic uint32_t partitions_known; /* of the topic; 0: not yet */
 
 	/* The thread's own. */
-	uint32_t partitions_known; /* of the topic; 0: not yet */
 	uint64_t missing_since_us; /* 0: not missing */
 
 	pthread_mutex_t lock;

@@ -273,6 +273,12 @@ static int64_t source_end(struct source_port *port, uint32_t id)
 	return high;
 }
 
+static uint32_t source_partitions(struct source_port *port)
+{
+	struct source_kafka *source = source_of(port);
+	return source->client == NULL ? 0 : atomic_load(&source->watch.partitions_known);
+}
+
 static void source_commit_group(struct source_port *port, const struct cut *cut)
 {
 	struct source_kafka *source = source_of(port);
@@ -316,6 +322,7 @@ static const struct source_port_ops operations = {
     .give_back = source_give_back,
     .health = source_health,
     .end = source_end,
+    .partitions = source_partitions,
     .commit_group = source_commit_group,
     .close = source_close,
 };

@@ -40,6 +40,8 @@ struct source_port_ops {
 	enum result (*health)(struct source_port *, struct error *);
 	/* Next offset that the log will get, as last heard, or -1: for lag only. */
 	int64_t (*end)(struct source_port *, uint32_t partition);
+	/* Partitions of the topic as last heard, 0: not yet. More than were described: there are new ones. */
+	uint32_t (*partitions)(struct source_port *);
 	/* For lag tools only: the group's offsets. Does not block, errors are ignored. */
 	void (*commit_group)(struct source_port *, const struct cut *cut);
 	void (*close)(struct source_port *);

@@ -8,6 +8,7 @@ struct epoch {
 	struct epoch *next; /* in the writer's queue */
 	struct epoch_id id;
 	bool silent;
+	bool checkpoint; /* its identity belongs into the table of checkpoints */
 	struct cut cut;
 	struct counters counters;
 	struct bytes *rows; /* ROWS bodies */

@@ -49,7 +49,7 @@ static void advance_print(
 {
 	const struct epoch_id *from = &transaction->predecessor, *to = &transaction->epoch;
 
-	buffer_append_text(sql, "BEGIN;\nSELECT sluice.frontier_advance(");
+	buffer_printf(sql, "BEGIN;\nSELECT sluice.frontier_advance%s(", transaction->checkpoint ? "_checkpoint" : "");
 	sql_literal(sql, text_bytes(commit->job));
 	buffer_printf(sql, ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", '", transaction->fence,
 	    from->attempt, from->n, to->attempt, to->n);
@@ -201,8 +201,6 @@ static void record_name(struct run *run, const PGresult *result)
 	struct row *row = &run->commit->rows.row;
 	size_t line = line_of(result, pipeline->record.table);
 
-	if (strcmp(postgres_state(result), "23505") == 0)
-		error_wrap(run->error, "late duplicate, a key that has a row already");
 	if (!line || !epoch_rows_source(&run->commit->rows, pipeline, line - 1, row))
 		return;
 	struct bytes key = row->values[pipeline->record.key].text;
@@ -213,13 +211,18 @@ static void record_name(struct run *run, const PGresult *result)
 static void on_refused(struct run *run, const PGresult *result)
 {
 	const char *state = postgres_state(result);
+	bool rows = run->copying && run->parts[run->asked - 1] == PART_ROWS;
 
 	if (run->outcome != SINK_DONE)
 		return; /* the first word counts */
 	run->outcome = postgres_fault(run->postgres, result, run->error);
 	if (run->outcome != SINK_CONFIG || (strncmp(state, "22", 2) != 0 && strncmp(state, "23", 2) != 0))
 		return;
-	if (run->copying && run->parts[run->asked - 1] == PART_ROWS)
+	if (rows && strcmp(state, "23505") == 0) {
+		run->outcome = SINK_LATE; /* most likely: see late */
+		run->error->code = RESULT_RETRY;
+	}
+	if (rows)
 		record_name(run, result);
 	else if (run->copying && run->parts[run->asked - 1] == PART_LETTERS)
 		error_wrap(run->error, "a dead letter was refused");

@@ -24,7 +24,7 @@ struct postgres_commit {
 /* Prepares the statements of a new session. */
 enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct postgres *postgres,
     const struct pipeline *pipeline, const char *job, struct error *error) MUST_USE;
-/* UNKNOWN also where the server has refused for a while: nothing is committed then, but a look finds that out. May leave
+/* LATE where a row met another with the same key, or the like; error names the record. UNKNOWN also where the server has refused for a while: nothing is committed then, but a look finds that out. May leave
  * a failed transaction open. */
 enum sink_outcome postgres_commit_run(struct postgres_commit *commit, struct postgres *postgres,
     const struct transaction *transaction, struct error *error) MUST_USE;

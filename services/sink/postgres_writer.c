@@ -55,8 +55,8 @@ static enum sink_outcome fenced(const struct frontier *frontier, uint64_t attemp
 	return SINK_FENCED;
 }
 
-/* Where a guarded statement was refused, the answer says how high the fence is. */
-static enum sink_outcome refused(struct postgres_writer *writer, enum sink_outcome outcome, struct sink_answer *answer)
+enum sink_outcome postgres_refused(
+    struct postgres_writer *writer, enum sink_outcome outcome, struct sink_answer *answer)
 {
 	struct error ignored;
 
@@ -171,7 +171,7 @@ enum sink_outcome postgres_writer_set_cut(
 	enum sink_outcome outcome = postgres_query(
 	    &writer->postgres, NULL, &answer->error, "SELECT sluice.frontier_start($1, $2, $3, $4, $5)", 5, params);
 	buffer_fini(&text);
-	return refused(writer, outcome, answer);
+	return postgres_refused(writer, outcome, answer);
 }
 
 enum sink_outcome postgres_writer_commit(
@@ -179,7 +179,7 @@ enum sink_outcome postgres_writer_commit(
 {
 	enum sink_outcome outcome =
 	    postgres_commit_run(&writer->commit, &writer->postgres, transaction, &answer->error);
-	return refused(writer, outcome, answer);
+	return postgres_refused(writer, outcome, answer);
 }
 
 enum sink_outcome postgres_writer_touch(
@@ -193,7 +193,7 @@ enum sink_outcome postgres_writer_touch(
 	const char *params[] = {writer->job, fence, number, epoch};
 	enum sink_outcome outcome = postgres_query(
 	    &writer->postgres, NULL, &answer->error, "SELECT sluice.frontier_touch($1, $2, $3, $4)", 4, params);
-	return refused(writer, outcome, answer);
+	return postgres_refused(writer, outcome, answer);
 }
 
 /* Before anything is ended: a writer that has been fenced out must not end its successor. */

@@ -34,6 +34,22 @@ enum sink_outcome postgres_writer_look(
 enum sink_outcome postgres_writer_touch(
     struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor, struct sink_answer *answer) MUST_USE;
 
+/* Ends the transaction that is open, if one is. Where a guarded statement was refused, the answer says how high the fence
+ * is. Returns the outcome. */
+enum sink_outcome postgres_refused(
+    struct postgres_writer *writer, enum sink_outcome outcome, struct sink_answer *answer) MUST_USE;
+
+/* postgres_checkpoints.c */
+enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
+    struct epoch_id checkpoint, const struct cut *cut, struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_choose(
+    struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint, struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_t attempt,
+    const struct epoch_id *checkpoints, size_t checkpoints_len, const struct cut *oldest_cut,
+    struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_late(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
+    const struct bytes *bodies, size_t bodies_len, struct sink_answer *answer) MUST_USE;
+
 /* postgres_lock.c: the lock says which backend is this job's writer. */
 /* Ends the backend that holds the lock, unless the fence is above attempt by now. DONE also when nobody holds it. */
 enum sink_outcome postgres_holder_end(struct postgres_writer *writer, uint64_t attempt, struct error *error) MUST_USE;

@@ -1,6 +1,6 @@
 /* services/sink/sink_port.h - where a writer puts its epochs.
  *
- * Implemented by sink_postgres.c (libpq, blocking calls on a thread of its own), tests/sim/sim_sink.c (memory).
+ * Implemented by sink_postgres.c (libpq, blocking calls on a thread of its own), tests/sim/sink.c (memory).
  *
  * One request at a time: start it, then poll answer (after event_fd became readable, if there is one). The writer
  * decides what an answer means and what comes next: the port never sends an epoch twice by itself.
@@ -37,6 +37,7 @@ struct transaction {
 	uint64_t fence; /* mine */
 	struct epoch_id predecessor; /* the last one that I know to be committed */
 	struct epoch_id epoch;
+	bool checkpoint; /* also insert the epoch's identity into the table of checkpoints */
 	const struct cut *cut;
 	struct counters counters; /* of this epoch; added to the frontier's */
 	struct bytes *rows; /* ROWS bodies; may be many, sorted by nobody */
@@ -57,7 +58,8 @@ struct sink_answer {
 	/* fence only: */
 	struct checkpoint_identity *checkpoints; /* newest first */
 	size_t checkpoints_len;
-	struct decisions decisions; /* all that the table holds */
+	/* fence: all that the table holds; late: the verdicts */
+	struct decisions decisions;
 };
 
 struct sink_port;
@@ -68,8 +70,24 @@ struct sink_port_ops {
 	void (*fence)(struct sink_port *, uint64_t attempt);
 	/* Under the fence: sets the frontier's cut where it is NULL, with the fingerprint, and inserts checkpoint (0,0). */
 	void (*set_cut)(struct sink_port *, uint64_t attempt, const struct cut *cut);
-	/* One transaction; its first statement moves the frontier from predecessor to epoch under the fence. */
+	/* One transaction; its first statement moves the frontier from predecessor to epoch under the fence. LATE where a row met
+	 * a unique index; error names the record. */
 	void (*commit)(struct sink_port *, const struct transaction *);
+	/* A checkpoint in silence: its epoch's rows are in the database already, only its identity is inserted, under fence and
+	 * predecessor. Harmless when repeated. */
+	void (*mark)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
+	    const struct cut *cut);
+	/* This checkpoint is restored: every identity that is newer is deleted, under the fence. MOVED where it is not named: the
+	 * list that it was chosen from is not that of the table any more. */
+	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint);
+	/* Deletes these identities and the decisions in front of oldest_cut, under the fence. */
+	void (*retire)(struct sink_port *, uint64_t attempt, const struct epoch_id *checkpoints, size_t checkpoints_len,
+	    const struct cut *oldest_cut);
+	/* After a commit that was LATE: which rows of these bodies have keys that the table holds? The answer's decisions name
+	 * them, with the verdict that a comparison of all declared columns gives. MOVED where the frontier is not at
+	 * predecessor any more. */
+	void (*late)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
+	    size_t bodies_len);
 	/* On a new connection: ends this writer's own old backend, waits until it is gone, reads the frontier FOR UPDATE. */
 	void (*look)(struct sink_port *, uint64_t attempt);
 	/* Moves frontier.committed_at only, under fence and predecessor: an idle pipeline is alive. */

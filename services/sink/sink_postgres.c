@@ -26,6 +26,10 @@ enum request_kind {
 	REQUEST_FENCE,
 	REQUEST_SET_CUT,
 	REQUEST_COMMIT,
+	REQUEST_MARK,
+	REQUEST_CHOOSE,
+	REQUEST_RETIRE,
+	REQUEST_LATE,
 	REQUEST_LOOK,
 	REQUEST_TOUCH,
 	REQUEST_CLOSE
@@ -35,8 +39,13 @@ struct request {
 	enum request_kind kind;
 	uint64_t attempt;
 	struct epoch_id predecessor;
+	struct epoch_id checkpoint;
 	const struct cut *cut;
 	const struct transaction *transaction;
+	const struct epoch_id *retired;
+	size_t retired_len;
+	const struct bytes *bodies;
+	size_t bodies_len;
 };
 
 struct sink_postgres {
@@ -79,6 +88,17 @@ static enum sink_outcome carry_out(struct sink_postgres *self, const struct requ
 		return postgres_writer_set_cut(writer, request->attempt, request->cut, answer);
 	case REQUEST_COMMIT:
 		return postgres_writer_commit(writer, request->transaction, answer);
+	case REQUEST_MARK:
+		return postgres_writer_mark(
+		    writer, request->attempt, request->predecessor, request->checkpoint, request->cut, answer);
+	case REQUEST_CHOOSE:
+		return postgres_writer_choose(writer, request->attempt, request->checkpoint, answer);
+	case REQUEST_RETIRE:
+		return postgres_writer_retire(
+		    writer, request->attempt, request->retired, request->retired_len, request->cut, answer);
+	case REQUEST_LATE:
+		return postgres_writer_late(
+		    writer, request->attempt, request->predecessor, request->bodies, request->bodies_len, answer);
 	case REQUEST_LOOK:
 		return postgres_writer_look(writer, request->attempt, answer);
 	case REQUEST_TOUCH:
@@ -148,6 +168,41 @@ static void on_commit(struct sink_port *port, const struct transaction *transact
 	request_start(port, (struct request){.kind = REQUEST_COMMIT, .transaction = transaction});
 }
 
+static void on_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
+    const struct cut *cut)
+{
+	request_start(port, (struct request){.kind = REQUEST_MARK,
+	                        .attempt = attempt,
+	                        .predecessor = predecessor,
+	                        .checkpoint = checkpoint,
+	                        .cut = cut});
+}
+
+static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
+{
+	request_start(port, (struct request){.kind = REQUEST_CHOOSE, .attempt = attempt, .checkpoint = checkpoint});
+}
+
+static void on_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
+    size_t checkpoints_len, const struct cut *oldest_cut)
+{
+	request_start(port, (struct request){.kind = REQUEST_RETIRE,
+	                        .attempt = attempt,
+	                        .cut = oldest_cut,
+	                        .retired = checkpoints,
+	                        .retired_len = checkpoints_len});
+}
+
+static void on_late(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
+    size_t bodies_len)
+{
+	request_start(port, (struct request){.kind = REQUEST_LATE,
+	                        .attempt = attempt,
+	                        .predecessor = predecessor,
+	                        .bodies = bodies,
+	                        .bodies_len = bodies_len});
+}
+
 static void on_look(struct sink_port *port, uint64_t attempt)
 {
 	request_start(port, (struct request){.kind = REQUEST_LOOK, .attempt = attempt});
@@ -214,6 +269,10 @@ static const struct sink_port_ops ops = {
     .fence = on_fence,
     .set_cut = on_set_cut,
     .commit = on_commit,
+    .mark = on_mark,
+    .choose = on_choose,
+    .retire = on_retire,
+    .late = on_late,
     .look = on_look,
     .touch = on_touch,
     .answer = on_answer,

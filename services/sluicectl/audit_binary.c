@@ -152,7 +152,7 @@ bool binary_numeric(struct bytes column, int scale, audit_sum *units)
 	if ((sign != NUMERIC_POSITIVE && sign != NUMERIC_NEGATIVE) || column.len != NUMERIC_HEAD + (size_t)digits * 2)
 		return false;
 	for (int i = 0; i < digits; i++)
-		if (!add_digit(units, read_16(column.data + NUMERIC_HEAD + i * 2), (weight - i) * 4 + scale))
+		if (!add_digit(units, read_16(column.data + NUMERIC_HEAD + (size_t)i * 2), (weight - i) * 4 + scale))
 			return false;
 	if (sign == NUMERIC_NEGATIVE)
 		*units = -*units;

@@ -42,7 +42,7 @@ struct letter_entry {
 static struct letter_bytes bytes_take(struct bytes bytes)
 {
 	struct letter_bytes taken = {.there = bytes.data != NULL, .len = bytes.len};
-	if (bytes.len > 0)
+	if (bytes.data != NULL)
 		memcpy(taken.first, bytes.data, bytes.len < SHOWN_BYTES ? bytes.len : SHOWN_BYTES);
 	taken.hash = XXH3_128bits(bytes.data, bytes.len);
 	return taken;

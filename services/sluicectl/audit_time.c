@@ -139,7 +139,7 @@ static bool read_offset(struct reading *text, int64_t *seconds)
 		if (!read_number(text, 2, 0, 59, &minutes))
 			return false;
 	}
-	*seconds = (hours * 60 + minutes) * (west ? -60 : 60);
+	*seconds = ((int64_t)hours * 60 + minutes) * (west ? -60 : 60);
 	return text->at == text->end;
 }
 

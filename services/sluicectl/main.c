@@ -1,4 +1,4 @@
-/* services/sluicectl/main.c - sluicectl: init, validate, status, audit. */
+/* services/sluicectl/main.c - sluicectl: init, validate, checkpoint, status, audit. */
 #include "services/sluicectl/sluicectl.h"
 
 #include <stdio.h>
@@ -18,6 +18,8 @@ static const struct {
 } verbs[] = {
     {"init", verb_init, "makes schema and tables in PostgreSQL where they are missing; harmless when repeated"},
     {"validate", verb_validate, "checks the pipeline file and prints what it comes to, secrets left out"},
+    {"checkpoint", verb_checkpoint,
+        "takes a checkpoint now and waits until it is complete; exit 0: it is, 1: it failed"},
     {"status", verb_status, "asks the coordinator how the job is; exit 0: running, 1: not, 69: no coordinator"},
     {"audit", verb_audit,
         "proves rows, totals, dead letters and counters from Kafka; exit 0: exact, 1: not, 69: a service is away"},

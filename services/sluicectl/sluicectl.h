@@ -17,6 +17,7 @@ struct arguments {
 /* Each returns the exit code. */
 int verb_init(const struct arguments *arguments, const struct pipeline *pipeline);
 int verb_validate(const struct arguments *arguments, const struct pipeline *pipeline);
+int verb_checkpoint(const struct arguments *arguments, const struct pipeline *pipeline);
 int verb_status(const struct arguments *arguments, const struct pipeline *pipeline);
 int verb_audit(const struct arguments *arguments, const struct pipeline *pipeline);
 

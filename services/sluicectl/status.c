@@ -11,7 +11,13 @@
 #include "common/runtime/topology.h"
 #include "services/sluicectl/sluicectl.h"
 
-enum { ANSWER_MS = 2000, ASK_AGAIN_MS = 200, WAIT_MOST_SECONDS = 86400 };
+enum {
+	ANSWER_MS = 2000,
+	ASK_AGAIN_MS = 200,
+	WAIT_MOST_SECONDS = 86400,
+	CHECKPOINT_LOOK_MS = 20,
+	CHECKPOINT_WAIT_US = 5000000, /* beyond checkpoint.timeout */
+};
 
 static int64_t lag_of(const struct frame_status_report *report)
 {
@@ -72,7 +78,15 @@ static void print_json(const struct frame_status_report *report, struct buffer *
 		json_text(out, "actors", worker->actors);
 		buffer_append_text(out, "}");
 	}
-	buffer_append_text(out, "]}\n");
+	buffer_printf(out,
+	    "], \"checkpoint\": {\"latest\": \"%" PRIu64 ".%" PRIu64 "\", \"restored\": \"%" PRIu64 ".%" PRIu64
+	    "\", \"completed\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"completed_us\": %" PRId64
+	    ", \"took_us\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"whole_bytes\": %" PRIu64 "}, ",
+	    report->checkpoint.attempt, report->checkpoint.n, report->restored.attempt, report->restored.n,
+	    report->checkpoints_completed, report->checkpoints_failed, report->checkpoint_us,
+	    report->checkpoint_took_us, report->checkpoint_bytes, report->checkpoint_whole_bytes);
+	json_text(out, "verdict", report->verdict);
+	buffer_append_text(out, "}\n");
 }
 
 static void print_age(const struct frame_status_report *report, struct buffer *out)
@@ -83,12 +97,26 @@ static void print_age(const struct frame_status_report *report, struct buffer *o
 	buffer_printf(out, "  (committed %.1f s ago, commits take %.1f ms)", age, (double)report->commit_us / 1e3);
 }
 
+static void print_checkpoint(const struct frame_status_report *report, struct buffer *out)
+{
+	buffer_printf(out, "checkpoint %" PRIu64 ".%" PRIu64, report->checkpoint.attempt, report->checkpoint.n);
+	if (report->checkpoint_us != 0)
+		buffer_printf(out, "  (%.1f s ago, took %.1f ms, %.1f KiB new of %.1f KiB)",
+		    (double)(clock_realtime_us() - report->checkpoint_us) / 1e6,
+		    (double)report->checkpoint_took_us / 1e3, (double)report->checkpoint_bytes / 1024,
+		    (double)report->checkpoint_whole_bytes / 1024);
+	buffer_printf(out, "; %" PRIu64 " completed, %" PRIu64 " failed; restored from %" PRIu64 ".%" PRIu64 "\n",
+	    report->checkpoints_completed, report->checkpoints_failed, report->restored.attempt, report->restored.n);
+}
+
 static void print_table(const struct frame_status_report *report, struct buffer *out)
 {
 	buffer_printf(out, "job        %s\nstate      %s%s\n", report->job, report->state,
 	    strcmp(report->state, "RUNNING") == 0 && !report->live ? " (silent replay up to the frontier)" : "");
 	if (report->waiting[0] != '\0')
 		buffer_printf(out, "waiting    %s\n", report->waiting);
+	if (report->verdict[0] != '\0')
+		buffer_printf(out, "verdict    %s\n", report->verdict);
 	if (report->last_error[0] != '\0')
 		buffer_printf(out, "last error %s\n", report->last_error);
 	buffer_printf(out, "epoch      %" PRIu64 ".%" PRIu64, report->epoch.attempt, report->epoch.n);
@@ -99,7 +127,9 @@ static void print_table(const struct frame_status_report *report, struct buffer 
 	    lag_of(report), report->records_per_second);
 	for (int i = 0; i < COUNTERS; i++)
 		buffer_printf(out, " %s %" PRIu64, counter_names[i], report->counters.n[i]);
-	buffer_printf(out, "\nattempts   %" PRIu64 " ended since the coordinator started\n\n%-36s %-11s %8s  %s\n",
+	buffer_append_text(out, "\n");
+	print_checkpoint(report, out);
+	buffer_printf(out, "attempts   %" PRIu64 " ended since the coordinator started\n\n%-36s %-11s %8s  %s\n",
 	    report->attempts_ended, "WORKER", "ROLE", "PID", "ACTORS");
 	for (uint32_t i = 0; i < report->workers.len; i++) {
 		const struct worker_entry *worker = &report->workers.entries[i];
@@ -145,8 +175,8 @@ int verb_status(const struct arguments *arguments, const struct pipeline *pipeli
 	buffer_append(&job, "", 1);
 	for (;;) {
 		arena_clear(&arena);
-		bool answered =
-		    control_ask_status(url, (const char *)job.data, ANSWER_MS, &arena, &answer, &error) == RESULT_OK;
+		bool answered = control_ask(url, (const char *)job.data, FRAME_STATUS, ANSWER_MS, &arena, &answer,
+		                    &error) == RESULT_OK;
 		bool running = answered && answer.body.status_report.live;
 		code = running ? EXIT_SUCCESS : answered ? EXIT_FAILURE : EXIT_UNAVAILABLE;
 		bool stopped = answered && strcmp(answer.body.status_report.state, "STOPPED") == 0;
@@ -158,6 +188,51 @@ int verb_status(const struct arguments *arguments, const struct pipeline *pipeli
 		(void)fprintf(stderr, "sluicectl: no coordinator at %s: %s\n", url, error.text);
 	else
 		print_report(arguments, &answer.body.status_report);
+	buffer_fini(&job);
+	arena_fini(&arena);
+	return code;
+}
+
+/* Asked until the coordinator counts one more, complete or failed. */
+int verb_checkpoint(const struct arguments *arguments, const struct pipeline *pipeline)
+{
+	const char *url = arguments->coordinator ? arguments->coordinator : pipeline->coordinator.listen;
+	uint64_t deadline = clock_monotonic_us() + pipeline->checkpoint.timeout_us + CHECKPOINT_WAIT_US;
+	uint64_t completed = 0, failed = 0;
+	struct buffer job = {0};
+	struct arena arena = {0};
+	struct error error = {0};
+	struct frame answer;
+	int code = EXIT_UNAVAILABLE;
+	buffer_printf(&job, "%s/totals", pipeline->job);
+	buffer_append(&job, "", 1);
+	for (bool first = true; clock_monotonic_us() < deadline; first = false) {
+		arena_clear(&arena);
+		if (control_ask(url, (const char *)job.data, first ? FRAME_CHECKPOINT : FRAME_STATUS, ANSWER_MS, &arena,
+		        &answer, &error) != RESULT_OK) {
+			(void)fprintf(stderr, "sluicectl: no coordinator at %s: %s\n", url, error.text);
+			goto out;
+		}
+		const struct frame_status_report *report = &answer.body.status_report;
+		if (first) {
+			completed = report->checkpoints_completed;
+			failed = report->checkpoints_failed;
+		} else if (report->checkpoints_completed > completed) {
+			(void)printf("checkpoint %" PRIu64 ".%" PRIu64 " is complete: %.1f ms, %" PRIu64 " bytes new\n",
+			    report->checkpoint.attempt, report->checkpoint.n, (double)report->checkpoint_took_us / 1e3,
+			    report->checkpoint_bytes);
+			code = EXIT_SUCCESS;
+			goto out;
+		} else if (report->checkpoints_failed > failed) {
+			(void)fprintf(stderr, "sluicectl: the checkpoint failed; the coordinator's log says why\n");
+			code = EXIT_FAILURE;
+			goto out;
+		}
+		pause_ms(CHECKPOINT_LOOK_MS);
+	}
+	(void)fprintf(stderr, "sluicectl: no checkpoint in time; sluicectl status says what is waited for\n");
+	code = EXIT_FAILURE;
+out:
 	buffer_fini(&job);
 	arena_fini(&arena);
 	return code;

@@ -51,7 +51,7 @@ def snapshot(url, topic):
     def rows(sql, *arguments):
         cursor.execute(sql, arguments)
         return cursor.fetchall()
-    (epoch, cut, counters), = rows("SELECT attempt || '.' || epoch, cut, counters FROM sluice.frontier")
+    (epoch, cut, counters, start), = rows("SELECT attempt || '.' || epoch, cut, counters, start FROM sluice.frontier")
     found = {"epoch": epoch, "cut": {int(p): o for p, o in cut.items()}, "counters": {k: counters.get(k, 0) for k in COUNTERS}}
     found["decisions"] = {(p, o): verdict for p, o, verdict in
                           rows('SELECT partition, "offset", verdict FROM sluice.decisions WHERE topic = %s', topic)}
@@ -59,8 +59,7 @@ def snapshot(url, topic):
     found["category"] = {row[:2]: row[2] for row in rows("SELECT transaction_date, category, total_sales FROM sales_per_category")}
     found["day"] = dict(rows("SELECT transaction_date, total_sales FROM sales_per_day"))
     found["month"] = {row[:2]: row[2] for row in rows("SELECT year, month, total_sales FROM sales_per_month")}
-    found["start"] = {int(p): o for cut, in rows("SELECT cut FROM sluice.checkpoints WHERE attempt = 0 AND epoch = 0")
-                      for p, o in cut.items()}
+    found["start"] = {int(p): o for p, o in start.items()}
     found["letters"] = {(p, o) if t == topic else (t, p, o): letter_of(reason, key, payload, raw) for t, p, o, reason, key, payload,
                         raw in rows('SELECT topic, partition, "offset", reason, key, payload, payload_raw FROM dead_letters')}
     connection.close()

@@ -48,7 +48,8 @@ class Pipeline:
             port = probe.getsockname()[1]
         self.folder, self.running = folder, {}
         self.environment = dict(os.environ, KAFKA_BOOTSTRAP_SERVERS=services.brokers, DATABASE_URL=url or services.url,
-                                CHECKPOINT_DIR=str(folder / "checkpoints"), SLUICE_COORDINATOR=f"tcp://127.0.0.1:{port}",
+                                CHECKPOINT_DIR=str(folder / "checkpoints"),
+                                STATE_DIR=str(folder / "state"), SLUICE_COORDINATOR=f"tcp://127.0.0.1:{port}",
                                 SLUICE_CONFIG=str(config), SLUICE_LOG_FORMAT="text")
 
     def start(self, kind):

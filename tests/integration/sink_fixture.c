@@ -198,6 +198,24 @@ struct sink_answer *fixture_look(struct sink_port *port, uint64_t attempt)
 	return fixture_answer(port);
 }
 
+struct sink_answer *fixture_mark(
+    struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint, int64_t offset)
+{
+	struct cut cut = {0};
+
+	cut_set(&cut, 0, offset);
+	port->ops->mark(port, attempt, predecessor, checkpoint, &cut);
+	struct sink_answer *answer = fixture_answer(port);
+	cut_fini(&cut);
+	return answer;
+}
+
+struct sink_answer *fixture_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
+{
+	port->ops->choose(port, attempt, checkpoint);
+	return fixture_answer(port);
+}
+
 struct sink_port *fixture_writer(struct fixture *fixture, uint64_t attempt)
 {
 	struct sink_port *port = NULL;
@@ -275,6 +293,14 @@ void draft_group(struct draft *draft, uint32_t rollup, const struct value *key, 
 	    .measures = {arena_clone(&draft->arena, &measure, sizeof measure), sizeof measure},
 	};
 	buffer_fini(&encoded);
+}
+
+struct sink_answer *draft_late(struct draft *draft, struct sink_port *port)
+{
+	rows_end(&draft->rows);
+	draft->body = buffer_bytes(&draft->rows.body);
+	port->ops->late(port, draft->transaction.fence, draft->transaction.predecessor, &draft->body, 1);
+	return fixture_answer(port);
 }
 
 struct sink_answer *draft_commit(struct draft *draft, struct sink_port *port)

@@ -40,6 +40,9 @@ const char *fixture_value(struct fixture *fixture, const char *sql);
 struct sink_answer *fixture_answer(struct sink_port *port);
 struct sink_answer *fixture_fence(struct sink_port *port, uint64_t attempt);
 struct sink_answer *fixture_look(struct sink_port *port, uint64_t attempt);
+struct sink_answer *fixture_mark(
+    struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint, int64_t offset);
+struct sink_answer *fixture_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint);
 /* Fences with attempt, and sets the cut {0: 0} where there is none. */
 struct sink_port *fixture_writer(struct fixture *fixture, uint64_t attempt);
 
@@ -66,6 +69,8 @@ void draft_letter(struct draft *draft, struct letter letter);
 void draft_decision(struct draft *draft, uint32_t partition, int64_t offset, enum verdict verdict);
 void draft_group(struct draft *draft, uint32_t rollup, const struct value *key, uint32_t key_len, __int128 measure);
 struct sink_answer *draft_commit(struct draft *draft, struct sink_port *port);
+/* Asks which of the draft's rows are late duplicates, with its fence and predecessor. */
+struct sink_answer *draft_late(struct draft *draft, struct sink_port *port);
 void draft_close(struct draft *draft);
 
 struct value value_text(const char *text);

@@ -83,6 +83,8 @@ static bool mode_allows(struct proxy *proxy, bool from_client, const char *data,
 	}
 	if (proxy->mode == PROXY_LOSE_COMMIT && !from_client)
 		allowed = !memmem(data, len, "COMMIT", sizeof "COMMIT");
+	if (proxy->mode == PROXY_LOSE_ANSWER && !from_client)
+		allowed = false;
 	if (!allowed)
 		proxy->mode = PROXY_PASS;
 	pthread_mutex_unlock(&proxy->mutex);

@@ -11,6 +11,8 @@ enum proxy_mode {
 	PROXY_PASS,
 	/* When the server says COMMIT, the client does not hear it: its connection is closed instead. */
 	PROXY_LOSE_COMMIT,
+	/* The same for whatever the server says next. */
+	PROXY_LOSE_ANSWER,
 	/* After `bytes` more from the client its connection is closed; the server's stays open and hears nothing of it. */
 	PROXY_CUT_CLIENT,
 };

@@ -71,9 +71,18 @@ def fewer_partitions(job):
     must_refuse(it, before, "has 2 partitions", "made anew")
 
 
+def crash(it):
+    """No last checkpoint: what came after the one before has to be read again."""
+    for name in list(it.running):
+        it.kill(name)
+
+
+RARELY = ("interval: 5s", "interval: 1d")  # a crash replays from the start
+
+
 def a_log_that_ends_before_the_frontier(job):
-    it = filled(job, partitions=2)
-    it.stop()
+    it = filled(job, partitions=2, changes=(RARELY,))
+    crash(it)
     before = content(it)
     make_anew(it, 2, 100)
     it.start_all()
@@ -81,12 +90,21 @@ def a_log_that_ends_before_the_frontier(job):
 
 
 def an_empty_log(job):
-    it = filled(job, partitions=1)
-    it.stop()
+    it = filled(job, partitions=1, changes=(RARELY,))
+    crash(it)
     before = content(it)
     make_anew(it, 1, 0)
     it.start_all()
     must_refuse(it, before, "ends at offset 0", "made anew or has lost records")
+
+
+def made_anew_while_stopped(job):
+    it = filled(job, partitions=2)
+    it.stop()
+    before = content(it)
+    make_anew(it, 2, 100)
+    it.start_all()
+    must_refuse(it, before, "offset 1000 is out of range", "the log holds 0 up to")
 
 
 def made_anew_under_a_running_job(job):
@@ -104,15 +122,18 @@ def fewer_partitions_under_a_running_job(job):
 
 
 def removed_by_retention(job):
-    """Until checkpoints exist a restart reads from the start, so the topic must hold it."""
-    it = filled(job, partitions=2)
+    """What lies before the checkpoint is not needed any more; what lies behind it is."""
+    it = filled(job, partitions=2, changes=(RARELY,))
     call(KAFKA, "forget", it.services.kafka, it.name, 1, 100)
-    it.produce(100, "--rate", 0, seed=2)  # what runs does not need the beginning
-    it.settle()
     it.stop()
+    it.start_all().wait_live()
+    it.produce(100, "--rate", 0, seed=2)
+    it.settle()
+    crash(it)
+    call(KAFKA, "forget", it.services.kafka, it.name, 1, 1010)
     before = content(it)
     it.start_all()
-    must_refuse(it, before, "partition 1", "out of range", "100")
+    must_refuse(it, before, "partition 1", "out of range", "1010")
 
 
 def with_password(it, user, password):
@@ -145,7 +166,7 @@ def may_not_read(job):
     must_refuse(it, before, f"topic {it.name}", "uthorization failed")
 
 
-CASES = (fewer_partitions, a_log_that_ends_before_the_frontier, an_empty_log, made_anew_under_a_running_job,
+CASES = (fewer_partitions, a_log_that_ends_before_the_frontier, an_empty_log, made_anew_while_stopped, made_anew_under_a_running_job,
          fewer_partitions_under_a_running_job, removed_by_retention, wrong_password, may_not_read)
 
 if __name__ == "__main__":

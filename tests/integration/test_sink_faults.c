@@ -21,6 +21,9 @@ static struct epoch_id epoch_of(uint64_t attempt, uint64_t n)
 	return (struct epoch_id){attempt, n};
 }
 
+static const char names[] = "SELECT string_agg(attempt || '.' || epoch, ' ' ORDER BY attempt, epoch) "
+                            "FROM sluice.checkpoints";
+
 static void assert_done(const struct sink_answer *answer)
 {
 	if (answer->outcome != SINK_DONE)
@@ -94,6 +97,110 @@ static void test_answer_lost(void **state)
 	port->ops->close(port);
 	fixture->port = NULL;
 	proxy_close(proxy);
+}
+
+/* The identity goes with its epoch when the answer is lost, and when it is the commit that is lost. */
+static void test_checkpoint_answer_lost(void **state)
+{
+	struct fixture *fixture = *state;
+	struct proxy *proxy = proxy_between(fixture);
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+	struct draft draft;
+
+	proxy_mode(proxy, PROXY_LOSE_COMMIT, 0);
+	sales_draft(&draft, none, epoch_of(1, 1), 10);
+	draft.transaction.checkpoint = true;
+	assert_int_equal(draft_commit(&draft, port)->outcome, SINK_UNKNOWN);
+	draft_close(&draft);
+	struct sink_answer *answer = fixture_look(port, 1);
+	assert_done(answer);
+	assert_true(epoch_equal(answer->frontier.last, epoch_of(1, 1)));
+	assert_string_equal(fixture_value(fixture, names), "0.0 1.1");
+
+	sales_draft(&draft, epoch_of(1, 1), epoch_of(1, 2), 20000);
+	draft.transaction.checkpoint = true;
+	proxy_mode(proxy, PROXY_CUT_CLIENT, 400000);
+	assert_int_equal(draft_commit(&draft, port)->outcome, SINK_UNKNOWN);
+	assert_done(fixture_look(port, 1));
+	assert_string_equal(fixture_value(fixture, names), "0.0 1.1");
+	assert_done(draft_commit(&draft, port));
+	assert_string_equal(fixture_value(fixture, names), "0.0 1.1 1.2");
+	draft_close(&draft);
+	port->ops->close(port);
+	fixture->port = NULL;
+	proxy_close(proxy);
+}
+
+/* mark, choose, retire, late without an answer: a look, then the same again. */
+static void test_other_answers_lost(void **state)
+{
+	struct fixture *fixture = *state;
+	struct proxy *proxy = proxy_between(fixture);
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+	const struct epoch_id start = none;
+	struct cut cut = {0};
+	struct draft draft;
+
+	cut_set(&cut, 0, 10);
+	assert_done(commit_sales(port, none, epoch_of(1, 1), 10));
+	draft_open(&draft, 1, epoch_of(1, 1), epoch_of(1, 2), 12);
+	draft_sale(&draft, 11, "1.1-00000003", 100);
+	rows_end(&draft.rows);
+	draft.body = buffer_bytes(&draft.rows.body);
+	for (int request = 0; request < 4; request++) {
+		for (int lost = 2; lost >= 0; lost--) {
+			if (lost)
+				proxy_mode(proxy, PROXY_LOSE_ANSWER, 0);
+			if (request == 0)
+				port->ops->mark(port, 1, epoch_of(1, 1), epoch_of(1, 5), &cut);
+			else if (request == 1)
+				port->ops->choose(port, 1, epoch_of(1, 5));
+			else if (request == 2)
+				port->ops->retire(port, 1, &start, 1, &cut);
+			else
+				port->ops->late(port, 1, epoch_of(1, 1), &draft.body, 1);
+			struct sink_answer *answer = fixture_answer(port);
+			assert_int_equal(answer->outcome, lost ? SINK_UNKNOWN : SINK_DONE);
+			assert_int_equal(answer->decisions.len, request == 3 && !lost);
+			if (!lost)
+				break;
+			answer = fixture_look(port, 1);
+			assert_done(answer);
+			assert_true(epoch_equal(answer->frontier.last, epoch_of(1, 1)));
+		}
+	}
+	assert_string_equal(fixture_value(fixture, names), "1.5");
+	draft_close(&draft);
+	cut_fini(&cut);
+	port->ops->close(port);
+	fixture->port = NULL;
+	proxy_close(proxy);
+}
+
+/* A writer that has been fenced out names no checkpoint, erases none, retires none, and reports nothing. */
+static void test_zombie_checkpoints(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *old = fixture->port = fixture_writer(fixture, 1);
+	const struct epoch_id start = none;
+	struct cut cut = {0};
+
+	assert_done(commit_sales(old, none, epoch_of(1, 1), 3));
+	/* The newcomer has raised the fence, and has not come to ending the old backend. */
+	fixture_run(fixture, "UPDATE sluice.frontier SET fence = 2; INSERT INTO sluice.checkpoints VALUES "
+	                     "('shop/totals', 1, 1, '{}')");
+	cut_set(&cut, 0, 10);
+	assert_says(fixture_mark(old, 1, epoch_of(1, 1), epoch_of(1, 5), 3), SINK_FENCED, "at 2");
+	assert_says(fixture_choose(old, 1, none), SINK_FENCED, "at 2");
+	old->ops->retire(old, 1, &start, 1, &cut);
+	assert_says(fixture_answer(old), SINK_FENCED, "at 2");
+	struct draft draft;
+	draft_open(&draft, 1, epoch_of(1, 1), epoch_of(1, 2), 12);
+	draft_sale(&draft, 11, "1.1-00000001", 100);
+	assert_says(draft_late(&draft, old), SINK_FENCED, "at 2");
+	draft_close(&draft);
+	assert_string_equal(fixture_value(fixture, names), "0.0 1.1");
+	cut_fini(&cut);
 }
 
 /* The network is cut while rows are on their way; the backend does not notice, and holds the frontier's row. */
@@ -296,6 +403,42 @@ static void test_rights(void **state)
 	fixture_run(fixture, "DROP OWNED BY sluice_clerk; DROP ROLE sluice_clerk");
 }
 
+/* No right to temporary tables, and none to change a row that is there. */
+static void test_late_rights(void **state)
+{
+	struct fixture *fixture = *state;
+	struct pipeline pipeline;
+	struct error error = {0};
+	struct draft draft;
+
+	fixture->port = fixture_writer(fixture, 1);
+	assert_done(commit_sales(fixture->port, none, epoch_of(1, 1), 3));
+	fixture->port->ops->close(fixture->port);
+	fixture->port = NULL;
+	fixture_run(fixture,
+	    "DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;"
+	    "DROP ROLE IF EXISTS sluice_clerk; CREATE ROLE sluice_clerk LOGIN PASSWORD 'clerk';"
+	    "GRANT ALL ON ALL TABLES IN SCHEMA public, sluice TO sluice_clerk;"
+	    "REVOKE UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES ON transactions FROM sluice_clerk;"
+	    "GRANT USAGE ON SCHEMA sluice TO sluice_clerk");
+	struct buffer url = fixture_url(fixture->database, "sluice_clerk", "clerk", NULL);
+	fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
+	buffer_fini(&url);
+	assert_int_equal(sink_postgres_open(&fixture->port, &pipeline, "clerk", &error), RESULT_OK);
+	assert_done(fixture_fence(fixture->port, 2));
+	draft_open(&draft, 2, epoch_of(1, 1), epoch_of(2, 1), 12);
+	draft_sale(&draft, 11, "1.1-00000001", 100);
+	assert_int_equal(draft_commit(&draft, fixture->port)->outcome, SINK_LATE);
+	struct sink_answer *answer = draft_late(&draft, fixture->port);
+	assert_done(answer);
+	assert_int_equal(answer->decisions.len, 1);
+	draft_close(&draft);
+	fixture->port->ops->close(fixture->port);
+	fixture->port = NULL;
+	pipeline_fini(&pipeline);
+	fixture_run(fixture, "DROP OWNED BY sluice_clerk; DROP ROLE sluice_clerk");
+}
+
 static void test_close_while_waiting(void **state)
 {
 	struct fixture *fixture = *state;
@@ -344,6 +487,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_answer_lost, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_checkpoint_answer_lost, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_other_answers_lost, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_zombie_checkpoints, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_late_rights, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_backend_left_behind, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_backend_ended, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_two_writers, fixture_setup, fixture_teardown),

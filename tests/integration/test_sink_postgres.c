@@ -380,8 +380,9 @@ static void test_refused_rows(void **state)
 	draft_sale(&draft, 103, "k2", 100);
 	draft_sale(&draft, 104, "k3", 100);
 	answer = draft_commit(&draft, port);
-	assert_says(answer, SINK_CONFIG, "record sales/0/103 with key \"k2\": late duplicate");
-	assert_says(answer, SINK_CONFIG, "(transaction_id)=(k2)");
+	assert_says(answer, SINK_LATE, "record sales/0/103 with key \"k2\"");
+	assert_says(answer, SINK_LATE, "(transaction_id)=(k2)");
+	assert_int_equal(answer->error.code, RESULT_RETRY);
 	draft_close(&draft);
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "2");
 

@@ -40,7 +40,8 @@ static void test_init_makes_everything(void **state)
 
 	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
 	assert_string_equal((const char *)report.data,
-	    "applied migration 001_sluice.sql\ncreated table transactions\ncreated table sales_per_category\n"
+	    "applied migration 001_sluice.sql\napplied migration 002_checkpoints.sql\ncreated table "
+	    "transactions\ncreated table sales_per_category\n"
 	    "created table sales_per_month\ncreated table dead_letters\ncreated frontier shop/totals\n");
 	assert_columns(fixture, "transactions",
 	    "transaction_id character varying(36) !, product_category character varying(100) !, product_quantity "
@@ -183,6 +184,49 @@ static void test_rows_without_frontier(void **state)
 	assert_string_equal(fixture_value(fixture, "SELECT fence FROM sluice.frontier"), "2");
 }
 
+/* A database of the first release, with a job that has come some way and two that have not been started or retired. */
+static void test_second_migration(void **state)
+{
+	struct fixture *fixture = *state;
+	struct buffer report = {0}, tables = {0};
+	struct error error = {0};
+	char sql[512];
+
+	fixture_run(fixture, migrations[0].sql);
+	ddl_print(&fixture->pipeline, &tables);
+	buffer_append(&tables, "", 1);
+	fixture_run(fixture, (const char *)tables.data);
+	snprintf(sql, sizeof sql,
+	    "INSERT INTO sluice.migrations VALUES (1); INSERT INTO sluice.frontier (job, fence, attempt, epoch, cut, "
+	    "counters, fingerprint, committed_at) VALUES ('shop/totals', 3, 3, 9, '{\"0\": 70, \"1\": 4}', "
+	    "'{\"consumed\": 20}', '%s', now()), ('idle/totals', 0, 0, 0, NULL, '{}', NULL, NULL)",
+	    fixture->pipeline.fingerprint);
+	fixture_run(fixture, sql);
+	fixture_run(fixture, "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 0, 0, '{\"0\": 50, \"1\": 4}');"
+	                     "INSERT INTO sluice.decisions VALUES ('shop/totals', 'sales', 0, 60, 'conflicts', '3.9');"
+	                     "INSERT INTO transactions VALUES ('a', 'x', 1, 1, NULL, now(), NULL)");
+	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
+	assert_non_null(strstr((const char *)report.data, "applied migration 002_checkpoints.sql\nfound table"));
+	assert_null(strstr((const char *)report.data, "001"));
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT string_agg(job || ' ' || coalesce(start::text, '-'), ', ' ORDER BY job) "
+	                           "FROM sluice.frontier"),
+	    "idle/totals -, shop/totals {\"0\": 50, \"1\": 4}");
+	fixture->port = fixture_writer(fixture, 4);
+	struct sink_answer *answer = fixture_look(fixture->port, 4);
+	assert_int_equal(answer->outcome, SINK_DONE);
+	assert_int_equal(cut_get(&answer->frontier.cut, 0, -1), 70);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_CONSUMED], 20);
+	assert_int_equal(
+	    fixture_mark(fixture->port, 4, (struct epoch_id){3, 9}, (struct epoch_id){4, 1}, 70)->outcome, SINK_DONE);
+	assert_int_equal(fixture_choose(fixture->port, 4, (struct epoch_id){0, 0})->outcome, SINK_DONE);
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.checkpoints"), "1");
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT string_agg(version::text, ',') FROM sluice.migrations"), "1,2");
+	buffer_fini(&report);
+	buffer_fini(&tables);
+}
+
 static void test_newer_schema(void **state)
 {
 	struct fixture *fixture = *state;
@@ -267,6 +311,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_own_table_is_taken, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_incompatible_tables, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_rows_without_frontier, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_second_migration, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_newer_schema, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_meaning_changed, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_odd_names, fixture_setup, fixture_teardown),

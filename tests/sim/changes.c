@@ -147,6 +147,7 @@ struct changes *changes_of(struct world *world, const struct transaction *transa
 	struct changes *changes = memory_new(sizeof *changes);
 	changes->predecessor = transaction->predecessor;
 	changes->epoch = transaction->epoch;
+	changes->checkpoint = transaction->checkpoint;
 	changes->counters = transaction->counters;
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
 		changes->cut[i] = cut_get(transaction->cut, i, UNNAMED);
@@ -161,5 +162,13 @@ struct changes *changes_of(struct world *world, const struct transaction *transa
 	for (size_t i = 0; i < transaction->totals_len; i++)
 		for (uint32_t j = 0; j < transaction->totals[i].len; j++)
 			take_total(world, changes, &transaction->totals[i].entries[j]);
+	return changes;
+}
+
+struct changes *changes_of_rows(struct world *world, const struct bytes *bodies, size_t bodies_len)
+{
+	struct changes *changes = memory_new(sizeof *changes);
+	for (size_t i = 0; i < bodies_len; i++)
+		take_rows(world, changes, bodies[i]);
 	return changes;
 }

@@ -17,6 +17,13 @@ static struct session *find(const struct coordinator_process *coordinator, const
 	return session;
 }
 
+static void note_base(struct world *world, uint64_t attempt, const struct frame_deploy *deploy)
+{
+	struct attempt_note *note = world_note(world, attempt);
+	for (uint32_t p = 0; note != NULL && p < PARTITIONS_MAX; p++)
+		note->base[p] = cut_get(&deploy->base_cut, p, 0);
+}
+
 static void port_command(
     struct coordinator_port *port, const char *worker, uint64_t attempt, enum frame_kind kind, const void *body)
 {
@@ -32,15 +39,51 @@ static void port_command(
 	world_hash(world, buffer_bytes(&message));
 	if (kind == FRAME_INJECT && world_note(world, attempt) != NULL)
 		world_note(world, attempt)->injected = ((const struct frame_inject *)body)->epoch.n;
+	if (kind == FRAME_DEPLOY)
+		note_base(world, attempt, body);
 	if (session != NULL)
 		queue_push(&session->commands, &message);
 	buffer_fini(&message);
 }
 
+static bool is_usable(const struct world *world, struct epoch_id epoch)
+{
+	struct checkpoint_store *store = (struct checkpoint_store *)&world->store.store;
+	struct frame_manifest manifest;
+	struct arena arena = {0};
+	struct error error;
+	bool found = false;
+	((struct world *)world)->store.failures = 0;
+	enum result result = store->ops->get_manifest(store, epoch, &arena, &manifest, &found, &error);
+	bool usable = result == RESULT_OK && found;
+	for (uint32_t i = 0; usable && i < manifest.files.len; i++) {
+		const struct stored_file *file = store_file(&world->store, manifest.files.entries[i].name);
+		usable = file != NULL && !file->damaged;
+	}
+	arena_fini(&arena);
+	return usable;
+}
+
+static bool has_usable_checkpoint(const struct world *world)
+{
+	for (uint32_t i = 0; i < world->database.checkpoints_len; i++)
+		if (is_usable(world, world->database.checkpoints[i].epoch))
+			return true;
+	return false;
+}
+
 static void port_stop(struct coordinator_port *port, int code, const char *why)
 {
 	struct coordinator_process *coordinator = (struct coordinator_process *)port;
-	world_violate(coordinator->world, "coordinator.%u stops the job with %d: %s", coordinator->slot, code, why);
+	/* A failover that loses commits can bring back a time whose checkpoints have been retired; and a damaged file that
+	 * nobody reads for long enough is in all that are left. */
+	const struct statistics *statistics = &coordinator->world->statistics;
+	if (statistics->failover + statistics->damaged > 0 && !has_usable_checkpoint(coordinator->world) &&
+	    strstr(why, "knows none of its checkpoints") != NULL)
+		coordinator->world->declared = true;
+	else
+		world_violate(
+		    coordinator->world, "coordinator.%u stops the job with %d: %s", coordinator->slot, code, why);
 }
 
 void coordinator_process_start(struct coordinator_process *process, struct world *world, uint32_t slot)

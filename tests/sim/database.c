@@ -16,7 +16,7 @@ void database_init(struct database *database)
 
 /* --- one transaction ------------------------------------------------------------------------------------------------------ */
 
-static bool fence_holds(const struct database *database, uint64_t attempt)
+bool fence_holds(const struct database *database, uint64_t attempt)
 {
 	return database->fence == attempt || MUTANT(no_fence);
 }
@@ -26,8 +26,12 @@ static bool predecessor_holds(const struct database *database, struct epoch_id p
 	return epoch_equal(database->last, predecessor) || MUTANT(no_predecessor);
 }
 
-/* The guard of commits and touches: fence, then predecessor. */
-static enum sink_outcome guard(struct world *world, const struct task *task)
+bool violation_is_trusted(void)
+{
+	return MUTANT(violation_trusted);
+}
+
+enum sink_outcome frontier_holds(struct world *world, const struct task *task)
 {
 	const struct database *database = &world->database;
 	if (!fence_holds(database, task->attempt)) {
@@ -53,9 +57,8 @@ static void put_rows(struct world *world, const struct changes *changes)
 	for (uint32_t i = 0; i < changes->rows_len; i++) {
 		uint32_t key = changes->rows[i].key;
 		if (database->rows[key].there)
-			world_violate(world, "key %u has a row already (%u/%" PRId64 "), and %u/%" PRId64 " comes", key,
-			    database->rows[key].partition, database->rows[key].offset, changes->rows[i].partition,
-			    changes->rows[i].offset);
+			world_violate(world, "key %u comes twice in an epoch, the second time with %u/%" PRId64, key,
+			    changes->rows[i].partition, changes->rows[i].offset);
 		database->rows[key] = (struct stored_row){true, changes->rows[i].partition, changes->rows[i].offset};
 	}
 	for (uint32_t i = 0; i < changes->letters_len; i++) {
@@ -65,10 +68,11 @@ static void put_rows(struct world *world, const struct changes *changes)
 		*letter = (uint8_t)changes->letters[i].kind;
 	}
 	for (uint32_t i = 0; i < changes->decisions_len; i++) {
-		uint8_t *decision = &database->decisions[changes->decisions[i].partition][changes->decisions[i].place];
-		if (*decision != 0)
+		uint32_t partition = changes->decisions[i].partition, place = changes->decisions[i].place;
+		if (database->decided[partition][place] != 0)
 			world_violate(world, "a second decision about the same record");
-		*decision = (uint8_t)changes->decisions[i].verdict;
+		database->decisions[partition][place] = database->decided[partition][place] =
+		    (uint8_t)changes->decisions[i].verdict;
 	}
 }
 
@@ -102,7 +106,7 @@ static void move_cut(struct world *world, const struct changes *changes)
 	}
 }
 
-static void keep_snapshot(struct world *world)
+void keep_snapshot(struct world *world)
 {
 	world->snapshots[world->snapshots_len % SNAPSHOTS] = world->database;
 	world->snapshots_len++;
@@ -112,9 +116,15 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 {
 	struct database *database = &world->database;
 	const struct changes *changes = task->changes;
-	enum sink_outcome outcome = guard(world, task);
+	if (violation_is_trusted() && rows_are_late(world, changes))
+		return SINK_LATE;
+	enum sink_outcome outcome = frontier_holds(world, task);
 	if (outcome != SINK_DONE)
 		return outcome;
+	if (rows_are_late(world, changes)) {
+		world->statistics.late_commits++;
+		return SINK_LATE;
+	}
 	if (task->attempt != database->fence)
 		world_violate(
 		    world, "attempt %" PRIu64 " commits behind fence %" PRIu64, task->attempt, database->fence);
@@ -124,6 +134,8 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 	move_cut(world, changes);
 	counters_add(&database->counters, &changes->counters);
 	database->last = changes->epoch;
+	if (changes->checkpoint)
+		name_checkpoint(world, changes->epoch, changes->cut);
 	world->database_changed = true;
 	world->statistics.commits++;
 	world->statistics.rows += changes->rows_len;
@@ -150,6 +162,7 @@ static enum sink_outcome run_set_cut(struct world *world, const struct task *tas
 	database->started = true;
 	memcpy(database->cut, task->changes->cut, sizeof database->cut);
 	memcpy(database->base, task->changes->cut, sizeof database->base);
+	name_checkpoint(world, (struct epoch_id){0, 0}, task->changes->cut);
 	world->database_changed = true;
 	return SINK_DONE;
 }
@@ -249,13 +262,7 @@ static void tell_fenced(struct world *world, const struct task *task)
 	struct sink_answer *answer = &task->sink->answer;
 	tell_frontier(world, answer);
 	tell_decisions(world, &answer->decisions);
-	if (world->database.started) {
-		answer->checkpoints = memory_new(sizeof *answer->checkpoints);
-		answer->checkpoints_len = 1;
-		for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
-			if (world->database.base[i] != UNNAMED)
-				cut_set(&answer->checkpoints->cut, i, world->database.base[i]);
-	}
+	tell_checkpoints(world, answer);
 	note_attempt(world, task->attempt);
 }
 
@@ -292,21 +299,31 @@ static enum sink_outcome run(struct world *world, struct task *task, bool *more)
 		return run_set_cut(world, task);
 	case TASK_COMMIT:
 		return run_commit(world, task);
+	case TASK_MARK:
+		return run_mark(world, task);
+	case TASK_CHOOSE:
+		return run_choose(world, task);
+	case TASK_RETIRE:
+		return run_retire(world, task);
+	case TASK_LATE:
+		return run_late(world, task);
 	case TASK_LOOK:
 		*more = fence_holds(&world->database, task->attempt);
 		task->kind = TASK_LOOK_READ;
 		return *more ? SINK_DONE : SINK_FENCED;
 	case TASK_LOOK_READ:
-		end_others(world, task);
+		if (!violation_is_trusted())
+			end_others(world, task);
 		return fence_holds(&world->database, task->attempt) ? SINK_DONE : SINK_FENCED;
 	case TASK_TOUCH:
 		world->statistics.touches++;
-		return guard(world, task);
+		return frontier_holds(world, task);
 	}
 	return outcome;
 }
 
 static const char *const task_names[] = {"raises the fence", "reads behind the fence", "sets the cut", "commits",
+    "names a checkpoint", "chooses a checkpoint", "retires checkpoints", "asks which rows are late",
     "looks whether it is fenced", "looks at the frontier", "touches"};
 
 static void answer(struct world *world, struct task *task, enum sink_outcome outcome)

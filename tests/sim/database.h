@@ -12,7 +12,7 @@
 
 struct world;
 
-enum { MONTHS_MAX = 2, UNNAMED = -1, SLOW_MOST_US = 8000000 };
+enum { MONTHS_MAX = 2, UNNAMED = -1, SLOW_MOST_US = 8000000, IDENTITIES_MAX = 128 };
 
 /* A measure of a group: there or not. */
 struct total {
@@ -30,26 +30,39 @@ struct stored_row {
 	int64_t offset;
 };
 
+/* A row of the table of checkpoints. */
+struct identity {
+	struct epoch_id epoch;
+	int64_t cut[PARTITIONS_MAX]; /* UNNAMED */
+};
+
 /* Flat, so that a state is kept by assignment. */
 struct database {
 	uint64_t fence;
 	struct epoch_id last;
 	bool started, failed_over; /* since the fence was last raised */
 	int64_t cut[PARTITIONS_MAX]; /* UNNAMED */
-	int64_t base[PARTITIONS_MAX]; /* of checkpoint 0 */
+	int64_t base[PARTITIONS_MAX]; /* where the job started */
+	struct identity checkpoints[IDENTITIES_MAX]; /* oldest first */
+	uint32_t checkpoints_len;
 	struct counters counters;
 	struct stored_row rows[KEYS_MAX];
 	struct totals totals;
 	uint8_t letters[PARTITIONS_MAX][RECORDS_MAX]; /* by place in the log; enum letter_kind */
-	uint8_t decisions[PARTITIONS_MAX][RECORDS_MAX]; /* enum verdict, 0: none */
+	uint8_t decisions[PARTITIONS_MAX][RECORDS_MAX]; /* the table: enum verdict, 0: none */
+	uint8_t decided[PARTITIONS_MAX]
+	               [RECORDS_MAX]; /* the same, but for ever: what retire deletes was decided all the same */
 };
 enum letter_kind { LETTER_NONE, LETTER_DEAD, LETTER_CONFLICT };
 
 /* A transaction, decoded and checked against the log when it was sent: the bytes may be gone when it runs. */
 struct changes {
 	struct epoch_id predecessor, epoch;
+	bool checkpoint;
 	int64_t cut[PARTITIONS_MAX];
 	struct counters counters;
+	struct epoch_id retired[IDENTITIES_MAX];
+	uint32_t retired_len;
 	uint32_t rows_len, letters_len, decisions_len;
 	struct {
 		uint32_t key, partition;
@@ -66,7 +79,19 @@ struct changes {
 	struct totals totals; /* those named */
 };
 
-enum task_kind { TASK_FENCE, TASK_FENCE_READ, TASK_SET_CUT, TASK_COMMIT, TASK_LOOK, TASK_LOOK_READ, TASK_TOUCH };
+enum task_kind {
+	TASK_FENCE,
+	TASK_FENCE_READ,
+	TASK_SET_CUT,
+	TASK_COMMIT,
+	TASK_MARK,
+	TASK_CHOOSE,
+	TASK_RETIRE,
+	TASK_LATE,
+	TASK_LOOK,
+	TASK_LOOK_READ,
+	TASK_TOUCH
+};
 
 struct sink;
 struct task {
@@ -75,7 +100,7 @@ struct task {
 	uint64_t owner; /* of which port */
 	struct sink *sink; /* who waits for the answer; NULL: nobody any more */
 	uint64_t attempt, slow_until_us; /* the latter: not carried out before */
-	struct changes *changes; /* COMMIT; SET_CUT and TOUCH use cut and predecessor */
+	struct changes *changes; /* COMMIT; the others use what they need of it */
 };
 
 struct sink {
@@ -106,5 +131,26 @@ void sink_answer_arrive(struct sink *sink);
 void sink_break(struct sink *sink, bool backend_lives_on, const char *why);
 /* Decodes and checks; reports violations. */
 struct changes *changes_of(struct world *world, const struct transaction *transaction);
+/* The rows only. */
+struct changes *changes_of_rows(struct world *world, const struct bytes *bodies, size_t bodies_len);
+
+/* Between database.c and checkpoints.c: */
+bool fence_holds(const struct database *database, uint64_t attempt);
+/* Fence, then predecessor. */
+enum sink_outcome frontier_holds(struct world *world, const struct task *task);
+void keep_snapshot(struct world *world);
+/* A mutant's: a unique violation counts before, and without, the frontier's compare and swap; nobody ends old backends. */
+bool violation_is_trusted(void);
+/* checkpoints.c: identities and late duplicates */
+void name_checkpoint(struct world *world, struct epoch_id epoch, const int64_t cut[PARTITIONS_MAX]);
+void tell_checkpoints(const struct world *world, struct sink_answer *answer);
+enum sink_outcome run_mark(struct world *world, const struct task *task);
+enum sink_outcome run_choose(struct world *world, const struct task *task);
+enum sink_outcome run_retire(struct world *world, const struct task *task);
+bool rows_are_late(const struct world *world, const struct changes *changes);
+enum sink_outcome run_late(struct world *world, const struct task *task);
+
+/* For a mutant: what a failover lost stays. */
+void database_take_checkpoints(struct database *database, const struct database *from);
 
 #endif

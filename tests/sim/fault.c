@@ -1,6 +1,8 @@
 /* tests/sim/fault.c - what goes wrong, one thing at a time; a row a fault. */
+#include <inttypes.h>
 #include <stdio.h>
 
+#include "common/base/mutant.h"
 #include "tests/sim/sim.h"
 
 enum { PAUSE_MOST_US = 20000000 };
@@ -162,7 +164,10 @@ static void fail_over(struct world *world)
 	uint32_t back = random_between(&world->random, 1, kept);
 	world_trace(world, "fault: the database loses its last %u commits", back);
 	world->statistics.failover++;
+	struct database lost = world->database;
 	world->database = world->snapshots[(world->snapshots_len - back) % SNAPSHOTS];
+	if (MUTANT(failover_keeps_checkpoints))
+		database_take_checkpoints(&world->database, &lost);
 	world->database.failed_over = true;
 	world->snapshots_len = 0;
 	world->database_changed = true;
@@ -235,6 +240,64 @@ static void add_partition(struct world *world)
 	world->log_version++;
 }
 
+/* A file that only the newest checkpoint names; the one before it can be restored. */
+static void damage_file(struct world *world)
+{
+	const struct database *database = &world->database;
+	struct epoch_id newest = {0};
+	uint32_t whole = 0;
+	for (uint32_t i = 0; i < database->checkpoints_len; i++) {
+		if (!store_has_manifest(&world->store, database->checkpoints[i].epoch))
+			continue;
+		whole++;
+		if (epoch_compare(database->checkpoints[i].epoch, newest) > 0)
+			newest = database->checkpoints[i].epoch;
+	}
+	for (struct stored_file *file = world->store.files; file != NULL && whole >= 2; file = file->next) {
+		struct epoch_id epoch = {0};
+		CHECK(sscanf(file->name, "checkpoints/%" SCNu64 ".%" SCNu64 "/", &epoch.attempt, &epoch.n) == 2);
+		if (file->damaged || !epoch_equal(epoch, newest) || !random_chance(&world->random, 500))
+			continue;
+		world_trace(world, "fault: %s is damaged", file->name);
+		world->statistics.damaged++;
+		file->damaged = true;
+		for (uint32_t i = 0; i < world->processes_len && random_chance(&world->random, 800); i++)
+			if (world->processes[i].role == PROCESS_AGGREGATOR && world->processes[i].life != LIFE_DOWN) {
+				process_kill(&world->processes[i]); /* so that somebody reads it before it is old */
+				world->processes[i].back_us = later(world);
+			}
+		return;
+	}
+}
+
+/* Everything is stopped and started again with another pipeline file: other numbers of actors. */
+static void rescale(struct world *world)
+{
+	struct random *random = &world->random;
+	if (!random_chance(random, 400))
+		return;
+	for (uint32_t i = 0; i < COORDINATORS_MAX; i++) {
+		if (world->coordinators[i].life != LIFE_DOWN)
+			coordinator_process_kill(&world->coordinators[i]);
+		world->coordinators[i].back_us = i == 0 ? later(world) : 0;
+	}
+	for (uint32_t i = 0; i < world->processes_len; i++) {
+		if (world->processes[i].life != LIFE_DOWN)
+			process_kill(&world->processes[i]);
+		world->processes[i].back_us = later(world);
+	}
+	for (uint32_t i = 0; i < STALE_MAX; i++)
+		world->stale[i].bytes.len = 0; /* channels have other numbers now */
+	world->topology =
+	    (struct topology){random_between(random, 1, 3), random_between(random, 1, 3), random_between(random, 1, 2)};
+	world->pipeline.parallelism.ingest = world->topology.ingest;
+	world->pipeline.parallelism.dedup = world->topology.dedup;
+	world->pipeline.parallelism.rollup = world->topology.rollup;
+	world_trace(world, "fault: now %u ingest, %u dedup and %u rollup actors", world->topology.ingest,
+	    world->topology.dedup, world->topology.rollup);
+	world->statistics.rescaled++;
+}
+
 static const struct {
 	void (*happen)(struct world *);
 	uint32_t weight;
@@ -252,6 +315,8 @@ static const struct {
     {break_channel, 3},
     {bring_stale, 12},
     {fail_store, 3},
+    {damage_file, 2},
+    {rescale, 3},
     {add_partition, 2},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };

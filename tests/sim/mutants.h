@@ -1,4 +1,5 @@
-/* tests/sim/mutants.h - the rules that the simulation must miss when they are gone. A row a rule.
+/* tests/sim/mutants.h - the rules that the simulation must miss when they are gone. A row a rule: name, walks within which it is
+ * missed (0: none was found so far, and it is not asked for), what is wrong.
  *
  * Each stands at one place as MUTANT(name), see common/base/mutant.h: in the real code where the rule is kept, or in the
  * simulated database where the rule is the database's.
@@ -7,22 +8,36 @@
 #define SIM_MUTANTS_H
 
 #define MUTANTS(ROW)                                                                                                   \
-	ROW(no_alignment, "an actor reads on behind a barrier")                                                        \
-	ROW(no_fence, "the database does not check the fence")                                                         \
-	ROW(no_predecessor, "the database checks the fence, but not the epoch before")                                 \
-	ROW(no_silence, "the writer commits replayed epochs")                                                          \
-	ROW(silence_too_long, "the writer discards one epoch behind the frontier")                                     \
-	ROW(no_ceiling, "an ingest at the frontier reads on before all are there")                                     \
-	ROW(no_decisions, "decisions are not handed back")                                                             \
-	ROW(all_repeats_local, "verdicts between partitions are not recorded")                                         \
-	ROW(sum_counters, "counters are added on the way, not united")                                                 \
-	ROW(attempt_not_monotone, "every attempt has the same number")                                                 \
-	ROW(verdict_forgotten, "a verdict obeyed is not written again")                                                \
-	ROW(start_moves, "the start is resolved again at every attempt")                                               \
-	ROW(silent_not_acked, "silent epochs are not acknowledged")                                                    \
-	ROW(sequence_unchecked, "a gap in a channel's sequence is not noticed")                                        \
-	ROW(stale_attempt_accepted, "a frame of an older attempt is not dropped")                                      \
-	ROW(unknown_commit_is_failure, "a commit without an answer is sent again without a look")                      \
-	ROW(credit_not_reset, "the epoch credit is not given back at a barrier")
+	ROW(no_alignment, 400, "an actor reads on behind a barrier")                                                   \
+	ROW(no_fence, 400, "the database does not check the fence")                                                    \
+	ROW(no_predecessor, 400, "the database checks the fence, but not the epoch before")                            \
+	ROW(no_silence, 400, "the writer commits replayed epochs")                                                     \
+	ROW(silence_too_long, 400, "the writer discards one epoch behind the frontier")                                \
+	ROW(no_ceiling, 400, "an ingest at the frontier reads on before all are there")                                \
+	ROW(no_decisions, 400, "decisions are not handed back")                                                        \
+	ROW(all_repeats_local, 400, "verdicts between partitions are not recorded")                                    \
+	ROW(sum_counters, 400, "counters are added on the way, not united")                                            \
+	ROW(attempt_not_monotone, 400, "every attempt has the same number")                                            \
+	ROW(verdict_forgotten, 400, "a verdict obeyed is not written again")                                           \
+	ROW(start_moves, 400, "the start is resolved again at every attempt")                                          \
+	ROW(silent_not_acked, 400, "silent epochs are not acknowledged")                                               \
+	ROW(sequence_unchecked, 400, "a gap in a channel's sequence is not noticed")                                   \
+	ROW(stale_attempt_accepted, 400, "a frame of an older attempt is not dropped")                                 \
+	ROW(unknown_commit_is_failure, 400, "a commit without an answer is sent again without a look")                 \
+	ROW(credit_not_reset, 400, "the epoch credit is not given back at a barrier")                                  \
+	ROW(branches_kept, 0, "the newer checkpoints that a restore passes over stay named")                           \
+	ROW(retention_unfenced, 0, "checkpoints are retired without a look at the fence")                              \
+	ROW(retirement_trusted, 0, "checkpoints are retired though none that is newer is named")                       \
+	ROW(manifest_first, 400, "the manifest does not wait for the sink")                                            \
+	ROW(cache_early, 400, "the cache takes the changes when they are frozen, not when the checkpoint is complete") \
+	ROW(cache_any_groups, 400, "a cache is taken by its checkpoint alone, whatever key groups it holds")           \
+	ROW(delta_dropped, 400, "the changes of a checkpoint that was given up are not in the next one")               \
+	ROW(notice_late, 400, "a barrier with a newer base drops the frozen changes before the cache has them")        \
+	ROW(evict_in_silence, 400, "keys are forgotten while replaying")                                               \
+	ROW(evict_uncommitted, 3000, "keys are forgotten before a checkpoint covers them")                             \
+	ROW(verdict_last_only, 400, "only the last attempt's late verdicts are handed on")                             \
+	ROW(failover_keeps_checkpoints, 400, "checkpoints of a history that a failover lost can be restored")          \
+	ROW(violation_trusted, 400,                                                                                    \
+	    "a unique violation counts before the frontier is compared, and old backends live on")
 
 #endif

@@ -86,7 +86,7 @@ static void fold(struct world *world, bool decided, struct expected *expected)
 		int64_t from = database->base[p] == UNNAMED ? 0 : database->base[p];
 		for (uint32_t i = 0; i < partition->len; i++) {
 			const struct log_record *record = &partition->records[i];
-			enum verdict verdict = (enum verdict)database->decisions[p][i];
+			enum verdict verdict = (enum verdict)database->decided[p][i];
 			bool inside = record->offset >= from && record->offset < database->cut[p];
 			if (!inside) {
 				if (!decided && verdict != 0)

@@ -77,7 +77,8 @@ static void watch_silence(struct world *world, const struct frame_committed *com
 	world->statistics.silences++;
 	for (uint32_t p = 0; p < world->log.len; p++)
 		for (uint32_t i = 0; i < world->log.partitions[p].len; i++)
-			if (note->decided[p][i] != 0 && !note->replayed[p][i])
+			if (note->decided[p][i] != 0 && !note->replayed[p][i] &&
+			    world->log.partitions[p].records[i].offset >= note->base[p])
 				world_violate(world, "attempt %" PRIu64 " did not replay the decision on %u/%" PRId64,
 				    committed->epoch.attempt, p, world->log.partitions[p].records[i].offset);
 }
@@ -203,7 +204,8 @@ static void host_restart(struct host *host, const char *why)
 static void host_stop(struct host *host, int code, const char *why)
 {
 	struct process *process = process_of(host);
-	world_violate(process->world, "%s is told to exit with %d: %s", process->name, code, why);
+	if (!process->world->declared)
+		world_violate(process->world, "%s is told to exit with %d: %s", process->name, code, why);
 }
 
 static struct actor *host_create(struct host *host, uint32_t id, uint64_t attempt, struct error *error)
@@ -214,9 +216,9 @@ static struct actor *host_create(struct host *host, uint32_t id, uint64_t attemp
 	case ROLE_INGEST:
 		return ingest_new(&process->ingest, id, attempt, error);
 	case ROLE_DEDUP:
-		return dedup_new(&world->pipeline, &world->topology, id, attempt);
+		return dedup_new(&world->pipeline, &world->topology, sim_state_open(process, id), id, attempt);
 	case ROLE_ROLLUP:
-		return rollup_new(&world->pipeline, &world->topology, id, attempt);
+		return rollup_new(&world->pipeline, &world->topology, sim_state_open(process, id), id, attempt);
 	case ROLE_WRITER:
 		if (!process->sink_open)
 			sink_init(&process->sink, world, process->name);
@@ -358,5 +360,8 @@ bool process_tick_due(const struct process *process, uint32_t place)
 		return true;
 	if (actor_role(actor->id) == ROLE_INGEST)
 		return source_has_news(&process->source, actor_index(actor->id));
+	for (const struct sim_state *state = process->states; state != NULL; state = state->next)
+		if (actor_id(state->role, state->index) == actor->id && state->answered)
+			return true;
 	return actor_role(actor->id) == ROLE_WRITER && process->sink.answered;
 }

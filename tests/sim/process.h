@@ -6,6 +6,7 @@
 #include "services/ingest/ingest.h"
 #include "tests/sim/database.h"
 #include "tests/sim/network.h"
+#include "tests/sim/state.h"
 
 enum { PROCESSES_MAX = 10, INGESTS_MAX = 4 };
 
@@ -37,6 +38,7 @@ struct process {
 	struct ingest_process ingest;
 	struct source source;
 	struct sink sink;
+	struct sim_state *states; /* of its dedup and rollup actors */
 	bool restart_wanted, sink_open;
 	char why[160];
 	struct connection *out[CHANNELS_MAX + 1], *in[CHANNELS_MAX + 1]; /* by channel */

@@ -3,7 +3,7 @@
  * Real: services/coordinator, services/ingest with its parser, services/aggregator, services/sink/writer, the worker of
  * common/runtime and the codec; every frame travels as bytes. Simulated: processes, the control link and channels
  * (network.c, process.c, control.c), Kafka (source.c), PostgreSQL (database.c, sink.c), the checkpoint folder (store.c),
- * time. world.c takes one event a step, fault.c breaks things, oracle.c says what the database must hold.
+ * the caches of state (state.c), time. world.c takes one event a step, fault.c breaks things, oracle.c says what the database must hold.
  *
  * A violation is kept (the first one) and ends the walk. Everything random comes from the world's seed: the same seed
  * takes the same steps and sends the same bytes.
@@ -18,6 +18,7 @@
 #include "tests/sim/log_records.h"
 #include "tests/sim/process.h"
 #include "tests/sim/random.h"
+#include "tests/sim/state.h"
 #include "tests/sim/statistics.h"
 #include "tests/sim/store.h"
 
@@ -27,6 +28,7 @@ enum { VIOLATION_MAX = 1400, SNAPSHOTS = 4, STALE_MAX = 48, ATTEMPTS_KEPT = 64 }
 struct attempt_note {
 	uint64_t attempt;
 	int64_t cut[PARTITIONS_MAX]; /* the frontier's; 0 where it named no offset */
+	int64_t base[PARTITIONS_MAX]; /* of the checkpoint that was restored: replay begins there */
 	uint8_t decided[PARTITIONS_MAX][RECORDS_MAX];
 	uint8_t replayed[PARTITIONS_MAX][RECORDS_MAX];
 	bool broken_link; /* a frame was lost on purpose */
@@ -42,6 +44,7 @@ enum event_class {
 	CLASS_COMMAND,
 	CLASS_DATABASE,
 	CLASS_ANSWER,
+	CLASS_STATE,
 	CLASSES
 };
 
@@ -72,6 +75,7 @@ struct world {
 	bool database_away, database_changed; /* the latter: in this step */
 	uint64_t database_back_us;
 	struct store store;
+	struct cache caches[CACHES_MAX];
 
 	struct process processes[PROCESSES_MAX];
 	uint32_t processes_len;
@@ -88,6 +92,7 @@ struct world {
 
 	struct statistics statistics;
 	uint64_t trace_hash;
+	bool declared; /* the job stopped with a clear word, and rightly so: the walk ends */
 	char violation[VIOLATION_MAX];
 };
 

@@ -62,6 +62,44 @@ static void port_commit(struct sink_port *port, const struct transaction *transa
 	ask(sink, TASK_COMMIT, transaction->fence, changes);
 }
 
+static void port_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
+    const struct cut *cut)
+{
+	struct changes *changes = memory_new(sizeof *changes);
+	changes->predecessor = predecessor;
+	changes->epoch = checkpoint;
+	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
+		changes->cut[i] = cut_get(cut, i, UNNAMED);
+	ask(sink_of(port), TASK_MARK, attempt, changes);
+}
+
+static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
+{
+	struct changes *changes = memory_new(sizeof *changes);
+	changes->epoch = checkpoint;
+	ask(sink_of(port), TASK_CHOOSE, attempt, changes);
+}
+
+static void port_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
+    size_t checkpoints_len, const struct cut *oldest_cut)
+{
+	struct changes *changes = memory_new(sizeof *changes);
+	CHECK(checkpoints_len <= IDENTITIES_MAX);
+	for (size_t i = 0; i < checkpoints_len; i++)
+		changes->retired[changes->retired_len++] = checkpoints[i];
+	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
+		changes->cut[i] = cut_get(oldest_cut, i, UNNAMED);
+	ask(sink_of(port), TASK_RETIRE, attempt, changes);
+}
+
+static void port_late(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
+    size_t bodies_len)
+{
+	struct changes *changes = changes_of_rows(sink_of(port)->world, bodies, bodies_len);
+	changes->predecessor = predecessor;
+	ask(sink_of(port), TASK_LATE, attempt, changes);
+}
+
 static void port_look(struct sink_port *port, uint64_t attempt)
 {
 	sink_of(port)->connected = false;
@@ -91,7 +129,18 @@ static void port_close(struct sink_port *port)
 }
 
 static const struct sink_port_ops sink_ops = {
-    port_fence, port_set_cut, port_commit, port_look, port_touch, port_answer, port_close};
+    .fence = port_fence,
+    .set_cut = port_set_cut,
+    .commit = port_commit,
+    .mark = port_mark,
+    .choose = port_choose,
+    .retire = port_retire,
+    .late = port_late,
+    .look = port_look,
+    .touch = port_touch,
+    .answer = port_answer,
+    .close = port_close,
+};
 
 /* What it has in hand: dropped, or left to a backend that nobody hears of any more. A dead client sends no second
  * statement, so only the first ones live on. */
@@ -100,7 +149,7 @@ static void leave_tasks(struct sink *sink, bool backend_lives_on)
 	for (struct task **at = &sink->world->tasks; *at != NULL;) {
 		struct task *task = *at;
 		bool lives = backend_lives_on && task->kind != TASK_FENCE_READ && task->kind != TASK_LOOK &&
-		             task->kind != TASK_LOOK_READ;
+		             task->kind != TASK_LOOK_READ && task->kind != TASK_LATE;
 		if (task->sink != sink) {
 			at = &task->next;
 		} else if (lives) {

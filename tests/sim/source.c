@@ -182,6 +182,11 @@ static int64_t port_end(struct source_port *port, uint32_t partition)
 	return source_of(port)->cursors[partition].heard;
 }
 
+static uint32_t port_partitions(struct source_port *port)
+{
+	return source_of(port)->world->log.len;
+}
+
 /* What the lag tools are told was committed once. */
 static void port_commit_group(struct source_port *port, const struct cut *cut)
 {
@@ -196,8 +201,8 @@ static void port_close(struct source_port *port)
 	(void)port;
 }
 
-static const struct source_port_ops source_ops = {
-    port_describe, port_assign, port_take, port_give_back, port_health, port_end, port_commit_group, port_close};
+static const struct source_port_ops source_ops = {port_describe, port_assign, port_take, port_give_back, port_health,
+    port_end, port_partitions, port_commit_group, port_close};
 
 void source_init(struct source *source, struct world *world)
 {

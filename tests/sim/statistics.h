@@ -22,6 +22,13 @@
 	STATISTIC(moved, "commits refused by the predecessor")                                                         \
 	STATISTIC(outbid, "fences refused by a higher one")                                                            \
 	STATISTIC(touches, "touches")                                                                                  \
+	STATISTIC(checkpoints, "checkpoints named in the database")                                                    \
+	STATISTIC(marks, "of these in silence")                                                                        \
+	STATISTIC(choices, "checkpoints chosen for a restore")                                                         \
+	STATISTIC(branches, "newer checkpoints erased by a choice")                                                    \
+	STATISTIC(names_retired, "checkpoints retired in the database")                                                \
+	STATISTIC(decisions_retired, "decisions retired with them")                                                    \
+	STATISTIC(late_commits, "commits refused for a late duplicate")                                                \
 	STATISTIC(lost_committed, "lost answers: the epoch was committed")                                             \
 	STATISTIC(lost_sent_again, "lost answers: the epoch was sent again")                                           \
 	STATISTIC(lost_fenced, "lost answers: fenced out")                                                             \
@@ -50,7 +57,18 @@
 	STATISTIC(source_away, "fault: source away")                                                                   \
 	STATISTIC(channel_broken, "fault: a channel's connection broken")                                              \
 	STATISTIC(store_failed, "fault: storage failed")                                                               \
-	STATISTIC(partition_added, "fault: a partition added")
+	STATISTIC(partition_added, "fault: a partition added")                                                         \
+	STATISTIC(damaged, "fault: a file of the newest checkpoint damaged")                                           \
+	STATISTIC(rescaled, "fault: another parallelism from the next start on")                                       \
+	STATISTIC(manifests, "manifests written")                                                                      \
+	STATISTIC(files_written, "state files written")                                                                \
+	STATISTIC(retired, "checkpoints retired")                                                                      \
+	STATISTIC(restores, "actors restored")                                                                         \
+	STATISTIC(caches_reused, "caches of exactly the checkpoint found")                                             \
+	STATISTIC(caches_brought_forward, "caches of an ancestor brought forward")                                     \
+	STATISTIC(keys_forgotten, "keys forgotten")                                                                    \
+	STATISTIC(late, "late duplicates found in the table")                                                          \
+	STATISTIC(declared, "walks that ended with a word for a person")
 
 struct statistics {
 #define STATISTIC(name, what) uint64_t name;

@@ -1,5 +1,10 @@
 #include "tests/sim/store.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "tests/sim/sim.h"
 
 /* A call that fails may have done its work all the same. */
@@ -34,18 +39,38 @@ static enum result store_take_attempt(
 	return RESULT_OK;
 }
 
+static struct stored_manifest **find_manifest(struct store *store, struct epoch_id epoch)
+{
+	struct stored_manifest **at = &store->manifests;
+	while (*at != NULL && !epoch_equal((*at)->epoch, epoch))
+		at = &(*at)->next;
+	return at;
+}
+
+bool store_has_manifest(const struct store *store, struct epoch_id epoch)
+{
+	return *find_manifest((struct store *)store, epoch) != NULL;
+}
+
 static enum result store_put_manifest(
     struct checkpoint_store *port, const struct frame_manifest *manifest, bool *existed, struct error *error)
 {
 	struct store *store = (struct store *)port;
 	struct frame_header header = {.kind = FRAME_MANIFEST};
 	struct frame_manifest timeless = *manifest;
+	struct stored_manifest **at = find_manifest(store, manifest->epoch);
 	bool done, failed = fails(store, &done);
-	*existed = store->written;
+	*existed = *at != NULL;
 	timeless.created_us = 0;
-	if (done && !store->written) {
-		store->written = true;
-		frame_encode(&store->manifest, &header, &timeless);
+	for (uint32_t i = 0; i < manifest->files.len; i++)
+		if (store_file(store, manifest->files.entries[i].name) == NULL)
+			world_violate(store->world, "a manifest names a file that is not there: %s",
+			    manifest->files.entries[i].name);
+	if (done && !*existed) {
+		*at = memory_new(sizeof **at);
+		(*at)->epoch = manifest->epoch;
+		frame_encode(&(*at)->frame, &header, &timeless);
+		store->world->statistics.manifests++;
 	}
 	return failed ? failure(error) : RESULT_OK;
 }
@@ -54,18 +79,131 @@ static enum result store_get_manifest(struct checkpoint_store *port, struct epoc
     struct frame_manifest *manifest, bool *found, struct error *error)
 {
 	struct store *store = (struct store *)port;
+	struct stored_manifest *stored = *find_manifest(store, epoch);
 	struct frame frame;
 	bool done;
 	*found = false;
 	if (fails(store, &done))
 		return failure(error);
-	if (epoch.attempt != 0 || epoch.n != 0 || !store->written)
+	if (stored == NULL)
 		return RESULT_OK;
-	if (frame_decode(buffer_bytes(&store->manifest), arena, &frame, NULL, error) != RESULT_OK)
+	if (frame_decode(buffer_bytes(&stored->frame), arena, &frame, NULL, error) != RESULT_OK)
 		return error->code;
 	*manifest = frame.body.manifest;
 	*found = true;
 	return RESULT_OK;
+}
+
+/* --- files --------------------------------------------------------------------------------------------------------- */
+
+bool store_fails(struct store *store)
+{
+	bool ignored;
+	return fails(store, &ignored);
+}
+
+static struct stored_file **find_file(struct store *store, const char *name)
+{
+	struct stored_file **at = &store->files;
+	while (*at != NULL && strcmp((*at)->name, name) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+struct stored_file *store_file(const struct store *store, const char *name)
+{
+	return *find_file((struct store *)store, name);
+}
+
+static void remove_file(struct stored_file **at)
+{
+	struct stored_file *file = *at;
+	if (file == NULL)
+		return;
+	*at = file->next;
+	free(file);
+}
+
+void store_put_file(struct store *store, const char *name, const struct entries *entries)
+{
+	struct stored_file *file = memory_new(sizeof *file), **at = find_file(store, name);
+	if (*at != NULL)
+		world_violate(store->world, "a file is written twice: %s", name);
+	remove_file(at);
+	at = find_file(store, name);
+	(void)snprintf(file->name, sizeof file->name, "%s", name);
+	file->entries = *entries;
+	*at = file;
+}
+
+static enum result store_check_files(
+    struct checkpoint_store *port, const struct files *files, bool *whole, struct error *error)
+{
+	struct store *store = (struct store *)port;
+	bool done;
+	if (fails(store, &done))
+		return failure(error);
+	*whole = true;
+	for (uint32_t i = 0; i < files->len && *whole; i++)
+		*whole = store_file(store, files->entries[i].name) != NULL;
+	if (!*whole)
+		error_set(error, RESULT_CORRUPT, "a file is not there");
+	return RESULT_OK;
+}
+
+static enum result store_remove_manifest(struct checkpoint_store *port, struct epoch_id epoch, struct error *error)
+{
+	struct store *store = (struct store *)port;
+	struct stored_manifest **at = find_manifest(store, epoch), *gone = *at;
+	bool done, failed = fails(store, &done);
+	if (done && gone != NULL) {
+		*at = gone->next;
+		buffer_fini(&gone->frame);
+		free(gone);
+		store->world->statistics.retired++;
+	}
+	return failed ? failure(error) : RESULT_OK;
+}
+
+static enum result store_remove_file(struct checkpoint_store *port, const char *name, struct error *error)
+{
+	struct store *store = (struct store *)port;
+	bool done, failed = fails(store, &done);
+	if (done)
+		remove_file(find_file(store, name));
+	return failed ? failure(error) : RESULT_OK;
+}
+
+static bool names(const struct files *files, const char *name)
+{
+	for (uint32_t i = 0; i < files->len; i++)
+		if (strcmp(files->entries[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static enum result store_sweep(
+    struct checkpoint_store *port, uint64_t oldest, const struct files *named, struct error *error)
+{
+	struct store *store = (struct store *)port;
+	bool done;
+	if (fails(store, &done))
+		return failure(error);
+	for (struct stored_file **at = &store->files; *at != NULL;) {
+		struct epoch_id epoch = {0};
+		CHECK(sscanf((*at)->name, "checkpoints/%" SCNu64 ".%" SCNu64 "/", &epoch.attempt, &epoch.n) == 2);
+		if (epoch.attempt < oldest && !store_has_manifest(store, epoch) && !names(named, (*at)->name))
+			remove_file(at);
+		else
+			at = &(*at)->next;
+	}
+	return RESULT_OK;
+}
+
+static const char *store_root(struct checkpoint_store *port)
+{
+	(void)port;
+	return "";
 }
 
 static void store_close(struct checkpoint_store *port)
@@ -73,8 +211,8 @@ static void store_close(struct checkpoint_store *port)
 	(void)port;
 }
 
-static const struct checkpoint_store_ops store_ops = {
-    store_take_attempt, store_put_manifest, store_get_manifest, store_close};
+static const struct checkpoint_store_ops store_ops = {store_take_attempt, store_put_manifest, store_get_manifest,
+    store_check_files, store_remove_manifest, store_remove_file, store_sweep, store_root, store_close};
 
 void store_init(struct store *store, struct world *world)
 {
@@ -83,5 +221,12 @@ void store_init(struct store *store, struct world *world)
 
 void store_fini(struct store *store)
 {
-	buffer_fini(&store->manifest);
+	while (store->manifests != NULL) {
+		struct stored_manifest *gone = store->manifests;
+		store->manifests = gone->next;
+		buffer_fini(&gone->frame);
+		free(gone);
+	}
+	while (store->files != NULL)
+		remove_file(&store->files);
 }

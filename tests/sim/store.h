@@ -1,21 +1,34 @@
-/* tests/sim/store.h - the checkpoint folder in memory: attempt numbers and the manifest of checkpoint 0. */
+/* tests/sim/store.h - the checkpoint folder in memory: attempt numbers, manifests, files. */
 #ifndef SIM_STORE_H
 #define SIM_STORE_H
 
 #include "common/state/checkpoint_store.h"
+#include "tests/sim/state.h"
 
 struct world;
+
+struct stored_manifest {
+	struct stored_manifest *next;
+	struct epoch_id epoch;
+	struct buffer frame;
+};
 
 struct store {
 	struct checkpoint_store store; /* first */
 	struct world *world;
 	uint64_t taken; /* highest number */
-	bool written;
-	struct buffer manifest; /* a MANIFEST frame */
+	struct stored_manifest *manifests;
+	struct stored_file *files;
 	uint32_t failures; /* calls that will fail */
 };
 
 void store_init(struct store *store, struct world *world);
 void store_fini(struct store *store);
+/* One of the failures that were ordered is due now. */
+bool store_fails(struct store *store);
+/* NULL: there is none. */
+struct stored_file *store_file(const struct store *store, const char *name);
+void store_put_file(struct store *store, const char *name, const struct entries *entries);
+bool store_has_manifest(const struct store *store, struct epoch_id epoch);
 
 #endif

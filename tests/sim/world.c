@@ -83,10 +83,13 @@ static void make_pipeline(struct world *world)
 	    "    measures: [{column: total, sum: amount, type: \"decimal(15,2)\"}]\n"
 	    "key_groups: 8\n"
 	    "epoch: {min_interval: %ums, max_in_flight: %u}\n"
+	    "checkpoint: {interval: %ums, timeout: %ums, tolerable_failures: %u, retain: %u}\n"
+	    "duplicates: {retention: 0s}\n"
 	    "parallelism: {ingest: %u, dedup: %u, rollup: %u}\n",
 	    random_chance(random, 300) ? "latest" : "earliest", random_between(random, 1, 20),
-	    random_between(random, 2, 4), random_between(random, 1, 3), random_between(random, 1, 3),
-	    random_between(random, 1, 2));
+	    random_between(random, 2, 4), random_between(random, 10, 60), random_between(random, 100, 3000),
+	    random_between(random, 1, 5), random_between(random, 2, 3), random_between(random, 1, 3),
+	    random_between(random, 1, 3), random_between(random, 1, 2));
 	if (pipeline_parse(&world->pipeline, "simulated", buffer_bytes(&text), &error) != RESULT_OK)
 		panic("the pipeline file of the simulation: %s", error.text);
 	buffer_fini(&text);
@@ -254,6 +257,7 @@ enum choice_kind {
 	CHOICE_SUSPECT,
 	CHOICE_TASK,
 	CHOICE_ANSWER,
+	CHOICE_STATE,
 };
 
 struct choice {
@@ -285,6 +289,9 @@ static void add_process(struct choices *choices, const struct world *world, stru
 	for (uint32_t i = 0; i < process->worker.actors_len && process->worker.state != WORKER_OVER; i++)
 		if (process_tick_due(process, i))
 			add(choices, world, CHOICE_TICK, CLASS_TICK, process, i);
+	for (struct sim_state *state = process->states; state != NULL; state = state->next)
+		if (sim_state_due(state))
+			add(choices, world, CHOICE_STATE, CLASS_STATE, state, 0);
 	if (process->sink_open && process->sink.on_the_way)
 		add(choices, world, CHOICE_ANSWER, CLASS_ANSWER, &process->sink, 0);
 }
@@ -382,6 +389,9 @@ static void take(struct world *world, const struct choice *choice)
 		else
 			sink_answer_arrive(choice->object);
 		break;
+	case CHOICE_STATE:
+		sim_state_run(choice->object);
+		break;
 	}
 }
 
@@ -473,16 +483,17 @@ static void give_up(struct world *world)
 bool world_run(struct world *world, uint64_t steps)
 {
 	struct choices *choices = memory_new(sizeof *choices);
-	while (world->step < steps && world->violation[0] == '\0')
+	while (world->step < steps && world->violation[0] == '\0' && !world->declared)
 		step(world, choices);
 	world->settling = true;
-	if (world->violation[0] == '\0')
+	if (world->violation[0] == '\0' && !world->declared)
 		fault_end(world);
-	while (!oracle_complete(world) && world->violation[0] == '\0') {
+	while (!oracle_complete(world) && world->violation[0] == '\0' && !world->declared) {
 		if (world->step >= steps + SETTLE_STEPS)
 			give_up(world);
 		step(world, choices);
 	}
+	world->statistics.declared = world->declared;
 	world->statistics.worlds = 1;
 	world->statistics.steps = world->step;
 	world->statistics.attempts = world->store.taken;

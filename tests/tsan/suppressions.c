@@ -5,7 +5,7 @@ const char *__tsan_default_options(void);
 
 const char *__tsan_default_suppressions(void)
 {
-	return "race:librdkafka.so\n";
+	return "race:librdkafka.so\nrace:libleveldb.so\n";
 }
 
 /* Processes end by _exit or exec, whatever their threads do. */

@@ -17,6 +17,7 @@
 #include "common/base/pipeline.h"
 #include "common/runtime/actor.h"
 #include "proto/row.h"
+#include "tests/unit/memory_state.h"
 
 enum { ATTEMPT = 7, DAY_ONE = 19737 /* 2024-01-15 */ };
 #define DAY_US INT64_C(86400000000)
@@ -62,7 +63,11 @@ struct harness {
 	size_t frames_len;
 };
 
-typedef struct actor *harness_new(const struct pipeline *, const struct topology *, uint32_t, uint64_t);
+typedef struct actor *harness_new(
+    const struct pipeline *, const struct topology *, struct state_port *, uint32_t, uint64_t);
+
+static inline enum result harness_frame(
+    struct harness *harness, uint32_t channel, enum frame_kind kind, const void *body, bool is_command);
 
 static inline void harness_init(
     struct harness *harness, harness_new *new, enum role role, uint32_t index, struct topology topology)
@@ -71,7 +76,14 @@ static inline void harness_init(
 	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
 	if (pipeline_parse(&harness->pipeline, "harness", text, &harness->error) != RESULT_OK)
 		fail_msg("%s", harness->error.text);
-	harness->actor = new (&harness->pipeline, &harness->topology, actor_id(role, index), ATTEMPT);
+	harness->actor =
+	    new (&harness->pipeline, &harness->topology, memory_state_open(), actor_id(role, index), ATTEMPT);
+	/* Restored from checkpoint 0: nothing. */
+	assert_int_equal(harness_frame(harness, 0, FRAME_DEPLOY, &(struct frame_deploy){0}, true), RESULT_OK);
+	assert_int_equal(
+	    harness->actor->ops->on_tick(harness->actor, 1000000, &harness->outbox, &harness->error), RESULT_OK);
+	assert_false(harness->actor->restoring);
+	assert_int_equal(harness->outbox.len, 0);
 }
 
 static inline void harness_fini(struct harness *harness)

@@ -22,6 +22,9 @@ static struct group sample_group_entries[] = {
     {1, {(const uint8_t *)"\x90", 1}, {(const uint8_t *)"0123456789abcdef0123456789abcdef", 32}},
 };
 static struct checkpoint_entry sample_checkpoint_entries[] = {{{7, 3}, {sample_cut_entries, 2}}, {{0, 0}, {NULL, 0}}};
+static struct file_entry sample_file_entries[] = {
+    {"checkpoints/7.42/dedup.0", {7, 42}, 2, 0, 64, 3, 1700000000000, 5, 700, UINT64_MAX},
+    {"checkpoints/7.3/rollup.0", {7, 3}, 3, 127, 1, 0, -1, 0, 48, 1}};
 static struct place sample_place_entries[] = {{1 << 16, "ingest-a-1"}, {4 << 16, "sink-b-2"}};
 static struct address sample_address_entries[] = {{1, "tcp://127.0.0.1:4001"}, {300, "tcp://127.0.0.1:65535"}};
 static struct worker_entry sample_worker_entries[] = {{"sink-b-2", 3, 4711, "writer.0"}, {"ingest-a-1", 1, 1, ""}};
@@ -68,6 +71,9 @@ static inline void frame_sample(const struct frame_row *row, union frame_body *b
 			break;
 		case TYPE_CHECKPOINTS:
 			*(struct checkpoints *)value = (struct checkpoints){sample_checkpoint_entries, 2};
+			break;
+		case TYPE_FILES:
+			*(struct files *)value = (struct files){sample_file_entries, 2};
 			break;
 		case TYPE_PLACES:
 			*(struct places *)value = (struct places){sample_place_entries, 2};

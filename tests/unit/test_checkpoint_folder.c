@@ -1,4 +1,5 @@
-/* The checkpoint folder: attempt numbers are taken once, the first manifest wins, a damaged one is seen. */
+/* The checkpoint folder: attempt numbers are taken once, the first manifest wins, a damaged one is seen; nothing outside of
+ * the folder and nothing that is named is ever removed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,10 +7,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/state/checkpoint_store.h"
@@ -96,6 +99,124 @@ static void test_damaged_manifest(void **state)
 	store->ops->close(store);
 }
 
+/* A file of a checkpoint, of one byte a letter of its name. */
+static struct file_entry make_file(const char *name)
+{
+	char path[PATH_MAX];
+	(void)snprintf(path, sizeof path, "%s/shop/totals/%s", dir, name);
+	*strrchr(path, '/') = '\0';
+	assert_true(mkdir(path, 0777) == 0 || errno == EEXIST);
+	path[strlen(path)] = '/';
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_not_equal(fputs(name, file), EOF);
+	assert_int_equal(fclose(file), 0);
+	return (struct file_entry){.name = name, .bytes = strlen(name)};
+}
+
+static bool is_there(const char *name)
+{
+	char path[PATH_MAX];
+	(void)snprintf(path, sizeof path, "%s/shop/totals/%s", dir, name);
+	return access(path, F_OK) == 0;
+}
+
+static bool is_whole(struct checkpoint_store *store, struct file_entry *files, uint32_t len)
+{
+	struct error error;
+	bool whole;
+	assert_int_equal(store->ops->check_files(store, &(struct files){files, len}, &whole, &error), RESULT_OK);
+	return whole;
+}
+
+static void test_files(void **state)
+{
+	struct checkpoint_store *store = open_store();
+	struct error error;
+	(void)state;
+	struct file_entry files[] = {make_file("checkpoints/1.1/2.0"), make_file("checkpoints/1.2/2.0")};
+	assert_true(is_whole(store, files, 2));
+	files[1].bytes++;
+	assert_false(is_whole(store, files, 2));
+	files[1].bytes--;
+	assert_int_equal(store->ops->remove_file(store, files[1].name, &error), RESULT_OK);
+	assert_int_equal(store->ops->remove_file(store, files[1].name, &error), RESULT_OK); /* gone already */
+	assert_false(is_there("checkpoints/1.2")); /* nothing else was in it */
+	assert_false(is_whole(store, files, 2));
+	assert_true(is_whole(store, files, 1));
+	store->ops->close(store);
+}
+
+/* A manifest may say anything. */
+static void test_names_outside_are_refused(void **state)
+{
+	static const char *const names[] = {"/etc/hostname", "../totals/checkpoints/1.1/2.0",
+	    "checkpoints/../attempts/1", "checkpoints/1.1/../../attempts/51", "attempts/51", "",
+	    "checkpoints/0.0/manifest"};
+	struct checkpoint_store *store = open_store();
+	struct error error;
+	(void)state;
+	(void)make_file("checkpoints/1.1/2.0");
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct file_entry file = {.name = names[i], .bytes = 0};
+		assert_false(is_whole(store, &file, 1));
+		assert_int_equal(store->ops->remove_file(store, names[i], &error), RESULT_CORRUPT);
+	}
+	assert_true(is_there("checkpoints/1.1/2.0"));
+	assert_true(is_there("checkpoints/0.0/manifest"));
+	store->ops->close(store);
+}
+
+static void put_empty_manifest(struct checkpoint_store *store, struct epoch_id epoch)
+{
+	struct frame_manifest manifest = {.job = "shop/totals", .epoch = epoch, .fingerprint = "f"};
+	struct error error;
+	bool existed;
+	assert_int_equal(store->ops->put_manifest(store, &manifest, &existed, &error), RESULT_OK);
+}
+
+static void test_remove_manifest(void **state)
+{
+	struct checkpoint_store *store = open_store();
+	struct epoch_id empty = {7, 1}, full = {7, 2};
+	struct error error;
+	(void)state;
+	put_empty_manifest(store, empty);
+	put_empty_manifest(store, full);
+	(void)make_file("checkpoints/7.2/2.0");
+	assert_int_equal(store->ops->remove_manifest(store, empty, &error), RESULT_OK);
+	assert_int_equal(store->ops->remove_manifest(store, empty, &error), RESULT_OK);
+	assert_false(is_there("checkpoints/7.1"));
+	assert_int_equal(store->ops->remove_manifest(store, full, &error), RESULT_OK);
+	assert_false(is_there("checkpoints/7.2/manifest"));
+	assert_true(is_there("checkpoints/7.2/2.0"));
+	store->ops->close(store);
+}
+
+/* What nobody names goes, but only where no manifest is, and only of older attempts. */
+static void test_sweep(void **state)
+{
+	struct checkpoint_store *store = open_store();
+	struct error error;
+	(void)state;
+	struct file_entry named = make_file("checkpoints/20.1/2.0");
+	(void)make_file("checkpoints/20.1/2.1");
+	(void)make_file("checkpoints/20.1/2.1.new");
+	(void)make_file("checkpoints/20.2/2.0");
+	put_empty_manifest(store, (struct epoch_id){20, 3});
+	(void)make_file("checkpoints/20.3/2.0");
+	(void)make_file("checkpoints/21.4/2.0");
+	assert_int_equal(store->ops->sweep(store, 21, &(struct files){&named, 1}, &error), RESULT_OK);
+	assert_true(is_there("checkpoints/20.1/2.0"));
+	assert_false(is_there("checkpoints/20.1/2.1"));
+	assert_false(is_there("checkpoints/20.1/2.1.new"));
+	assert_false(is_there("checkpoints/20.2"));
+	assert_true(is_there("checkpoints/20.3/manifest"));
+	assert_true(is_there("checkpoints/20.3/2.0"));
+	assert_true(is_there("checkpoints/21.4/2.0"));
+	store->ops->close(store);
+}
+
 static void test_no_folder(void **state)
 {
 	struct checkpoint_store *store;
@@ -125,6 +246,10 @@ int main(void)
 	    cmocka_unit_test(test_attempts),
 	    cmocka_unit_test(test_manifest),
 	    cmocka_unit_test(test_damaged_manifest),
+	    cmocka_unit_test(test_files),
+	    cmocka_unit_test(test_names_outside_are_refused),
+	    cmocka_unit_test(test_remove_manifest),
+	    cmocka_unit_test(test_sweep),
 	    cmocka_unit_test(test_no_folder),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -199,7 +199,7 @@ static int ask_status(const char *url)
 	struct arena arena = {0};
 	struct frame answer;
 	struct error error;
-	enum result result = control_ask_status(url, JOB, 10000, &arena, &answer, &error);
+	enum result result = control_ask(url, JOB, FRAME_STATUS, 10000, &arena, &answer, &error);
 	bool right = result == RESULT_OK && strcmp(answer.body.status_report.state, "running") == 0;
 	if (!right)
 		(void)fprintf(stderr, "%s\n", result == RESULT_OK ? "wrong answer" : error.text);
@@ -229,7 +229,7 @@ static void status_is_answered(void **state)
 	struct error error;
 	free_address(url);
 	uint64_t before = clock_monotonic_us();
-	assert_int_not_equal(control_ask_status(url, JOB, 400, &arena, &answer, &error), RESULT_OK);
+	assert_int_not_equal(control_ask(url, JOB, FRAME_STATUS, 400, &arena, &answer, &error), RESULT_OK);
 	assert_true(clock_monotonic_us() - before < 3000000);
 	arena_fini(&arena);
 }

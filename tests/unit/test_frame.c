@@ -207,9 +207,10 @@ static void test_barrier_shows(void **state)
 	frame.body.barrier = (struct frame_barrier){.epoch = {7, 42}, .cut = sample_cut};
 	frame_print(&frame, &text);
 	buffer_append(&text, "", 1);
-	assert_string_equal((const char *)text.data, "BARRIER epoch=7.42 base=0.0 checkpoint=no lift=no cut={\"0\": "
-	                                             "12, \"3\": 0, \"70000\": 9223372036854775807} "
-	                                             "shares=0 actors");
+	assert_string_equal((const char *)text.data,
+	    "BARRIER epoch=7.42 base=0.0 checkpoint=no lift=no stop=no cut={\"0\": "
+	    "12, \"3\": 0, \"70000\": 9223372036854775807} "
+	    "shares=0 actors");
 	buffer_fini(&text);
 }
 

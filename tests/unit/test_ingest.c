@@ -59,8 +59,14 @@ static void quiet_close(struct source_port *port)
 	(void)port;
 }
 
+static uint32_t port_partitions(struct source_port *port)
+{
+	(void)port;
+	return 0;
+}
+
 static const struct source_port_ops quiet_ops = {quiet_describe, quiet_assign, quiet_take, quiet_give_back,
-    quiet_health, quiet_end, quiet_commit_group, quiet_close};
+    quiet_health, quiet_end, port_partitions, quiet_commit_group, quiet_close};
 
 struct world {
 	struct harness harness;

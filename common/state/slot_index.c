@@ -1,4 +1,4 @@
-#include "services/aggregator/slot_index.h"
+#include "common/state/slot_index.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Protects: an accepted key is found again for ever, and nothing else is; growth loses nothing. */
+/* Protects: what was put is found again whole, and nothing else is; growth loses nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "common/base/key_group.h"
-#include "services/aggregator/key_table.h"
+#include "common/state/overlay.h"
 #include "services/aggregator/verdict_table.h"
 
 enum { GROUPS = 8, MANY = 50000 };
@@ -19,112 +19,118 @@ static struct bytes bytes_of(const char *text)
 	return (struct bytes){(const uint8_t *)text, strlen(text)};
 }
 
-static const struct key_entry *find(const struct key_table *table, struct bytes key)
+static struct overlay_entry *find(const struct overlay *overlay, struct bytes key)
 {
-	struct key_place place;
+	struct overlay_place place;
 	uint64_t hash = key_hash(key);
-	return key_table_find(table, key_group(hash, GROUPS), hash, key, &place);
+	return overlay_find(overlay, key_group(hash, GROUPS), hash, key, &place);
 }
 
-static void add(struct key_table *table, struct bytes key, const struct key_entry *entry)
+static void add(struct overlay *overlay, struct bytes key, uint64_t number, int64_t time_ms)
 {
-	struct key_place place;
+	struct overlay_place place;
 	struct error error;
 	uint64_t hash = key_hash(key);
-	assert_null(key_table_find(table, key_group(hash, GROUPS), hash, key, &place));
-	assert_int_equal(key_table_add(table, &place, key, entry, &error), RESULT_OK);
+	assert_null(overlay_find(overlay, key_group(hash, GROUPS), hash, key, &place));
+	struct bytes value = {(const uint8_t *)&number, sizeof number};
+	assert_int_equal(overlay_add(overlay, &place, hash, key, value, time_ms, &error), RESULT_OK);
+}
+
+static uint64_t number_of(const struct overlay_entry *entry)
+{
+	uint64_t number;
+	assert_int_equal(entry->value_len, sizeof number);
+	memcpy(&number, overlay_value(entry).data, sizeof number);
+	return number;
 }
 
 static void test_entry_comes_back_whole(void **state)
 {
 	(void)state;
-	struct key_table table;
-	key_table_init(&table, 0, GROUPS);
-	add(&table, bytes_of("a"), &(struct key_entry){.timestamp_ms = -5, .content_hash = UINT64_MAX, .partition = 3});
-	add(&table, bytes_of(""), &(struct key_entry){.timestamp_ms = 9, .content_hash = 0, .partition = UINT32_MAX});
-	const struct key_entry *entry = find(&table, bytes_of("a"));
+	struct overlay *overlay = overlay_new(0, GROUPS);
+	assert_true(overlay->newest_ms == INT64_MIN);
+	add(overlay, bytes_of("a"), UINT64_MAX, -5);
+	add(overlay, bytes_of(""), 7, -9);
+	assert_int_equal(overlay->newest_ms, -5);
+	const struct overlay_entry *entry = find(overlay, bytes_of("a"));
 	assert_non_null(entry);
-	assert_int_equal(entry->timestamp_ms, -5);
-	assert_true(entry->content_hash == UINT64_MAX);
-	assert_int_equal(entry->partition, 3);
-	assert_int_equal(entry->key_len, 1);
-	assert_memory_equal(entry->key, "a", 1);
-	entry = find(&table, bytes_of(""));
-	assert_non_null(entry);
-	assert_int_equal(entry->key_len, 0);
-	assert_true(entry->partition == UINT32_MAX);
-	assert_null(find(&table, bytes_of("b")));
-	assert_null(find(&table, bytes_of("aa")));
-	assert_int_equal(table.len, 2);
-	key_table_fini(&table);
+	assert_true(number_of(entry) == UINT64_MAX);
+	assert_true(bytes_equal(overlay_key(entry), bytes_of("a")));
+	assert_int_equal(find(overlay, bytes_of(""))->key_len, 0);
+	assert_null(find(overlay, bytes_of("b")));
+	assert_null(find(overlay, bytes_of("aa")));
+	assert_int_equal(overlay->len, 2);
+	overlay_free(overlay);
+}
+
+static size_t length_of(uint32_t i)
+{
+	return i % 1000 == 0 ? (size_t)(OVERLAY_KEY_MAX - i / 1000 % 50) : 20 + i % 17;
 }
 
 /* Keys of every length up to the longest, more than a chunk of them, through many growths. */
 static void test_many_keys_survive_growth(void **state)
 {
 	(void)state;
-	static char key[KEY_BYTES_MAX + 1];
-	struct key_table table;
-	key_table_init(&table, 0, GROUPS);
+	static char key[OVERLAY_KEY_MAX + 1];
+	struct overlay *overlay = overlay_new(0, GROUPS);
 	memset(key, 'x', sizeof key);
 	for (uint32_t i = 0; i < MANY; i++) {
-		size_t len = i % 100 == 0 ? KEY_BYTES_MAX - i / 100 % 50 : 20 + i % 17;
 		(void)snprintf(key, 16, "%010u", i);
-		add(&table, (struct bytes){(uint8_t *)key, len},
-		    &(struct key_entry){.content_hash = i, .partition = i % 5});
+		add(overlay, (struct bytes){(uint8_t *)key, length_of(i)}, i, i);
 	}
-	assert_int_equal(table.len, MANY);
-	assert_true(table.chunks_len > 1);
+	assert_int_equal(overlay->len, MANY);
+	assert_true(overlay->chunks_len > 1);
 	for (uint32_t i = 0; i < MANY; i++) {
-		size_t len = i % 100 == 0 ? KEY_BYTES_MAX - i / 100 % 50 : 20 + i % 17;
 		(void)snprintf(key, 16, "%010u", i);
-		const struct key_entry *entry = find(&table, (struct bytes){(uint8_t *)key, len});
+		const struct overlay_entry *entry = find(overlay, (struct bytes){(uint8_t *)key, length_of(i)});
 		assert_non_null(entry);
-		assert_int_equal(entry->content_hash, i);
-		assert_int_equal(entry->partition, i % 5);
-		assert_null(find(&table, (struct bytes){(uint8_t *)key, len - 1}));
+		assert_int_equal(number_of(entry), i);
+		assert_null(find(overlay, (struct bytes){(uint8_t *)key, length_of(i) - 1}));
 	}
-	key_table_fini(&table);
+	uint32_t listed = 0;
+	for (uint32_t group = 0; group < GROUPS; group++)
+		for (uint32_t at = 0; overlay_next(overlay, group, &at) != NULL;)
+			listed++;
+	assert_int_equal(listed, MANY);
+	overlay_free(overlay);
 }
 
 /* Equal upper halves of the hash: only the keys tell them apart. The slots wrap around, too: the tag is the largest. */
 static void test_keys_of_one_tag(void **state)
 {
 	(void)state;
-	struct key_table table;
-	struct key_place place;
+	struct overlay *overlay = overlay_new(5, 1);
+	struct overlay_place place;
 	struct error error;
 	char key[16];
-	key_table_init(&table, 5, 1);
-	for (uint32_t i = 0; i < 500; i++) {
-		(void)snprintf(key, sizeof key, "%u", i);
-		uint64_t hash = UINT64_MAX - i;
-		assert_null(key_table_find(&table, 5, hash, bytes_of(key), &place));
-		assert_int_equal(
-		    key_table_add(&table, &place, bytes_of(key), &(struct key_entry){.partition = i}, &error),
+	for (uint64_t i = 0; i < 500; i++) {
+		(void)snprintf(key, sizeof key, "%u", (unsigned)i);
+		assert_null(overlay_find(overlay, 5, UINT64_MAX - i, bytes_of(key), &place));
+		assert_int_equal(overlay_add(overlay, &place, UINT64_MAX - i, bytes_of(key),
+		                     (struct bytes){(const uint8_t *)&i, sizeof i}, 0, &error),
 		    RESULT_OK);
 	}
-	for (uint32_t i = 0; i < 500; i++) {
-		(void)snprintf(key, sizeof key, "%u", i);
-		const struct key_entry *entry = key_table_find(&table, 5, UINT64_MAX - i, bytes_of(key), &place);
+	for (uint64_t i = 0; i < 500; i++) {
+		(void)snprintf(key, sizeof key, "%u", (unsigned)i);
+		const struct overlay_entry *entry = overlay_find(overlay, 5, UINT64_MAX - i, bytes_of(key), &place);
 		assert_non_null(entry);
-		assert_int_equal(entry->partition, i);
+		assert_int_equal(number_of(entry), i);
 	}
-	key_table_fini(&table);
+	overlay_free(overlay);
 }
 
 static void test_memory_per_key(void **state)
 {
 	(void)state;
-	struct key_table table;
+	struct overlay *overlay = overlay_new(0, GROUPS);
 	char key[37];
-	key_table_init(&table, 0, GROUPS);
 	for (uint32_t i = 0; i < 200000; i++) {
 		(void)snprintf(key, sizeof key, "%036u", i);
-		add(&table, bytes_of(key), &(struct key_entry){.partition = 0});
+		add(overlay, bytes_of(key), i, 0);
 	}
-	assert_true(key_table_bytes(&table) / 200000 <= 85);
-	key_table_fini(&table);
+	assert_true(overlay_bytes(overlay) / 200000 <= 80);
+	overlay_free(overlay);
 }
 
 static void test_slots_grow_and_clear(void **state)

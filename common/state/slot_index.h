@@ -1,4 +1,4 @@
-/* services/aggregator/slot_index.h - finds an entry by the hash of its key; what key_table and group_table are made of.
+/* common/state/slot_index.h - finds an entry by the hash of its key; what overlay and group_table are made of.
  *
  * Open addressing with linear probing. A slot holds the upper half of the hash (the tag) and a reference, which only
  * the owner of the entries understands. Where a slot belongs follows from its tag alone and rises with it, so a table

@@ -1,0 +1,88 @@
+/* common/state/state_cache.h - the cache of one actor's state on this machine: leveldb, one or more stores a generation.
+ *
+ * It holds exactly one complete checkpoint, and says which one in a file beside the stores (state_identity.h). While a
+ * checkpoint is being taken in, the file says so; as values are absolute, taking it in again completes what was cut
+ * off. Nothing is synced: after a restart of the machine the cache is thrown away and rebuilt from the files of the
+ * checkpoint, which are the truth.
+ *
+ * A generation that expires some day is kept in parts: a store that has a few million keys is left alone, and a new one
+ * is begun. Leveled compaction rewrites a key for each level that the store grows; a key is in one part only, and filters
+ * say which, so that parts cost next to nothing when one looks. A state that never expires changes its values: its one
+ * store is compacted.
+ *
+ * A folder belongs to one process at a time (flock): another process that hosts the same actor uses another folder.
+ *
+ * Errors:  CORRUPT where leveldb complains: the cache has lost its identity then, and is made anew when it is opened
+ *          next. RETRY: disk full or away.
+ * Threads: all that changes on one thread; get, scan and hide on another (state_cache_read.c).
+ */
+#ifndef STATE_CACHE_H
+#define STATE_CACHE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/state/key_filter.h"
+#include "common/state/level.h"
+#include "common/state/state_identity.h"
+#include "common/state/state_port.h"
+
+enum { GROUP_BYTES = 2 };
+
+struct cache_store {
+	uint64_t generation, keys;
+	uint32_t part;
+	struct level *level;
+	struct key_filter filter;
+};
+
+struct state_cache {
+	char *folder;
+	int lock_fd;
+	char *about;
+	bool in_parts, open;
+	struct level_limits limits;
+	size_t filter_bytes; /* of all stores */
+	pthread_mutex_t mutex; /* guards stores */
+	struct cache_store stores[STORES_MAX]; /* by generation and part, oldest first */
+	uint32_t stores_len;
+	uint64_t hidden_below; /* generations that get and scan do not look into */
+	_Atomic bool broken; /* leveldb complained */
+	struct cache_identity identity; /* as it was last read or written */
+	struct level_batch *batch;
+	size_t batch_len;
+	struct cache_store *target; /* that is put into; since the last room */
+	struct buffer key; /* scratch */
+};
+
+struct state_config;
+/* Finds or makes a folder. identity: what it holds; checkpoint (0,0) and no store: nothing. */
+enum result state_cache_open(
+    struct state_cache *cache, const struct state_config *config, struct error *error) MUST_USE;
+void state_cache_close(struct state_cache *cache);
+/* Throws away what it holds. */
+enum result state_cache_clear(struct state_cache *cache, struct error *error) MUST_USE;
+
+/* From here to end, entries of this checkpoint are put. room: for so many keys of a generation, at most. */
+enum result state_cache_begin(struct state_cache *cache, struct epoch_id checkpoint, struct error *error) MUST_USE;
+enum result state_cache_room(
+    struct state_cache *cache, uint64_t generation, uint64_t keys, struct error *error) MUST_USE;
+/* Into the generation that room was made in last. */
+enum result state_cache_put(struct state_cache *cache, uint32_t group, uint64_t hash, struct bytes key,
+    struct bytes value, struct error *error) MUST_USE;
+/* After the last put into a generation. */
+enum result state_cache_flush(struct state_cache *cache, struct error *error) MUST_USE;
+/* It holds the checkpoint now; generations below are dropped. */
+enum result state_cache_end(struct state_cache *cache, uint64_t drop_below, struct error *error) MUST_USE;
+
+/* Appends to value; found false: there is none. */
+enum result state_cache_get(struct state_cache *cache, uint32_t group, uint64_t hash, struct bytes key,
+    struct buffer *value, bool *found, struct error *error) MUST_USE;
+enum result state_cache_scan(
+    struct state_cache *cache, state_visit *visit, void *context, struct error *error) MUST_USE;
+void state_cache_hide(struct state_cache *cache, uint64_t below);
+
+/* What leveldb said; a cache that it complained of is never used again. */
+enum result state_cache_judge(struct state_cache *cache, enum result result);
+
+#endif

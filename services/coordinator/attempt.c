@@ -1,0 +1,398 @@
+#include "services/coordinator/coordinator_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/key_group.h"
+#include "common/base/log.h"
+#include "common/base/mutant.h"
+
+enum {
+	BACKOFF_FIRST_US = 100000, /* after the second attempt in a row that got nowhere */
+	BACKOFF_MOST_US = 10000000,
+};
+
+/* --- small things -------------------------------------------------------------------------------------------------- */
+
+static void command(struct coordinator *coordinator, const char *worker, enum frame_kind kind, const void *body)
+{
+	struct coordinator_port *port = coordinator->config.port;
+	port->command(port, worker, coordinator->attempt, kind, body);
+}
+
+static const char *worker_of(const struct coordinator *coordinator, uint32_t actor)
+{
+	for (uint32_t i = 0; i < coordinator->places_len; i++)
+		if (coordinator->places[i].actor == actor)
+			return coordinator->places[i].worker;
+	panic("actor %u has no place", actor);
+}
+
+bool takes_part(const struct coordinator *coordinator, const char *worker)
+{
+	for (uint32_t i = 0; i < coordinator->places_len; i++)
+		if (strcmp(coordinator->places[i].worker, worker) == 0)
+			return true;
+	return false;
+}
+
+static bool hosts_role(const struct coordinator *coordinator, const char *worker, enum role role)
+{
+	for (uint32_t i = 0; i < coordinator->places_len; i++)
+		if (actor_role(coordinator->places[i].actor) == role &&
+		    strcmp(coordinator->places[i].worker, worker) == 0)
+			return true;
+	return false;
+}
+
+/* Every process that takes part, once. */
+static void command_all(struct coordinator *coordinator, enum frame_kind kind, const void *body)
+{
+	for (uint32_t i = 0; i < coordinator->registry.len; i++)
+		if (takes_part(coordinator, coordinator->registry.members[i].name))
+			command(coordinator, coordinator->registry.members[i].name, kind, body);
+}
+
+void command_role(struct coordinator *coordinator, enum role role, enum frame_kind kind, const void *body)
+{
+	for (uint32_t i = 0; i < coordinator->registry.len; i++)
+		if (hosts_role(coordinator, coordinator->registry.members[i].name, role))
+			command(coordinator, coordinator->registry.members[i].name, kind, body);
+}
+
+void command_stateful(struct coordinator *coordinator, enum frame_kind kind, const void *body)
+{
+	for (uint32_t i = 0; i < coordinator->registry.len; i++) {
+		const char *worker = coordinator->registry.members[i].name;
+		if (hosts_role(coordinator, worker, ROLE_DEDUP) || hosts_role(coordinator, worker, ROLE_ROLLUP))
+			command(coordinator, worker, kind, body);
+	}
+}
+
+void command_writer(struct coordinator *coordinator, enum frame_kind kind, const void *body)
+{
+	command(coordinator, worker_of(coordinator, actor_id(ROLE_WRITER, 0)), kind, body);
+}
+
+void stop_worker(struct coordinator *coordinator, const char *worker, int code, const char *why)
+{
+	coordinator->config.port->command(
+	    coordinator->config.port, worker, 0, FRAME_STOP, &(struct frame_stop){.code = (uint64_t)code, .text = why});
+}
+
+void stop_all(struct coordinator *coordinator, int code, const char *why)
+{
+	for (uint32_t i = 0; i < coordinator->registry.len; i++)
+		stop_worker(coordinator, coordinator->registry.members[i].name, code, why);
+	coordinator->config.port->stop(coordinator->config.port, code, why);
+}
+
+void forget_attempt(struct coordinator *coordinator)
+{
+	for (uint32_t i = 0; i < coordinator->places_len; i++)
+		free((char *)coordinator->places[i].worker);
+	coordinator->places_len = 0;
+	for (uint32_t i = 0; i < coordinator->decisions_len; i++)
+		buffer_fini(&coordinator->decisions[i]);
+	coordinator->decisions_len = 0;
+	for (uint32_t i = 0; i < coordinator->addresses_len; i++)
+		free((char *)coordinator->addresses[i].url);
+	coordinator->addresses_len = 0;
+	for (uint32_t i = 0; i < coordinator->registry.len; i++)
+		coordinator->registry.members[i].deployed = coordinator->registry.members[i].ready = false;
+	coordinator->live = coordinator->excused = coordinator->rebalance = false;
+	checkpoint_keeper_stop(&coordinator->checkpoints);
+}
+
+void config_error(struct coordinator *coordinator, const char *text)
+{
+	(void)snprintf(coordinator->last_error, sizeof coordinator->last_error, "%s", text);
+	happen(coordinator, EVENT_CONFIG);
+}
+
+void broken(struct coordinator *coordinator, const char *format, ...)
+{
+	if (coordinator->state == STATE_GATHERING || coordinator->state == STATE_STOPPED)
+		return;
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(coordinator->last_error, sizeof coordinator->last_error, format, args);
+	va_end(args);
+	happen(coordinator, EVENT_BROKEN);
+}
+
+/* A port's error: CONFIG stops the job, anything else ends the attempt. */
+void on_error(struct coordinator *coordinator, const struct error *error)
+{
+	if (error->code == RESULT_CONFIG || error->code == RESULT_CORRUPT)
+		config_error(coordinator, error->text);
+	else
+		broken(coordinator, "%s", error->text);
+}
+
+/* --- actions, in the order of an attempt's life -------------------------------------------------------------------- */
+
+static void act_fence(struct coordinator *coordinator)
+{
+	struct checkpoint_store *store = coordinator->config.store;
+	struct error error = {0};
+	forget_attempt(coordinator);
+	registry_sweep(&coordinator->registry);
+	if (store->ops->take_attempt(store, coordinator->at_least, &coordinator->attempt, &error) != RESULT_OK) {
+		on_error(coordinator, &error);
+		return;
+	}
+	if (MUTANT(attempt_not_monotone))
+		coordinator->attempt = 1;
+	coordinator->at_least = coordinator->attempt + 1;
+	log_set_job(coordinator->config.job, coordinator->attempt);
+	coordinator->places_len = topology_actors(&coordinator->topology);
+	CHECK(registry_place(&coordinator->registry, &coordinator->topology, coordinator->places));
+	for (uint32_t i = 0; i < coordinator->places_len; i++)
+		coordinator->places[i].worker = text_clone(coordinator->places[i].worker);
+	log_info("attempt %" PRIu64 " begins with %u processes", coordinator->attempt, coordinator->registry.len);
+	uint32_t writer = actor_id(ROLE_WRITER, 0);
+	command(coordinator, worker_of(coordinator, writer), FRAME_PREPARE, &(struct frame_prepare){.actor = writer});
+}
+
+/* Which checkpoint is restored: the newest that the database names and the folder holds. */
+static bool find_base(struct coordinator *coordinator, const struct checkpoints *named, struct error *error)
+{
+	bool found, passed_over;
+	if (checkpoint_keeper_choose(&coordinator->checkpoints, named, &found, &passed_over, error) != RESULT_OK)
+		return false;
+	if (!found) {
+		error_set(error, RESULT_CONFIG,
+		    "the database holds totals of job %s up to a cut, but %s. Ways out: point checkpoint.dir at the "
+		    "folder that "
+		    "was used before; or start over with empty tables (drop the job's tables and the schema sluice)",
+		    coordinator->config.job,
+		    named->len == 0 ? "names no checkpoint of it"
+		                    : "the checkpoint folder knows none of its checkpoints");
+		return false;
+	}
+	const struct kept_checkpoint *base = checkpoint_keeper_base(&coordinator->checkpoints);
+	if (passed_over)
+		log_warn("checkpoint %" PRIu64 ".%" PRIu64 " is restored: none that is newer can be",
+		    base->epoch.attempt, base->epoch.n);
+	cut_copy(&coordinator->base_cut, &base->cut);
+	return true;
+}
+
+static void act_describe(struct coordinator *coordinator)
+{
+	struct error error = {0};
+	if (coordinator->fenced.started && !find_base(coordinator, &coordinator->fenced.checkpoints, &error)) {
+		on_error(coordinator, &error);
+		return;
+	}
+	uint32_t ingest = actor_id(ROLE_INGEST, 0);
+	command(coordinator, worker_of(coordinator, ingest), FRAME_PREPARE, &(struct frame_prepare){.actor = ingest});
+}
+
+/* What is restored and what the database holds are of one log, and of this one. */
+static enum result check_cuts(const struct coordinator *coordinator, struct error *error)
+{
+	const struct cut *frontier = &coordinator->fenced.cut, *base = &coordinator->base_cut;
+	for (uint32_t i = 0; i < frontier->len; i++) {
+		uint32_t partition = frontier->entries[i].partition;
+		if (partition >= coordinator->partitions)
+			return error_set(error, RESULT_CONFIG,
+			    "topic %s has %u partitions, but the database was filled from partition %u too: the topic "
+			    "was made anew",
+			    coordinator->pipeline->source.topic, coordinator->partitions, partition);
+	}
+	for (uint32_t i = 0; i < base->len; i++) {
+		uint32_t partition = base->entries[i].partition;
+		if (base->entries[i].offset > cut_get(frontier, partition, 0))
+			return error_set(error, RESULT_CONFIG,
+			    "the checkpoint to be restored lies ahead of the database in partition %u (offset %" PRId64
+			    " behind %" PRId64 ")",
+			    partition, base->entries[i].offset, cut_get(frontier, partition, 0));
+	}
+	return RESULT_OK;
+}
+
+static void act_choose(struct coordinator *coordinator)
+{
+	struct error error = {0};
+	if (!coordinator->fenced.started) {
+		if (checkpoint_keeper_begin(&coordinator->checkpoints, &coordinator->base_cut, &error) != RESULT_OK) {
+			on_error(coordinator, &error);
+			return;
+		}
+		cut_copy(&coordinator->fenced.cut, &coordinator->base_cut);
+		coordinator->restored = (struct epoch_id){0};
+		command_writer(coordinator, FRAME_SET_CUT, &(struct frame_set_cut){.cut = coordinator->base_cut});
+		return;
+	}
+	if (check_cuts(coordinator, &error) != RESULT_OK) {
+		on_error(coordinator, &error);
+		return;
+	}
+	coordinator->restored = checkpoint_keeper_base(&coordinator->checkpoints)->epoch;
+	command_writer(coordinator, FRAME_CHOOSE, &(struct frame_choose){.checkpoint = coordinator->restored});
+}
+
+static void act_deploy(struct coordinator *coordinator)
+{
+	struct frame_deploy deploy = {
+	    .partitions = coordinator->partitions,
+	    .base = coordinator->restored,
+	    .base_cut = coordinator->base_cut,
+	    .last = coordinator->fenced.last,
+	    .frontier_cut = coordinator->fenced.cut,
+	    .places = {coordinator->places, coordinator->places_len},
+	};
+	command_all(coordinator, FRAME_DEPLOY, &deploy);
+}
+
+/* What was decided about records that will be read again. */
+static void hand_back(struct coordinator *coordinator, const struct decisions *page, const struct cut *from)
+{
+	struct frame_decisions back = {0};
+	back.decisions.entries = memory_resize(NULL, page->len + 1, sizeof *back.decisions.entries);
+	for (uint32_t i = 0; i < page->len; i++)
+		if (page->entries[i].offset >= cut_get(from, page->entries[i].partition, 0))
+			back.decisions.entries[back.decisions.len++] = page->entries[i];
+	if (back.decisions.len > 0)
+		command_role(coordinator, ROLE_DEDUP, FRAME_DECISIONS, &back);
+	free(back.decisions.entries);
+}
+
+/* Verdicts on records that are still beyond the frontier, while it holds the rows that they were found by. */
+static void hand_on_late(struct coordinator *coordinator)
+{
+	struct decisions page = {memory_resize(NULL, coordinator->late_len + 1, sizeof *page.entries), 0};
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < coordinator->late_len; i++) {
+		const struct late_verdict *late = &coordinator->late[i];
+		const struct decision *decision = &late->decision;
+		if (epoch_compare(coordinator->fenced.last, late->as_of) < 0 ||
+		    decision->offset < cut_get(&coordinator->fenced.cut, decision->partition, 0))
+			continue;
+		coordinator->late[kept++] = *late;
+		page.entries[page.len++] = *decision;
+	}
+	coordinator->late_len = kept;
+	hand_back(coordinator, &page, &coordinator->fenced.cut);
+	free(page.entries);
+}
+
+static void act_connect(struct coordinator *coordinator)
+{
+	for (uint32_t i = 0; i < coordinator->decisions_len && !MUTANT(no_decisions); i++) {
+		struct frame frame;
+		struct arena arena = {0};
+		struct error error;
+		CHECK(
+		    frame_decode(buffer_bytes(&coordinator->decisions[i]), &arena, &frame, NULL, &error) == RESULT_OK);
+		hand_back(coordinator, &frame.body.decisions.decisions, &coordinator->base_cut);
+		arena_fini(&arena);
+	}
+	hand_on_late(coordinator);
+	struct frame_connect connect = {.addresses = {coordinator->addresses, coordinator->addresses_len}};
+	command_all(coordinator, FRAME_CONNECT, &connect);
+}
+
+static void act_start(struct coordinator *coordinator)
+{
+	bool silent = !cut_equal(&coordinator->base_cut, &coordinator->fenced.cut);
+	pacing_start(&coordinator->pacing, coordinator->pipeline, silent, coordinator->now_us);
+	checkpoint_keeper_start(&coordinator->checkpoints, coordinator->now_us);
+	coordinator->live = !silent;
+	coordinator->committed = coordinator->fenced.last;
+	coordinator->counters = coordinator->fenced.counters;
+	coordinator->rate_from = coordinator->counters.n[COUNTER_CONSUMED];
+	coordinator->rate_us = coordinator->now_us;
+	coordinator->rate = 0;
+	cut_copy(&coordinator->cut, &coordinator->fenced.cut);
+	/* Who came while the attempt was being deployed. */
+	for (enum process_role process = PROCESS_INGEST; process <= PROCESS_SINK; process++)
+		coordinator->rebalance |=
+		    registry_would_even(&coordinator->registry, &coordinator->topology, coordinator->places, process);
+	command_all(coordinator, FRAME_START, &(struct frame_start){.silent = silent});
+	log_info("attempt %" PRIu64 " runs from checkpoint %" PRIu64 ".%" PRIu64 "%s", coordinator->attempt,
+	    coordinator->restored.attempt, coordinator->restored.n,
+	    silent ? ": silent replay up to the frontier first" : "");
+}
+
+/* Attempts that commit nothing new are paused between, longer each time. */
+static void back_off(struct coordinator *coordinator)
+{
+	coordinator->attempts_ended++;
+	coordinator->earliest_us = coordinator->now_us;
+	if (coordinator->excused)
+		return;
+	if (coordinator->fruitless > 0) {
+		uint64_t pause = (uint64_t)BACKOFF_FIRST_US
+		                 << (coordinator->fruitless < 8 ? coordinator->fruitless : 8);
+		if (pause > BACKOFF_MOST_US)
+			pause = BACKOFF_MOST_US;
+		uint64_t seed[2] = {coordinator->attempt, coordinator->now_us};
+		uint64_t jitter = key_hash((struct bytes){(const uint8_t *)seed, sizeof seed}) % (pause / 2 + 1);
+		coordinator->earliest_us += pause / 2 + jitter;
+	}
+	if (++coordinator->fruitless == FRUITLESS_MANY)
+		log_error(
+		    "%d attempts in a row got nowhere; the last one: %s", FRUITLESS_MANY, coordinator->last_error);
+}
+
+static void act_cancel(struct coordinator *coordinator)
+{
+	log_warn("attempt %" PRIu64 " is over: %s", coordinator->attempt, coordinator->last_error);
+	command_all(coordinator, FRAME_CANCEL, &(struct frame_cancel){.text = coordinator->last_error});
+	for (uint32_t i = 0; i < coordinator->registry.len; i++)
+		if (takes_part(coordinator, coordinator->registry.members[i].name))
+			coordinator->registry.members[i].leaving = true;
+	coordinator->registered_us = coordinator->now_us;
+	back_off(coordinator);
+	forget_attempt(coordinator);
+}
+
+static void act_stop(struct coordinator *coordinator)
+{
+	stop_all(coordinator, EXIT_CONFIG, coordinator->last_error);
+}
+
+void happen(struct coordinator *coordinator, enum deployment_event event)
+{
+	const struct transition *transition = deployment_transition(coordinator->state, event);
+	log_debug("%s: %s -> %s, %s", deployment_event_name(event), deployment_state_name(transition->state),
+	    deployment_state_name(transition->next), transition->why);
+	if (transition->next != coordinator->state)
+		coordinator->state_us = coordinator->now_us;
+	coordinator->state = transition->next;
+	switch (transition->action) {
+	case ACTION_NONE:
+	case ACTIONS:
+		break;
+	case ACTION_FENCE:
+		act_fence(coordinator);
+		break;
+	case ACTION_DESCRIBE:
+		act_describe(coordinator);
+		break;
+	case ACTION_CHOOSE:
+		act_choose(coordinator);
+		break;
+	case ACTION_DEPLOY:
+		act_deploy(coordinator);
+		break;
+	case ACTION_CONNECT:
+		act_connect(coordinator);
+		break;
+	case ACTION_START:
+		act_start(coordinator);
+		break;
+	case ACTION_OUTBID:
+	case ACTION_CANCEL:
+		act_cancel(coordinator);
+		break;
+	case ACTION_STOP:
+		act_stop(coordinator);
+		break;
+	}
+}

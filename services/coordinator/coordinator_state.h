@@ -1,0 +1,82 @@
+/* services/coordinator/coordinator_state.h - what a coordinator knows: private to its files.
+ *
+ * coordinator.c hears events and watches time, attempt.c does what the deployment table says, report.c tells people.
+ */
+#ifndef COORDINATOR_STATE_H
+#define COORDINATOR_STATE_H
+
+#include "services/coordinator/checkpoints.h"
+#include "services/coordinator/coordinator.h"
+#include "services/coordinator/deployment.h"
+#include "services/coordinator/pacing.h"
+#include "services/coordinator/registry.h"
+
+/* Late duplicates that a writer found: dedup has to obey them in the next attempt. Not durable: losing them costs an
+ * attempt. */
+struct late_verdict {
+	struct decision decision;
+	struct epoch_id as_of; /* the frontier at which the row was there */
+};
+
+struct coordinator {
+	const struct pipeline *pipeline;
+	struct coordinator_config config;
+	struct topology topology;
+	struct registry registry;
+	uint64_t now_us;
+	enum deployment_state state;
+	uint64_t state_us; /* since when */
+	uint64_t registered_us; /* last REGISTER */
+	uint64_t attempt, at_least; /* number of this attempt; the next one is at least */
+	uint64_t attempts_ended, fruitless; /* in all; in a row without a commit */
+	uint64_t earliest_us; /* backoff: no new attempt before */
+	bool excused; /* this attempt's end says nothing about the job: a late duplicate, or actors are moved */
+	struct place *places; /* of this attempt; names are ours */
+	uint32_t places_len;
+	/* what the database and the topic said, this attempt */
+	struct frame_fenced fenced; /* cut on the heap; checkpoints are not kept */
+	struct checkpoint_keeper checkpoints;
+	struct cut base_cut; /* of the checkpoint that is restored */
+	struct epoch_id restored;
+	uint32_t partitions;
+	struct buffer *decisions; /* encoded DECISIONS bodies, to be handed back */
+	uint32_t decisions_len;
+	struct late_verdict *late;
+	uint32_t late_len;
+	struct address *addresses; /* urls are ours */
+	uint32_t addresses_len;
+	struct pacing pacing;
+	/* wishes */
+	bool stopping; /* a clean stop: a last checkpoint, then exit 0 */
+	bool rebalance; /* a process is there that would even the load */
+	/* what people are told */
+	struct epoch_id committed;
+	struct cut cut, ends;
+	struct counters counters;
+	int64_t committed_us; /* instant */
+	bool live, told_anew;
+	uint64_t told_us, rate_us, rate_from, rate;
+	char last_error[ERROR_TEXT_MAX];
+};
+
+enum { FRUITLESS_MANY = 5 }; /* attempts in a row without a commit: the job does not get anywhere */
+
+/* attempt.c */
+void happen(struct coordinator *coordinator, enum deployment_event event);
+void forget_attempt(struct coordinator *coordinator);
+/* CONFIG: the job is over. */
+void config_error(struct coordinator *coordinator, const char *text);
+/* The attempt is over. */
+void broken(struct coordinator *coordinator, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A port's error: CONFIG stops the job, anything else ends the attempt. */
+void on_error(struct coordinator *coordinator, const struct error *error);
+void command_role(struct coordinator *coordinator, enum role role, enum frame_kind kind, const void *body);
+/* To dedup and rollup. */
+void command_stateful(struct coordinator *coordinator, enum frame_kind kind, const void *body);
+void command_writer(struct coordinator *coordinator, enum frame_kind kind, const void *body);
+bool takes_part(const struct coordinator *coordinator, const char *worker);
+void stop_worker(struct coordinator *coordinator, const char *worker, int code, const char *why);
+/* Everybody ends with this code, and so does the coordinator. */
+void stop_all(struct coordinator *coordinator, int code, const char *why);
+
+#endif

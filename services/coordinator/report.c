@@ -1,0 +1,87 @@
+/* services/coordinator/report.c - what people are told; see coordinator.h. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "services/coordinator/coordinator_state.h"
+
+static const char *actors_of(const struct coordinator *coordinator, const char *worker, struct arena *arena)
+{
+	struct buffer text = {0};
+	char name[ACTOR_NAME_MAX];
+	for (uint32_t i = 0; i < coordinator->places_len; i++)
+		if (strcmp(coordinator->places[i].worker, worker) == 0)
+			buffer_printf(
+			    &text, "%s%s", text.len ? " " : "", actor_name(coordinator->places[i].actor, name));
+	const char *copy = arena_clone(arena, text.data, text.len);
+	buffer_fini(&text);
+	return copy;
+}
+
+static const char *waiting_of(const struct coordinator *coordinator, struct arena *arena)
+{
+	struct buffer text = {0};
+	const struct registry *registry = &coordinator->registry;
+	if (coordinator->state == STATE_GATHERING)
+		buffer_printf(&text, "processes (%u ingest, %u aggregator, %u sink are here)",
+		    registry_count(registry, PROCESS_INGEST), registry_count(registry, PROCESS_AGGREGATOR),
+		    registry_count(registry, PROCESS_SINK));
+	for (uint32_t i = 0; i < registry->len; i++)
+		if (registry->members[i].waiting[0] != '\0')
+			buffer_printf(&text, "%s%s: %s", text.len ? "; " : "", registry->members[i].name,
+			    registry->members[i].waiting);
+	const char *copy = arena_clone(arena, text.data, text.len);
+	buffer_fini(&text);
+	return copy;
+}
+
+static const char *verdict_of(const struct coordinator *coordinator, struct arena *arena)
+{
+	struct buffer text = {0};
+	if (coordinator->fruitless >= FRUITLESS_MANY)
+		buffer_printf(&text, "%" PRIu64 " attempts in a row got nowhere; the last one: %s",
+		    coordinator->fruitless, coordinator->last_error);
+	const char *copy = arena_clone(arena, text.data, text.len);
+	buffer_fini(&text);
+	return copy;
+}
+
+void coordinator_report(const struct coordinator *coordinator, struct arena *arena, struct frame_status_report *report)
+{
+	const struct registry *registry = &coordinator->registry;
+	const struct checkpoint_keeper *keeper = &coordinator->checkpoints;
+	*report = (struct frame_status_report){
+	    .job = coordinator->config.job,
+	    .state = deployment_state_name(coordinator->state),
+	    .waiting = waiting_of(coordinator, arena),
+	    .last_error = coordinator->last_error,
+	    .epoch = coordinator->committed,
+	    .live = coordinator->state == STATE_RUNNING && coordinator->live,
+	    .cut = coordinator->cut,
+	    .ends = coordinator->ends,
+	    .counters = coordinator->counters,
+	    .in_flight = coordinator->pacing.injected - coordinator->pacing.committed,
+	    .commit_us = coordinator->pacing.commit_us,
+	    .records_per_second = coordinator->rate,
+	    .attempts_ended = coordinator->attempts_ended,
+	    .committed_us = coordinator->committed_us,
+	    .checkpoint_us = keeper->completed_us,
+	    .checkpoint_took_us = keeper->took_us,
+	    .checkpoint_bytes = keeper->added_bytes,
+	    .checkpoints_completed = keeper->completed,
+	    .checkpoints_failed = keeper->failed,
+	    .restored = coordinator->restored,
+	    .verdict = verdict_of(coordinator, arena),
+	};
+	if (keeper->kept_len > 0)
+		report->checkpoint = checkpoint_keeper_base(keeper)->epoch;
+	for (uint32_t i = 0; keeper->kept_len > 0 && i < checkpoint_keeper_base(keeper)->files.len; i++)
+		report->checkpoint_whole_bytes += checkpoint_keeper_base(keeper)->files.entries[i].bytes;
+	report->workers.entries = arena_take(arena, registry->len * sizeof *report->workers.entries);
+	for (uint32_t i = 0; i < registry->len; i++)
+		report->workers.entries[report->workers.len++] = (struct worker_entry){
+		    .worker = registry->members[i].name,
+		    .process = (uint32_t)registry->members[i].process,
+		    .pid = registry->members[i].pid,
+		    .actors = actors_of(coordinator, registry->members[i].name, arena),
+		};
+}

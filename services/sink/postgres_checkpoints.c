@@ -1,0 +1,105 @@
+/* services/sink/postgres_checkpoints.c - identities of checkpoints, and late duplicates; see postgres_writer.h. */
+#include "services/sink/postgres_writer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "services/sink/postgres_late.h"
+
+enum { NUMBER_MAX = 24 };
+
+static const char *number_print(char text[NUMBER_MAX], uint64_t number)
+{
+	snprintf(text, NUMBER_MAX, "%" PRIu64, number);
+	return text;
+}
+
+static const char *cut_text(const struct cut *cut, struct buffer *out)
+{
+	cut_print(cut, out);
+	buffer_append(out, "", 1);
+	return (const char *)out->data;
+}
+
+enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
+    struct epoch_id checkpoint, const struct cut *cut, struct sink_answer *answer)
+{
+	char fence[NUMBER_MAX], at[2][NUMBER_MAX], identity[2][NUMBER_MAX];
+	struct buffer text = {0};
+	const char *params[] = {writer->job, number_print(fence, attempt), number_print(at[0], predecessor.attempt),
+	    number_print(at[1], predecessor.n), number_print(identity[0], checkpoint.attempt),
+	    number_print(identity[1], checkpoint.n), cut_text(cut, &text)};
+	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
+	    "SELECT sluice.checkpoint_mark($1, $2, $3, $4, $5, $6, $7)", 7, params);
+
+	buffer_fini(&text);
+	return postgres_refused(writer, outcome, answer);
+}
+
+enum sink_outcome postgres_writer_choose(
+    struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint, struct sink_answer *answer)
+{
+	char fence[NUMBER_MAX], identity[2][NUMBER_MAX];
+	const char *params[] = {writer->job, number_print(fence, attempt),
+	    number_print(identity[0], checkpoint.attempt), number_print(identity[1], checkpoint.n)};
+	enum sink_outcome outcome = postgres_query(
+	    &writer->postgres, NULL, &answer->error, "SELECT sluice.checkpoint_choose($1, $2, $3, $4)", 4, params);
+
+	return postgres_refused(writer, outcome, answer);
+}
+
+static const char *identities_text(const struct epoch_id *checkpoints, size_t len, struct buffer *out)
+{
+	buffer_append_text(out, "[");
+	for (size_t i = 0; i < len; i++)
+		buffer_printf(
+		    out, "%s[%" PRIu64 ", %" PRIu64 "]", i ? ", " : "", checkpoints[i].attempt, checkpoints[i].n);
+	buffer_append(out, "]", 2);
+	return (const char *)out->data;
+}
+
+enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_t attempt,
+    const struct epoch_id *checkpoints, size_t checkpoints_len, const struct cut *oldest_cut,
+    struct sink_answer *answer)
+{
+	char fence[NUMBER_MAX];
+	struct buffer identities = {0}, text = {0};
+	const char *params[] = {writer->job, number_print(fence, attempt),
+	    identities_text(checkpoints, checkpoints_len, &identities), writer->pipeline->source.topic,
+	    cut_text(oldest_cut, &text)};
+	enum sink_outcome outcome = postgres_query(
+	    &writer->postgres, NULL, &answer->error, "SELECT sluice.checkpoint_retire($1, $2, $3, $4, $5)", 5, params);
+
+	buffer_fini(&identities);
+	buffer_fini(&text);
+	return postgres_refused(writer, outcome, answer);
+}
+
+static enum sink_outcome late_begin(
+    struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor, struct sink_answer *answer)
+{
+	char fence[NUMBER_MAX], at[2][NUMBER_MAX];
+	const char *params[] = {writer->job, number_print(fence, attempt), number_print(at[0], predecessor.attempt),
+	    number_print(at[1], predecessor.n)};
+	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error, "BEGIN", 0, NULL);
+
+	if (outcome == SINK_DONE)
+		outcome = postgres_query(
+		    &writer->postgres, NULL, &answer->error, "SELECT sluice.frontier_hold($1, $2, $3, $4)", 4, params);
+	return outcome;
+}
+
+enum sink_outcome postgres_writer_late(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
+    const struct bytes *bodies, size_t bodies_len, struct sink_answer *answer)
+{
+	/* The commit that was late is over: its memory for rows is free. */
+	struct epoch_rows *rows = &writer->commit.rows;
+
+	if (epoch_rows_build(rows, writer->pipeline, bodies, bodies_len, &answer->error) != RESULT_OK)
+		return SINK_CONFIG; /* error.code tells CORRUPT from CONFIG */
+	enum sink_outcome outcome = late_begin(writer, attempt, predecessor, answer);
+	if (outcome == SINK_DONE)
+		outcome =
+		    postgres_late_find(&writer->postgres, writer->pipeline, rows, &answer->decisions, &answer->error);
+	return postgres_refused(writer, outcome, answer);
+}

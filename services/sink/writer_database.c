@@ -1,0 +1,210 @@
+/* services/sink/writer_database.c - what the writer asks of its port, one request at a time; see writer_parts.h. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/base/key_group.h"
+#include "common/base/log.h"
+#include "common/base/mutant.h"
+#include "services/sink/writer_parts.h"
+
+enum {
+	BACKOFF_FIRST_US = 50000,
+	BACKOFF_MOST_US = 5000000,
+	COMMITS_PAST_RETIREMENT = 4,
+};
+
+/* The rows of every epoch held, also of the one being received: what is found now costs no attempt of its own. */
+static size_t gather_bodies(struct writer *writer)
+{
+	size_t len = writer->current->rows_len;
+	for (const struct epoch *epoch = writer->first; epoch != NULL; epoch = epoch->next)
+		len += epoch->rows_len;
+	writer->bodies = memory_resize(writer->bodies, len + 1, sizeof *writer->bodies);
+	len = 0;
+	for (const struct epoch *epoch = writer->first; epoch != NULL; epoch = epoch->next)
+		for (size_t i = 0; i < epoch->rows_len; i++)
+			writer->bodies[len++] = epoch->rows[i];
+	for (size_t i = 0; i < writer->current->rows_len; i++)
+		writer->bodies[len++] = writer->current->rows[i];
+	return len;
+}
+
+void writer_begin(struct writer *writer, enum request request, uint64_t now_us)
+{
+	struct sink_port *port = writer->port;
+	CHECK(writer->request == REQUEST_NONE);
+	writer->request = request;
+	writer->next = REQUEST_NONE;
+	writer->next_us = 0;
+	writer->started_us = now_us;
+	switch (request) {
+	case REQUEST_NONE:
+		panic("nothing is no request");
+	case REQUEST_FENCE:
+		port->ops->fence(port, writer->attempt);
+		break;
+	case REQUEST_SET_CUT:
+		port->ops->set_cut(port, writer->attempt, &writer->start);
+		break;
+	case REQUEST_COMMIT:
+		port->ops->commit(port, &writer->transaction);
+		break;
+	case REQUEST_MARK:
+		port->ops->mark(port, writer->attempt, writer->frontier.last, writer->first->id, &writer->first->cut);
+		break;
+	case REQUEST_CHOOSE:
+		port->ops->choose(port, writer->attempt, writer->chosen);
+		break;
+	case REQUEST_RETIRE:
+		port->ops->retire(port, writer->attempt, writer->retirements->identities,
+		    writer->retirements->checkpoints.len, &writer->retirements->oldest_cut);
+		break;
+	case REQUEST_LATE: {
+		size_t bodies_len = gather_bodies(writer);
+		port->ops->late(port, writer->attempt, writer->frontier.last, writer->bodies, bodies_len);
+		break;
+	}
+	case REQUEST_LOOK:
+		port->ops->look(port, writer->attempt);
+		break;
+	case REQUEST_TOUCH:
+		port->ops->touch(port, writer->attempt, writer->frontier.last);
+		break;
+	}
+}
+
+void writer_back_off(struct writer *writer, enum request next, uint64_t now_us)
+{
+	uint64_t pause = (uint64_t)BACKOFF_FIRST_US << (writer->setbacks < 7 ? writer->setbacks : 7);
+	if (pause > BACKOFF_MOST_US)
+		pause = BACKOFF_MOST_US;
+	uint64_t seed[2] = {now_us, writer->attempt};
+	pause = pause / 2 + key_hash((struct bytes){(const uint8_t *)seed, sizeof seed}) % (pause / 2 + 1);
+	writer->setbacks++;
+	writer->next = next;
+	writer->next_us = now_us + pause;
+}
+
+static void commit_first(struct writer *writer, uint64_t now_us)
+{
+	const struct epoch *epoch = writer->first;
+	writer->transaction = (struct transaction){
+	    .fence = writer->attempt,
+	    .predecessor = writer->frontier.last,
+	    .epoch = epoch->id,
+	    .checkpoint = epoch->checkpoint,
+	    .cut = &epoch->cut,
+	    .counters = epoch->counters,
+	    .rows = epoch->rows,
+	    .rows_len = epoch->rows_len,
+	    .letters = epoch->letters,
+	    .letters_len = epoch->letters_len,
+	    .decisions = epoch->decisions,
+	    .decisions_len = epoch->decisions_len,
+	    .totals = epoch->totals,
+	    .totals_len = epoch->totals_len,
+	};
+	writer_begin(writer, REQUEST_COMMIT, now_us);
+}
+
+void writer_drop_first(struct writer *writer)
+{
+	struct epoch *done = writer->first;
+	writer->first = done->next;
+	if (writer->first == NULL)
+		writer->last = NULL;
+	epoch_free(done);
+}
+
+void writer_drop_retirement(struct writer *writer)
+{
+	struct retirement *done = writer->retirements;
+	writer->retirements = done->next;
+	for (uint32_t i = 0; i < done->checkpoints.len; i++)
+		cut_fini(&done->checkpoints.entries[i].cut);
+	free(done->checkpoints.entries);
+	free(done->identities);
+	cut_fini(&done->oldest_cut);
+	free(done);
+}
+
+void writer_finish_silent(struct writer *writer, uint64_t took_us, struct outbox *outbox)
+{
+	if (!MUTANT(silent_not_acked))
+		say_committed(writer, writer->first, took_us, outbox);
+	writer_drop_first(writer);
+}
+
+void writer_finish_first(struct writer *writer, uint64_t now_us, struct outbox *outbox)
+{
+	struct epoch *epoch = writer->first;
+	CHECK(epoch != NULL);
+	writer->frontier.last = epoch->id;
+	cut_copy(&writer->frontier.cut, &epoch->cut);
+	counters_add(&writer->frontier.counters, &epoch->counters);
+	writer->setbacks = 0;
+	writer->touched_us = now_us;
+	say_waiting(writer, outbox, "");
+	say_committed(writer, epoch, now_us - writer->started_us, outbox);
+	writer_drop_first(writer);
+}
+
+/* An epoch that waits goes first, but a retirement is not passed for ever. */
+static bool retirement_is_due(const struct writer *writer)
+{
+	return writer->retirements != NULL &&
+	       (writer->first == NULL || writer->retirements->passed >= COMMITS_PAST_RETIREMENT);
+}
+
+static void begin_first(struct writer *writer, uint64_t now_us)
+{
+	if (writer->retirements != NULL)
+		writer->retirements->passed++;
+	if (writer->first->silent)
+		writer_begin(writer, REQUEST_MARK, now_us);
+	else
+		commit_first(writer, now_us);
+}
+
+/* Starts what comes next, if the port is free. */
+static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
+{
+	while (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->first != NULL &&
+	       writer->first->silent && !writer->first->checkpoint)
+		writer_finish_silent(writer, 0, outbox);
+	if (writer->request != REQUEST_NONE)
+		return;
+	if (writer->next != REQUEST_NONE) {
+		if (writer->next_us <= now_us)
+			writer_begin(writer, writer->next, now_us);
+	} else if (writer->choosing) {
+		writer_begin(writer, REQUEST_CHOOSE, now_us);
+	} else if (retirement_is_due(writer)) {
+		writer_begin(writer, REQUEST_RETIRE, now_us);
+	} else if (writer->first != NULL) {
+		begin_first(writer, now_us);
+	} else if (writer->deployed && writer->live && now_us >= writer->touched_us + TOUCH_US) {
+		writer_begin(writer, REQUEST_TOUCH, now_us);
+	}
+}
+
+enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox *outbox, struct error *error)
+{
+	struct sink_answer *answer;
+	while (writer->request != REQUEST_NONE && writer->port->ops->answer(writer->port, &answer)) {
+		enum result result = writer_answered(writer, answer, now_us, outbox, error);
+		if (result != RESULT_OK)
+			return result;
+		if (!writer->over)
+			go_on(writer, now_us, outbox);
+	}
+	if (writer->over) {
+		writer->actor.wake_us = WAKE_NEVER;
+		return RESULT_OK;
+	}
+	go_on(writer, now_us, outbox);
+	writer->actor.wake_us = writer->next_us;
+	if (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->deployed && writer->live)
+		writer->actor.wake_us = writer->touched_us + TOUCH_US;
+	return RESULT_OK;
+}

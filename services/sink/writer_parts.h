@@ -1,0 +1,96 @@
+/* services/sink/writer_parts.h - the writer's parts: writer.c takes frames and commands, writer_database.c asks the port,
+ * writer_answers.c judges its answers, writer_report.c tells the coordinator.
+ */
+#ifndef WRITER_PARTS_H
+#define WRITER_PARTS_H
+
+#include "common/runtime/aligner.h"
+#include "services/sink/epoch.h"
+#include "services/sink/writer.h"
+
+/* What the port is busy with. */
+enum request {
+	REQUEST_NONE,
+	REQUEST_FENCE,
+	REQUEST_SET_CUT,
+	REQUEST_COMMIT,
+	REQUEST_MARK,
+	REQUEST_CHOOSE,
+	REQUEST_RETIRE,
+	REQUEST_LATE,
+	REQUEST_LOOK,
+	REQUEST_TOUCH
+};
+
+enum { TOUCH_US = 30000000 /* an idle pipeline says so much */ };
+
+/* A RETIRE that is to be carried out. */
+struct retirement {
+	struct retirement *next;
+	struct checkpoints checkpoints; /* as they came, for the answer */
+	struct epoch_id *identities;
+	struct cut oldest_cut;
+	uint32_t passed; /* commits that went before it */
+};
+
+struct writer {
+	struct actor actor;
+	const struct pipeline *pipeline;
+	struct topology topology;
+	struct sink_port *port;
+	uint64_t attempt;
+	struct aligner aligner;
+	bool deployed;
+	bool over; /* what is late has been reported: nothing more happens in this attempt */
+	/* the database's side */
+	enum request request;
+	enum request next; /* when backoff is over */
+	uint64_t next_us; /* when that is; 0: no backoff */
+	uint32_t setbacks; /* in a row */
+	uint64_t started_us; /* of the request */
+	uint64_t touched_us; /* last sign of life in the frontier row */
+	struct frontier frontier;
+	struct cut start; /* SET_CUT */
+	struct transaction transaction;
+	bool choosing; /* CHOOSE is to be carried out: */
+	struct epoch_id chosen;
+	struct retirement *retirements; /* oldest first */
+	struct error refusal; /* of the commit that was LATE */
+	struct bytes *bodies; /* LATE: the rows of all epochs held */
+	char waiting[256];
+	/* epochs */
+	bool live; /* past the silent replay */
+	struct cut base_cut;
+	struct epoch *current; /* being received */
+	struct epoch *first, *last; /* aligned, waiting for the database; first is the one being committed */
+};
+
+static inline struct writer *writer_of(struct actor *actor)
+{
+	return (struct writer *)actor;
+}
+
+/* writer_database.c */
+/* Takes the port's answers and starts what comes next; says when it wants to be called again. */
+enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox *outbox, struct error *error) MUST_USE;
+void writer_begin(struct writer *writer, enum request request, uint64_t now_us);
+/* Exponential with jitter, so that writers do not come back in step. */
+void writer_back_off(struct writer *writer, enum request next, uint64_t now_us);
+/* The first epoch is in the database, by its commit or from before; acknowledges it. */
+void writer_finish_first(struct writer *writer, uint64_t now_us, struct outbox *outbox);
+void writer_finish_silent(struct writer *writer, uint64_t took_us, struct outbox *outbox);
+void writer_drop_first(struct writer *writer);
+void writer_drop_retirement(struct writer *writer);
+
+/* writer_answers.c */
+enum result writer_answered(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+    struct outbox *outbox, struct error *error) MUST_USE;
+
+/* writer_report.c: what the coordinator is told */
+void say_waiting(struct writer *writer, struct outbox *outbox, const char *text); /* "": no longer */
+void say_fenced(const struct writer *writer, const struct sink_answer *answer, struct outbox *outbox);
+void say_committed(const struct writer *writer, const struct epoch *epoch, uint64_t took_us, struct outbox *outbox);
+void say_retired(const struct retirement *retirement, struct outbox *outbox);
+void say_late(const struct writer *writer, const struct decisions *verdicts, struct outbox *outbox);
+
+#endif

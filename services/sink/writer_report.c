@@ -1,0 +1,87 @@
+/* services/sink/writer_report.c - what the writer tells the coordinator; see writer_parts.h. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "services/sink/writer_parts.h"
+
+enum {
+	DECISIONS_PER_PAGE = 20000,
+	VERDICTS_MAX = 100000, /* in one FAILED; the next attempt finds the others */
+};
+
+void say_waiting(struct writer *writer, struct outbox *outbox, const char *text)
+{
+	if (strcmp(writer->waiting, text) == 0)
+		return;
+	(void)snprintf(writer->waiting, sizeof writer->waiting, "%s", text);
+	outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.text = text});
+}
+
+static void say_decisions(struct outbox *outbox, const struct decisions *decisions)
+{
+	for (uint32_t first = 0; first < decisions->len; first += DECISIONS_PER_PAGE) {
+		uint32_t len = decisions->len - first;
+		struct frame_decisions page = {
+		    .decisions = {decisions->entries + first, len < DECISIONS_PER_PAGE ? len : DECISIONS_PER_PAGE},
+		    .last = len <= DECISIONS_PER_PAGE,
+		};
+		outbox_report(outbox, FRAME_DECISIONS, &page);
+	}
+}
+
+void say_fenced(const struct writer *writer, const struct sink_answer *answer, struct outbox *outbox)
+{
+	struct frame_fenced fenced = {
+	    .last = writer->frontier.last,
+	    .started = writer->frontier.started,
+	    .cut = writer->frontier.cut,
+	    .counters = writer->frontier.counters,
+	};
+	fenced.checkpoints.entries = memory_resize(NULL, answer->checkpoints_len, sizeof *fenced.checkpoints.entries);
+	for (size_t i = 0; i < answer->checkpoints_len; i++)
+		fenced.checkpoints.entries[fenced.checkpoints.len++] =
+		    (struct checkpoint_entry){answer->checkpoints[i].epoch, answer->checkpoints[i].cut};
+	say_decisions(outbox, &answer->decisions);
+	outbox_report(outbox, FRAME_FENCED, &fenced);
+	free(fenced.checkpoints.entries);
+}
+
+void say_committed(const struct writer *writer, const struct epoch *epoch, uint64_t took_us, struct outbox *outbox)
+{
+	struct frame_committed committed = {
+	    .epoch = epoch->id,
+	    .silent = epoch->silent,
+	    .live = writer->live,
+	    .at = epoch->cut,
+	    .cut = writer->frontier.cut,
+	    .counters = writer->frontier.counters,
+	    .commit_us = took_us,
+	};
+	outbox_report(outbox, FRAME_COMMITTED, &committed);
+}
+
+void say_retired(const struct retirement *retirement, struct outbox *outbox)
+{
+	outbox_report(outbox, FRAME_RETIRED, &(struct frame_retired){.checkpoints = retirement->checkpoints});
+}
+
+void say_late(const struct writer *writer, const struct decisions *verdicts, struct outbox *outbox)
+{
+	char text[256];
+	struct frame_failed failed = {
+	    .code = RESULT_RETRY,
+	    .text = text,
+	    .verdicts = *verdicts,
+	    .as_of = writer->frontier.last,
+	};
+	if (failed.verdicts.len > VERDICTS_MAX)
+		failed.verdicts.len = VERDICTS_MAX;
+	(void)snprintf(text, sizeof text,
+	    "%" PRIu32 " late duplicates behind epoch %" PRIu64 ".%" PRIu64
+	    ": records whose key has a row that dedup no longer remembers (the first one: %" PRIu32 "/%" PRId64 ")",
+	    verdicts->len, failed.as_of.attempt, failed.as_of.n, verdicts->entries[0].partition,
+	    verdicts->entries[0].offset);
+	outbox_report(outbox, FRAME_FAILED, &failed);
+}

@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+"""What is kept of a job: restarts read little again, whatever became of caches, files and processes; and it stays exact."""
+import json, shutil, signal, subprocess, sys, time
+
+from jobs import Failure, must_be, run_cases, sql, wait_for
+from services import BIN
+
+OFTEN, BY_HAND = ("interval: 5s", "interval: 200ms"), ("interval: 5s", "interval: 1d")
+
+
+def ctl(it, *words):
+    return subprocess.run([str(BIN / "sluicectl"), *words], env=it.environment, text=True, capture_output=True, check=False)
+
+
+def crash(it):
+    for name in list(it.running):
+        it.kill(name)
+
+
+def log_of(it, name="coordinator"):
+    return (it.folder / f"{name}.log").read_text(errors="replace")
+
+
+def filled(job, records=20000, interval=OFTEN, **more):
+    it = job(changes=(interval,), **more)
+    it.produce(records, "--rate", 0, "--duplicates", 5)
+    it.start_all(aggregators=2).wait_live()
+    it.settle()
+    return it
+
+
+def go_on(it, seed, records=5000, **processes):
+    """Started again it is restored from a checkpoint, and everything is right, also with what comes now."""
+    before = log_of(it)
+    it.start_all(**processes).wait_live()
+    it.produce(records, "--rate", 0, "--duplicates", 5, seed=seed)
+    it.settle()
+    it.prove()
+    said = log_of(it)[len(before):]
+    if "runs from checkpoint" not in said or "runs from checkpoint 0.0" in said:
+        raise Failure(f"not restored from a checkpoint:\n{said[-3000:]}")
+    return said
+
+
+def by_hand(job):
+    it = filled(job)
+    done = ctl(it, "checkpoint")
+    must_be("exit code", done.returncode, 0)
+    if "is complete" not in done.stdout:
+        raise Failure(done.stdout + done.stderr)
+    crash(it)
+    go_on(it, 2, aggregators=2)
+    state = json.loads(ctl(it, "status", "-o", "json").stdout)
+    if state["checkpoint"]["completed"] < 1 or state["checkpoint"]["restored"] == "0.0":
+        raise Failure(str(state["checkpoint"]))
+
+
+def cache_lost(job):
+    it = filled(job)
+    must_be("exit code", ctl(it, "checkpoint").returncode, 0)
+    crash(it)
+    shutil.rmtree(it.environment["STATE_DIR"])
+    go_on(it, 2, aggregators=2)
+
+
+def other_parallelism(job):
+    it = filled(job)
+    for seed, numbers in enumerate(("{ingest: 3, dedup: 3, rollup: 2}", "{ingest: 1, dedup: 1, rollup: 1}"), 2):
+        must_be("exit code", ctl(it, "checkpoint").returncode, 0)
+        crash(it)
+        it.write_config(OFTEN, ("parallelism: {ingest: 2, dedup: 2, rollup: 1}", f"parallelism: {numbers}"))
+        go_on(it, seed, aggregators=2)
+
+
+def damaged_file(job):
+    """The newest checkpoint cannot be read: the one before is restored."""
+    it = filled(job, interval=BY_HAND)
+    must_be("exit code", ctl(it, "checkpoint").returncode, 0)
+    it.produce(3000, "--rate", 0, seed=7)
+    it.settle()
+    must_be("exit code", ctl(it, "checkpoint").returncode, 0)
+    crash(it)
+    shutil.rmtree(it.environment["STATE_DIR"])
+    attempt, epoch = sql(it.url, "SELECT attempt, epoch FROM sluice.checkpoints ORDER BY attempt DESC, epoch DESC LIMIT 1")
+    root = it.folder / "checkpoints" / it.name / "totals" / "checkpoints" / f"{attempt}.{epoch}"
+    files = [path for path in root.iterdir() if path.name != "manifest"]
+    if not files:
+        raise Failure(f"no files in {root}")
+    for path in files:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 0x40
+        path.write_bytes(content)
+    said = go_on(it, 3, aggregators=2)
+    if "cannot be restored" not in said:
+        raise Failure(said[-3000:])
+
+
+def a_process_is_lost(job):
+    """Its actors are placed on the one that is there, at once; when it is back, they are moved again."""
+    it = filled(job)
+    producer = it.produce(30000, "--rate", 3000, wait=False, seed=4)
+    wait_for("a running stream", lambda: it.consumed() > 22000, 20)
+    at = it.consumed()
+    began = time.monotonic()
+    it.kill("aggregator-1")
+    wait_for("new records", lambda: it.consumed() > at + 3000, 20)
+    print(f"    goes on after {time.monotonic() - began:.1f} s")
+    it.start("aggregator-1")
+
+    def both_work():
+        workers = json.loads(ctl(it, "status", "-o", "json").stdout or "{}").get("workers", [])
+        return sum(w["process"] == "aggregator" and w["actors"] != "" for w in workers) == 2
+    wait_for("actors on both aggregators", both_work, 30)
+    it.running["aggregator-0"].send_signal(signal.SIGTERM)  # one leaves, behind a checkpoint
+    must_be("exit code", it.running.pop("aggregator-0").wait(15), 0)
+    must_be("exit code of the producer", producer.wait(60), 0)
+    it.settle()
+    it.prove()
+
+
+def few_are_kept(job):
+    it = filled(job)
+    for seed in range(2, 8):
+        it.produce(500, "--rate", 0, seed=seed)
+        it.settle()
+        must_be("exit code", ctl(it, "checkpoint").returncode, 0)
+    root = it.folder / "checkpoints" / it.name / "totals" / "checkpoints"
+    wait_for("retired checkpoints",
+             lambda: len(list(root.glob("*/manifest"))) <= 3 and
+             sql(it.url, "SELECT count(*) FROM sluice.checkpoints")[0] <= 3, 20)
+
+
+def clean_stop(job):
+    """SIGTERM: a last checkpoint that is where the database is; the next start reads nothing again."""
+    it = filled(job)
+    it.produce(30000, "--rate", 0, seed=5)
+    it.running["coordinator"].send_signal(signal.SIGTERM)
+    for name in list(it.running):
+        must_be(f"exit code of {name}", it.running.pop(name).wait(15), 0)
+    cut, = sql(it.url, "SELECT cut FROM sluice.frontier")
+    last, = sql(it.url, "SELECT cut FROM sluice.checkpoints ORDER BY attempt DESC, epoch DESC LIMIT 1")
+    must_be("the last checkpoint's cut", last, cut)
+    said = go_on(it, 6, aggregators=2)
+    if "silent replay" in said:
+        raise Failure(said[-3000:])
+
+
+CASES = (by_hand, cache_lost, other_parallelism, damaged_file, a_process_is_lost, few_are_kept, clean_stop)
+
+if __name__ == "__main__":
+    sys.exit(run_cases(CASES))

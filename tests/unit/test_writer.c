@@ -1,0 +1,624 @@
+/* The sink writer against a port whose answers the test writes: what it asks for, when, and what it tells. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/runtime/actor.h"
+#include "proto/row.h"
+#include "services/sink/writer.h"
+
+enum { ATTEMPT = 7, SECOND_US = 1000000 };
+
+/* --- the port ------------------------------------------------------------------------------------------------------ */
+
+enum asked { NOTHING, FENCE, SET_CUT, COMMIT, MARK, CHOOSE, RETIRE, LATE, LOOK, TOUCH };
+
+struct script {
+	struct sink_port port; /* first */
+	enum asked asked; /* and not yet answered */
+	struct epoch_id predecessor, epoch; /* of the request */
+	bool checkpoint;
+	struct cut cut;
+	size_t rows_len; /* bodies */
+	struct epoch_id retired[8];
+	size_t retired_len;
+	bool answered;
+	struct sink_answer answer;
+};
+
+static struct script *script_of(struct sink_port *port)
+{
+	return (struct script *)port;
+}
+
+static struct script *ask(struct sink_port *port, enum asked asked, uint64_t attempt)
+{
+	struct script *script = script_of(port);
+	assert_int_equal(script->asked, NOTHING); /* one at a time */
+	assert_int_equal(attempt, ATTEMPT);
+	script->asked = asked;
+	script->answer = (struct sink_answer){0};
+	return script;
+}
+
+static void port_fence(struct sink_port *port, uint64_t attempt)
+{
+	ask(port, FENCE, attempt);
+}
+
+static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut)
+{
+	cut_copy(&ask(port, SET_CUT, attempt)->cut, cut);
+}
+
+static void port_commit(struct sink_port *port, const struct transaction *transaction)
+{
+	struct script *script = ask(port, COMMIT, transaction->fence);
+	script->predecessor = transaction->predecessor;
+	script->epoch = transaction->epoch;
+	script->checkpoint = transaction->checkpoint;
+	script->rows_len = transaction->rows_len;
+	cut_copy(&script->cut, transaction->cut);
+}
+
+static void port_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
+    const struct cut *cut)
+{
+	struct script *script = ask(port, MARK, attempt);
+	script->predecessor = predecessor;
+	script->epoch = checkpoint;
+	cut_copy(&script->cut, cut);
+}
+
+static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
+{
+	ask(port, CHOOSE, attempt)->epoch = checkpoint;
+}
+
+static void port_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
+    size_t checkpoints_len, const struct cut *oldest_cut)
+{
+	struct script *script = ask(port, RETIRE, attempt);
+	assert_true(checkpoints_len <= 8);
+	script->retired_len = checkpoints_len;
+	if (checkpoints_len)
+		memcpy(script->retired, checkpoints, checkpoints_len * sizeof *checkpoints);
+	cut_copy(&script->cut, oldest_cut);
+}
+
+static void port_late(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
+    size_t bodies_len)
+{
+	struct script *script = ask(port, LATE, attempt);
+	script->predecessor = predecessor;
+	script->rows_len = bodies_len;
+	for (size_t i = 0; i < bodies_len; i++)
+		assert_true(bodies[i].len > 0);
+}
+
+static void port_look(struct sink_port *port, uint64_t attempt)
+{
+	ask(port, LOOK, attempt);
+}
+
+static void port_touch(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor)
+{
+	ask(port, TOUCH, attempt)->predecessor = predecessor;
+}
+
+static bool port_answer(struct sink_port *port, struct sink_answer **answer)
+{
+	struct script *script = script_of(port);
+	if (!script->answered)
+		return false;
+	script->answered = false;
+	script->asked = NOTHING;
+	*answer = &script->answer;
+	return true;
+}
+
+static const struct sink_port_ops ops = {
+    .fence = port_fence,
+    .set_cut = port_set_cut,
+    .commit = port_commit,
+    .mark = port_mark,
+    .choose = port_choose,
+    .retire = port_retire,
+    .late = port_late,
+    .look = port_look,
+    .touch = port_touch,
+    .answer = port_answer,
+};
+
+/* --- the writer ---------------------------------------------------------------------------------------------------- */
+
+struct harness {
+	struct topology topology;
+	struct pipeline pipeline;
+	struct script script;
+	struct actor *writer;
+	uint64_t now_us;
+	struct outbox outbox;
+	struct arena arena;
+	struct error error;
+	struct frame frames[64]; /* that it sent last */
+	size_t frames_len;
+};
+
+static struct epoch_id epoch_of(uint64_t attempt, uint64_t n)
+{
+	return (struct epoch_id){attempt, n};
+}
+
+static enum result deliver(struct harness *harness, uint32_t channel, enum frame_kind kind, const void *body)
+{
+	const struct frame_header header = {.kind = kind, .channel = channel, .attempt = ATTEMPT};
+	struct buffer message = {0};
+	struct arena arena = {0};
+	struct frame frame;
+	frame_encode(&message, &header, body);
+	enum result result = frame_decode(buffer_bytes(&message), &arena, &frame, NULL, &harness->error);
+	assert_int_equal(result, RESULT_OK);
+	if (channel == 0)
+		result = harness->writer->ops->on_command(harness->writer, &frame, &harness->outbox, &harness->error);
+	else
+		result =
+		    harness->writer->ops->on_frame(harness->writer, channel, &frame, &harness->outbox, &harness->error);
+	/* What it keeps of a frame is its own: this memory is gone when the call is over. */
+	buffer_fini(&message);
+	arena_fini(&arena);
+	return result;
+}
+
+static void take_frames(struct harness *harness)
+{
+	arena_clear(&harness->arena);
+	harness->frames_len = 0;
+	for (size_t i = 0; i < harness->outbox.len; i++) {
+		struct outbox_item *item = &harness->outbox.items[i];
+		const struct frame_header header = {.kind = item->kind, .channel = item->channel, .attempt = ATTEMPT};
+		frame_header_write(item->message.data, item->message.len - FRAME_HEADER_SIZE, &header);
+		void *copy = arena_clone(&harness->arena, item->message.data, item->message.len);
+		assert_int_equal(item->channel, 0);
+		assert_int_equal(frame_decode((struct bytes){copy, item->message.len}, &harness->arena,
+		                     &harness->frames[harness->frames_len++], NULL, &harness->error),
+		    RESULT_OK);
+	}
+	outbox_clear(&harness->outbox);
+}
+
+static enum result tick(struct harness *harness)
+{
+	enum result result =
+	    harness->writer->ops->on_tick(harness->writer, harness->now_us, &harness->outbox, &harness->error);
+	take_frames(harness);
+	return result;
+}
+
+static void assert_asked(const struct harness *harness, enum asked asked)
+{
+	assert_int_equal(harness->script.asked, asked);
+}
+
+/* The request under way is answered, and the writer hears of it. */
+static enum result answer(struct harness *harness, enum asked asked, enum sink_outcome outcome)
+{
+	assert_asked(harness, asked);
+	harness->script.answer.outcome = outcome;
+	if (outcome != SINK_DONE)
+		error_set(&harness->script.answer.error, RESULT_RETRY, "the database says %d", (int)outcome);
+	harness->script.answered = true;
+	return tick(harness);
+}
+
+static void answer_ok(struct harness *harness, enum asked asked, enum sink_outcome outcome)
+{
+	if (answer(harness, asked, outcome) != RESULT_OK)
+		fail_msg("%s", harness->error.text);
+}
+
+/* A look that finds the frontier at this epoch. */
+static void answer_look(struct harness *harness, struct epoch_id last)
+{
+	harness->script.answer.frontier.last = last;
+	answer_ok(harness, LOOK, SINK_DONE);
+}
+
+static const struct frame *said(const struct harness *harness, enum frame_kind kind)
+{
+	for (size_t i = 0; i < harness->frames_len; i++)
+		if (harness->frames[i].header.kind == kind)
+			return &harness->frames[i];
+	return NULL;
+}
+
+static void wait_for_backoff(struct harness *harness)
+{
+	assert_asked(harness, NOTHING);
+	assert_true(harness->writer->wake_us > harness->now_us);
+	harness->now_us = harness->writer->wake_us;
+	assert_int_equal(tick(harness), RESULT_OK);
+}
+
+/* One body of rows from a dedup. */
+static void rows(struct harness *harness, uint32_t dedup)
+{
+	struct rows_writer writer = {0};
+	struct value value = {.kind = VALUE_INTEGER, .integer = 1};
+	struct buffer values = {0};
+	rows_begin(&writer);
+	row_encode_values(&values, &value, 1);
+	rows_put(&writer, 0, 1, 0, 1, 1, buffer_bytes(&values));
+	rows_end(&writer);
+	struct frame_rows body = {.rows = buffer_bytes(&writer.body)};
+	uint32_t channel = topology_channel(&harness->topology, actor_id(ROLE_DEDUP, dedup), actor_id(ROLE_WRITER, 0));
+	assert_int_equal(deliver(harness, channel, FRAME_ROWS, &body), RESULT_OK);
+	buffer_fini(&writer.body);
+	buffer_fini(&values);
+}
+
+/* The barrier of an epoch of this attempt, on every channel. */
+static enum result barrier(struct harness *harness, uint64_t n, int64_t offset, bool checkpoint)
+{
+	struct cut_entry entry = {0, offset};
+	struct frame_barrier body = {.epoch = {ATTEMPT, n}, .checkpoint = checkpoint, .cut = {&entry, 1}};
+	enum result result = RESULT_OK;
+	for (uint32_t i = 0; i < harness->topology.dedup && result == RESULT_OK; i++)
+		result = deliver(harness,
+		    topology_channel(&harness->topology, actor_id(ROLE_DEDUP, i), actor_id(ROLE_WRITER, 0)),
+		    FRAME_BARRIER, &body);
+	for (uint32_t i = 0; i < harness->topology.rollup && result == RESULT_OK; i++)
+		result = deliver(harness,
+		    topology_channel(&harness->topology, actor_id(ROLE_ROLLUP, i), actor_id(ROLE_WRITER, 0)),
+		    FRAME_BARRIER, &body);
+	return result == RESULT_OK ? tick(harness) : result;
+}
+
+/* Fences; the frontier is at 3.9 with offset 100; then the checkpoint 3.5 with this offset is chosen and deployed. */
+static void deploy(struct harness *harness, int64_t base_offset)
+{
+	struct cut_entry base = {0, base_offset}, frontier = {0, 100};
+	assert_int_equal(deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = 0}), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	harness->script.answer.frontier =
+	    (struct frontier){.fence = ATTEMPT, .last = {3, 9}, .started = true, .cut = {&frontier, 1}};
+	answer_ok(harness, FENCE, SINK_DONE);
+	assert_non_null(said(harness, FRAME_FENCED));
+	struct frame_choose choose = {.checkpoint = {3, 5}};
+	assert_int_equal(deliver(harness, 0, FRAME_CHOOSE, &choose), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_true(epoch_equal(harness->script.epoch, epoch_of(3, 5)));
+	answer_ok(harness, CHOOSE, SINK_DONE);
+	const struct frame *cut_set = said(harness, FRAME_CUT_SET);
+	assert_non_null(cut_set);
+	assert_int_equal(cut_get(&cut_set->body.cut_set.cut, 0, -1), 100);
+	struct frame_deploy body = {
+	    .partitions = 1, .base = {3, 5}, .base_cut = {&base, 1}, .last = {3, 9}, .frontier_cut = {&frontier, 1}};
+	assert_int_equal(deliver(harness, 0, FRAME_DEPLOY, &body), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+}
+
+static int setup(void **state)
+{
+	struct harness *harness = memory_new(sizeof *harness);
+	harness->topology = (struct topology){1, 2, 1};
+	harness->script.port = (struct sink_port){&ops, -1};
+	harness->now_us = SECOND_US;
+	harness->writer = writer_new(
+	    &harness->pipeline, &harness->topology, &harness->script.port, actor_id(ROLE_WRITER, 0), ATTEMPT);
+	*state = harness;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct harness *harness = *state;
+	harness->writer->ops->free(harness->writer);
+	outbox_fini(&harness->outbox);
+	arena_fini(&harness->arena);
+	cut_fini(&harness->script.cut);
+	free(harness);
+	return 0;
+}
+
+/* --- tests ----------------------------------------------------------------------------------------------------------- */
+
+static void assert_committed(const struct harness *harness, uint64_t n, bool silent)
+{
+	const struct frame *frame = said(harness, FRAME_COMMITTED);
+	assert_non_null(frame);
+	assert_true(epoch_equal(frame->body.committed.epoch, epoch_of(ATTEMPT, n)));
+	assert_int_equal(frame->body.committed.silent, silent);
+}
+
+/* A silent epoch is acknowledged at once, a silent checkpoint when it is named; neither moves the frontier. */
+static void test_silence(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 50);
+	assert_int_equal(barrier(harness, 1, 60, false), RESULT_OK);
+	assert_committed(harness, 1, true);
+	assert_asked(harness, NOTHING);
+	assert_int_equal(barrier(harness, 2, 70, true), RESULT_OK);
+	assert_null(said(harness, FRAME_COMMITTED));
+	assert_asked(harness, MARK);
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of(3, 9)));
+	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 2)));
+	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 70);
+	/* Another one behind it waits its turn. */
+	assert_int_equal(barrier(harness, 3, 100, false), RESULT_OK);
+	assert_null(said(harness, FRAME_COMMITTED));
+	answer_ok(harness, MARK, SINK_DONE);
+	assert_int_equal(harness->frames_len, 2);
+	assert_true(epoch_equal(harness->frames[0].body.committed.epoch, epoch_of(ATTEMPT, 2)));
+	assert_true(epoch_equal(harness->frames[1].body.committed.epoch, epoch_of(ATTEMPT, 3)));
+	assert_true(harness->frames[1].body.committed.live);
+	/* The first live one follows the frontier as it was found. */
+	rows(harness, 1);
+	assert_int_equal(barrier(harness, 4, 110, true), RESULT_OK);
+	assert_asked(harness, COMMIT);
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of(3, 9)));
+	assert_true(harness->script.checkpoint);
+	assert_int_equal(harness->script.rows_len, 1);
+	answer_ok(harness, COMMIT, SINK_DONE);
+	assert_committed(harness, 4, false);
+	assert_int_equal(barrier(harness, 5, 120, false), RESULT_OK);
+	assert_asked(harness, COMMIT);
+	assert_false(harness->script.checkpoint);
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of(ATTEMPT, 4)));
+}
+
+/* mark without an answer: a look first, then the same again. */
+static void test_mark_unknown(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 50);
+	assert_int_equal(barrier(harness, 1, 60, true), RESULT_OK);
+	answer_ok(harness, MARK, SINK_UNKNOWN);
+	assert_non_null(said(harness, FRAME_WAITING));
+	wait_for_backoff(harness);
+	answer_ok(harness, LOOK, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	answer_look(harness, epoch_of(3, 9));
+	assert_asked(harness, MARK);
+	answer_ok(harness, MARK, SINK_DONE);
+	assert_committed(harness, 1, true);
+	assert_int_equal(barrier(harness, 2, 70, true), RESULT_OK);
+	assert_int_equal(answer(harness, MARK, SINK_MOVED), RESULT_CORRUPT);
+}
+
+static void test_mark_frontier_moved(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 50);
+	assert_int_equal(barrier(harness, 1, 60, true), RESULT_OK);
+	answer_ok(harness, MARK, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	harness->script.answer.frontier.last = epoch_of(3, 8);
+	assert_int_equal(answer(harness, LOOK, SINK_DONE), RESULT_CORRUPT);
+}
+
+static void test_choose_unknown(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 50);
+	struct frame_choose choose = {.checkpoint = {3, 4}};
+	assert_int_equal(deliver(harness, 0, FRAME_CHOOSE, &choose), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	answer_ok(harness, CHOOSE, SINK_UNKNOWN);
+	assert_null(said(harness, FRAME_CUT_SET));
+	wait_for_backoff(harness);
+	answer_look(harness, epoch_of(3, 9));
+	assert_true(epoch_equal(harness->script.epoch, epoch_of(3, 4)));
+	answer_ok(harness, CHOOSE, SINK_DONE);
+	assert_non_null(said(harness, FRAME_CUT_SET));
+	assert_asked(harness, NOTHING);
+	assert_int_equal(deliver(harness, 0, FRAME_CHOOSE, &choose), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_int_equal(answer(harness, CHOOSE, SINK_FENCED), RESULT_CORRUPT);
+}
+
+static void retire(struct harness *harness, uint64_t n)
+{
+	struct cut_entry seen = {0, 5}, oldest = {0, (int64_t)n};
+	struct checkpoint_entry entries[] = {{{3, n}, {&seen, 1}}, {{0, 0}, {0}}};
+	struct frame_retire body = {.checkpoints = {entries, 2}, .oldest_cut = {&oldest, 1}};
+	assert_int_equal(deliver(harness, 0, FRAME_RETIRE, &body), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+}
+
+static void assert_retired(const struct harness *harness, uint64_t n)
+{
+	const struct frame *frame = said(harness, FRAME_RETIRED);
+	assert_non_null(frame);
+	const struct checkpoints *checkpoints = &frame->body.retired.checkpoints;
+	assert_int_equal(checkpoints->len, 2);
+	assert_true(epoch_equal(checkpoints->entries[0].epoch, epoch_of(3, n)));
+	assert_int_equal(cut_get(&checkpoints->entries[0].cut, 0, -1), 5);
+	assert_true(epoch_equal(checkpoints->entries[1].epoch, epoch_of(0, 0)));
+}
+
+/* When nothing waits at once; each answered with its own list. */
+static void test_retire(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 100);
+	retire(harness, 2);
+	assert_asked(harness, RETIRE);
+	assert_int_equal(harness->script.retired_len, 2);
+	assert_true(epoch_equal(harness->script.retired[0], epoch_of(3, 2)));
+	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 2);
+	retire(harness, 3);
+	answer_ok(harness, RETIRE, SINK_UNKNOWN);
+	assert_null(said(harness, FRAME_RETIRED));
+	wait_for_backoff(harness);
+	answer_look(harness, epoch_of(3, 9));
+	answer_ok(harness, RETIRE, SINK_DONE);
+	assert_retired(harness, 2);
+	assert_true(epoch_equal(harness->script.retired[0], epoch_of(3, 3)));
+	answer_ok(harness, RETIRE, SINK_DONE);
+	assert_retired(harness, 3);
+	assert_asked(harness, NOTHING);
+	retire(harness, 4);
+	assert_int_equal(answer(harness, RETIRE, SINK_FENCED), RESULT_CORRUPT);
+}
+
+/* Epochs go first, but a sink that is never idle still retires. */
+static void test_retire_between_commits(void **state)
+{
+	struct harness *harness = *state;
+	uint64_t n = 1, commits = 0;
+	deploy(harness, 100);
+	assert_int_equal(barrier(harness, n, 101, false), RESULT_OK);
+	retire(harness, 2);
+	assert_asked(harness, COMMIT);
+	while (harness->script.asked == COMMIT) {
+		n++;
+		assert_int_equal(
+		    barrier(harness, n, 100 + (int64_t)n, false), RESULT_OK); /* the next one is there already */
+		answer_ok(harness, COMMIT, SINK_DONE);
+		assert_true(++commits < 10);
+	}
+	assert_true(commits > 1);
+	answer_ok(harness, RETIRE, SINK_DONE);
+	assert_retired(harness, 2);
+	assert_asked(harness, COMMIT);
+	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, n)));
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of(ATTEMPT, n - 1)));
+	answer_ok(harness, COMMIT, SINK_DONE);
+	assert_asked(harness, NOTHING);
+}
+
+/* All rows held are asked about, the verdicts reported, and then nothing more happens. */
+static void test_late(void **state)
+{
+	struct harness *harness = *state;
+	struct decision verdicts[] = {{0, 103, VERDICT_DUPLICATE}, {2, 7, VERDICT_CONFLICT}};
+	deploy(harness, 100);
+	rows(harness, 0);
+	rows(harness, 1);
+	assert_int_equal(barrier(harness, 1, 110, false), RESULT_OK);
+	rows(harness, 1);
+	assert_int_equal(barrier(harness, 2, 120, false), RESULT_OK);
+	rows(harness, 0);
+	answer_ok(harness, COMMIT, SINK_LATE);
+	assert_asked(harness, LATE);
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of(3, 9)));
+	assert_int_equal(harness->script.rows_len, 4);
+	rows(harness, 0); /* comes while the database looks */
+	harness->script.answer.decisions = (struct decisions){verdicts, 2};
+	answer_ok(harness, LATE, SINK_DONE);
+	const struct frame *frame = said(harness, FRAME_FAILED);
+	assert_non_null(frame);
+	assert_int_equal(frame->body.failed.code, RESULT_RETRY);
+	assert_non_null(strstr(frame->body.failed.text, "2 late duplicates"));
+	assert_int_equal(frame->body.failed.verdicts.len, 2);
+	assert_int_equal(frame->body.failed.verdicts.entries[1].offset, 7);
+	assert_int_equal(frame->body.failed.verdicts.entries[1].verdict, VERDICT_CONFLICT);
+	assert_true(epoch_equal(frame->body.failed.as_of, epoch_of(3, 9)));
+	for (uint32_t channel = 1; channel <= topology_channels(&harness->topology); channel++)
+		if (topology_edge(&harness->topology, channel).to == actor_id(ROLE_WRITER, 0))
+			assert_false(harness->writer->ops->accepts(harness->writer, channel));
+	retire(harness, 2);
+	harness->now_us += 3600 * (uint64_t)SECOND_US;
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_int_equal(harness->frames_len, 0);
+	assert_asked(harness, NOTHING);
+	assert_int_equal(harness->writer->wake_us, WAKE_NEVER);
+}
+
+/* The database goes away in between: a look, and the epoch is sent again; it may even go through by then. */
+static void test_late_unknown(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 100);
+	rows(harness, 0);
+	assert_int_equal(barrier(harness, 1, 110, false), RESULT_OK);
+	answer_ok(harness, COMMIT, SINK_LATE);
+	answer_ok(harness, LATE, SINK_UNKNOWN);
+	assert_non_null(said(harness, FRAME_WAITING));
+	wait_for_backoff(harness);
+	answer_look(harness, epoch_of(3, 9));
+	answer_ok(harness, COMMIT, SINK_LATE);
+	answer_ok(harness, LATE, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	answer_look(harness, epoch_of(3, 9));
+	answer_ok(harness, COMMIT, SINK_DONE);
+	assert_committed(harness, 1, false);
+}
+
+static void test_late_refused(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 100);
+	rows(harness, 0);
+	assert_int_equal(barrier(harness, 1, 110, false), RESULT_OK);
+	answer_ok(harness, COMMIT, SINK_LATE);
+	assert_int_equal(answer(harness, LATE, SINK_MOVED), RESULT_CORRUPT);
+}
+
+/* No key is there: another unique index of the table's. A person has to act, and is told which record it was. */
+static void test_late_finds_nothing(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 100);
+	rows(harness, 0);
+	assert_int_equal(barrier(harness, 1, 110, false), RESULT_OK);
+	harness->script.answer.outcome = SINK_LATE;
+	error_set(&harness->script.answer.error, RESULT_RETRY, "record sales/0/103 with key \"b\"");
+	harness->script.answered = true;
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_int_equal(answer(harness, LATE, SINK_DONE), RESULT_CONFIG);
+	assert_int_equal(harness->error.code, RESULT_CONFIG);
+	assert_non_null(strstr(harness->error.text, "record sales/0/103 with key \"b\""));
+	assert_null(said(harness, FRAME_FAILED));
+}
+
+/* A commit whose answer is lost is looked up; an idle writer touches, and not while a replay is silent. */
+static void test_lost_answer_and_touch(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 99);
+	harness->now_us += 31 * (uint64_t)SECOND_US;
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_asked(harness, NOTHING);
+	assert_int_equal(barrier(harness, 1, 100, false), RESULT_OK);
+	answer_ok(harness, TOUCH, SINK_DONE);
+	assert_int_equal(barrier(harness, 2, 110, true), RESULT_OK);
+	answer_ok(harness, COMMIT, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	answer_look(harness, epoch_of(3, 9));
+	answer_ok(harness, COMMIT, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	answer_look(harness, epoch_of(ATTEMPT, 2));
+	assert_committed(harness, 2, false);
+	assert_asked(harness, NOTHING);
+	harness->now_us = harness->writer->wake_us;
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of(ATTEMPT, 2)));
+	assert_int_equal(answer(harness, TOUCH, SINK_FENCED), RESULT_CORRUPT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_mark_unknown, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_mark_frontier_moved, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_choose_unknown, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_retire, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_retire_between_commits, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_late, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_late_unknown, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_late_refused, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_late_finds_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_lost_answer_and_touch, setup, teardown),
+	};
+	return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
+}
