@@ -30,8 +30,8 @@ def pss_of(pid):
 
 
 class Bench:
-    def __init__(self, folder, services):
-        self.folder, self.services, self.runs = folder, services, 0
+    def __init__(self, folder, services, interval):
+        self.folder, self.services, self.interval, self.runs = folder, services, interval, 0
 
     def database(self):
         """A new, empty database with the job's tables."""
@@ -47,6 +47,7 @@ class Bench:
         folder = self.folder / f"run{self.runs}"
         folder.mkdir()
         text = (ROOT / "compose/pipeline.yaml").read_text().replace("topic: financial_transactions", f"topic: {topic}")
+        text = text.replace("interval: 5s", f"interval: {self.interval}")
         (folder / "pipeline.yaml").write_text(text)
         pipeline = Pipeline(folder, self.services, folder / "pipeline.yaml", url)
         pipeline.topic_name = topic
@@ -278,11 +279,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=15, help="of each latency run")
+    parser.add_argument("--interval", default="5s", help="of checkpoints; 1d: none in a run")
     parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parent, help="where RESULTS.md and results.svg go")
     arguments = parser.parse_args()
     try:
         with private_services() as (folder, services):
-            results = measure(Bench(folder, services), arguments)
+            results = measure(Bench(folder, services, arguments.interval), arguments)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
