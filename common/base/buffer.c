@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 void *memory_new(size_t size)
 {
@@ -21,6 +22,20 @@ void *memory_resize(void *old, size_t count, size_t size)
 	if (memory == NULL)
 		panic("out of memory (%zu times %zu bytes)", count, size);
 	return memory;
+}
+
+void *memory_pages_new(size_t size)
+{
+	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (pages == MAP_FAILED)
+		panic("out of memory (%zu bytes)", size);
+	return pages;
+}
+
+void memory_pages_free(void *pages, size_t size)
+{
+	if (munmap(pages, size) != 0)
+		panic("munmap refuses %zu bytes", size);
 }
 
 char *text_clone(const char *text)

@@ -45,6 +45,9 @@ int bytes_compare(struct bytes a, struct bytes b);
 void *memory_new(size_t size); /* zeroed */
 void *memory_resize(void *old, size_t count, size_t size);
 char *text_clone(const char *text);
+/* Large blocks that come and go: not malloc's, so that the system has them back at once. Zeroed. */
+void *memory_pages_new(size_t size);
+void memory_pages_free(void *pages, size_t size);
 
 /* Blocks that live as long as an epoch or a frame: all freed at once. A zeroed struct arena is an empty one. */
 struct arena_block;

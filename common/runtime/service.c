@@ -1,5 +1,6 @@
 #include "common/runtime/service.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 static bool stop_with(int exit_code, int *code)
@@ -20,6 +21,8 @@ bool service_open(struct service *service, const struct service_about *about, in
 {
 	struct error error;
 	*service = (struct service){.about = about, .argv = argv};
+	/* A heap for each of the dozen threads of nng and librdkafka would keep what only one of them needs at a time. */
+	(void)mallopt(M_ARENA_MAX, 2);
 	if (service_options_parse(&service->options, argc, argv, &error) != RESULT_OK) {
 		(void)fprintf(stderr, "%s: %s\n", about->program, error.text);
 		return stop_with(EXIT_USAGE, code);

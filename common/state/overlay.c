@@ -32,7 +32,7 @@ void overlay_free(struct overlay *overlay)
 	for (uint32_t i = 0; i < overlay->groups_len; i++)
 		slot_index_fini(&overlay->groups[i]);
 	for (uint32_t i = 0; i < overlay->chunks_len; i++)
-		free(overlay->chunks[i]);
+		memory_pages_free(overlay->chunks[i], CHUNK_BYTES);
 	free(overlay->groups);
 	free(overlay->chunks);
 	free(overlay);
@@ -67,7 +67,7 @@ static struct overlay_entry *take(struct overlay *overlay, size_t size, uint32_t
 		if (overlay->chunks_len == CHUNKS_MAX)
 			return NULL;
 		overlay->chunks = memory_resize(overlay->chunks, overlay->chunks_len + 1, sizeof *overlay->chunks);
-		overlay->chunks[overlay->chunks_len++] = memory_resize(NULL, CHUNK_BYTES, 1);
+		overlay->chunks[overlay->chunks_len++] = memory_pages_new(CHUNK_BYTES);
 		overlay->chunk_used = overlay->chunks_len == 1 ? UNIT : 0; /* reference 0 is an empty slot */
 	}
 	*reference = (overlay->chunks_len - 1) << PLACE_BITS | (uint32_t)(overlay->chunk_used / UNIT);

@@ -13,7 +13,7 @@
  *   these limits                                        121,500 records/s, 0.49 CPU-s,  48 MiB
  *   these limits without being woken (kafka_watch.h)     56,600 records/s, 0.44 CPU-s,  45 MiB
  *   a bare loop on one queue, librdkafka's own limits   112,700 records/s, 0.50 CPU-s,  70 MiB */
-enum { QUEUED_BYTES = 16 << 20, QUEUED_RECORDS = 50000, QUEUED_KIB_MIN = 512, QUEUED_RECORDS_MIN = 1000 };
+enum { QUEUED_BYTES = 8 << 20, QUEUED_RECORDS = 24000, QUEUED_KIB_MIN = 512, QUEUED_RECORDS_MIN = 1000 };
 /* A partition's share of one answer: what a queue may exceed its limit by. */
 enum { FETCH_BYTES_MAX = 1 << 20, FETCH_BYTES_MIN = 128 << 10 };
 
