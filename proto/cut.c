@@ -84,6 +84,17 @@ bool cut_union(struct cut *into, const struct cut *from)
 	return true;
 }
 
+uint64_t cut_distance(const struct cut *from, const struct cut *to)
+{
+	uint64_t distance = 0;
+	for (uint32_t i = 0; i < to->len; i++) {
+		int64_t begin = cut_get(from, to->entries[i].partition, 0);
+		if (to->entries[i].offset > begin)
+			distance += (uint64_t)(to->entries[i].offset - begin);
+	}
+	return distance;
+}
+
 void cut_print(const struct cut *cut, struct buffer *out)
 {
 	buffer_append_text(out, "{");

@@ -45,6 +45,8 @@ void cut_fini(struct cut *cut);
 bool cut_equal(const struct cut *a, const struct cut *b);
 /* Adds what `from` names; false when both name a partition with different offsets. */
 bool cut_union(struct cut *into, const struct cut *from);
+/* How many offsets lie between, at most; partitions that `from` does not name count from 0. */
+uint64_t cut_distance(const struct cut *from, const struct cut *to);
 /* {"0": 12, "1": 7} */
 void cut_print(const struct cut *cut, struct buffer *out);
 

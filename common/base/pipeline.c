@@ -142,6 +142,8 @@ const struct setting_row pipeline_settings[] = {
         .most = DAY, .help = "a checkpoint that takes longer is given up"},
     {"checkpoint.min_pause", SETTING_DURATION, .fallback = "0s", IN(checkpoint.min_pause_us), .most = DAY,
         .help = "rest from the end of a checkpoint to the next"},
+    {"checkpoint.max_records", SETTING_COUNT, .fallback = "250000", IN(checkpoint.max_records), .least = 1,
+        .most = 1000000000, .help = "a checkpoint is early after so many: bounds what changed, which lies in memory"},
     {"checkpoint.tolerable_failures", SETTING_COUNT, .fallback = "3", IN(checkpoint.tolerable_failures), .most = 1000,
         .help = "more failures in a row end the attempt"},
     {"checkpoint.retain", SETTING_COUNT, .fallback = "3", IN(checkpoint.retain), .least = 2, .most = 1000,

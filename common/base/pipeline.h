@@ -119,6 +119,7 @@ struct pipeline {
 	struct {
 		char *dir;
 		uint64_t interval_us, timeout_us, min_pause_us;
+		uint32_t max_records; /* read since the last checkpoint: then the next one does not wait */
 		uint32_t tolerable_failures, retain;
 	} checkpoint;
 	struct {

@@ -231,21 +231,29 @@ enum result checkpoint_keeper_begin(struct checkpoint_keeper *keeper, struct cut
 void checkpoint_keeper_start(struct checkpoint_keeper *keeper, uint64_t now_us)
 {
 	keeper->due_us = now_us + keeper->config.pipeline->checkpoint.interval_us;
+	keeper->records = 0;
 	keeper->changed = false;
 	keeper->failed_in_row = 0;
 	keeper->retiring = false;
 }
 
+/* What changed lies in the actors' memory. But one that failed is not tried again at once. */
+static bool is_large(const struct checkpoint_keeper *keeper)
+{
+	return keeper->records >= keeper->config.pipeline->checkpoint.max_records && keeper->failed_in_row == 0;
+}
+
 bool checkpoint_keeper_due(const struct checkpoint_keeper *keeper, uint64_t now_us, uint64_t *wake_us)
 {
+	uint64_t due_us = is_large(keeper) ? keeper->earliest_us : keeper->due_us;
 	*wake_us = 0;
 	if (keeper->state != CHECKPOINT_IDLE)
 		return false;
 	if (keeper->asked)
 		return true;
-	if (keeper->changed && now_us < keeper->due_us)
-		*wake_us = keeper->due_us;
-	return keeper->changed && now_us >= keeper->due_us;
+	if (keeper->changed && now_us < due_us)
+		*wake_us = due_us;
+	return keeper->changed && now_us >= due_us;
 }
 
 static bool all_there(const struct checkpoint_keeper *keeper)
@@ -311,9 +319,11 @@ static void publish(struct checkpoint_keeper *keeper, uint64_t now_us)
 	keeper->completed++;
 	keeper->failed_in_row = 0;
 	keeper->completed_us = clock_realtime_us();
+	keeper->records = 0; /* since it was injected a few more: the next commit tells */
+	keeper->earliest_us = now_us + pipeline->checkpoint.min_pause_us;
 	keeper->due_us = keeper->begun_us + pipeline->checkpoint.interval_us;
-	if (keeper->due_us < now_us + pipeline->checkpoint.min_pause_us)
-		keeper->due_us = now_us + pipeline->checkpoint.min_pause_us;
+	if (keeper->due_us < keeper->earliest_us)
+		keeper->due_us = keeper->earliest_us;
 	log_info("checkpoint %" PRIu64 ".%" PRIu64 " is complete: %u files, %" PRIu64 " bytes new, %" PRIu64 " ms",
 	    keeper->epoch.attempt, keeper->epoch.n, keeper->files.len, keeper->added_bytes, keeper->took_us / 1000);
 }
@@ -419,6 +429,7 @@ enum keeper_news checkpoint_keeper_written(
 enum keeper_news checkpoint_keeper_committed(
     struct checkpoint_keeper *keeper, struct epoch_id epoch, const struct cut *at, uint64_t now_us)
 {
+	keeper->records = cut_distance(&checkpoint_keeper_base(keeper)->cut, at);
 	/* Named by the database even if it has been given up meanwhile: to be retired then. */
 	if (!epoch_equal(keeper->epoch, epoch) || keeper->committed)
 		return KEEPER_NOTHING;

@@ -55,7 +55,8 @@ struct checkpoint_keeper {
 	uint32_t files_capacity;
 	struct arena arena; /* their names */
 	/* when the next one is due */
-	uint64_t due_us;
+	uint64_t due_us, earliest_us; /* after the interval; after min_pause */
+	uint64_t records; /* since the base, up to the last commit */
 	bool asked; /* by a person, or because somebody leaves */
 	bool changed; /* epochs were injected since the last one */
 	/* what people are told */
@@ -84,7 +85,7 @@ bool checkpoint_keeper_due(const struct checkpoint_keeper *keeper, uint64_t now_
 void checkpoint_keeper_injected(
     struct checkpoint_keeper *keeper, struct epoch_id epoch, bool checkpoint, uint64_t now_us);
 
-/* What happened to the one under way; news of others is ignored. */
+/* What happened to the one under way; news of others is ignored, but commits of every epoch have to be told. */
 enum keeper_news { KEEPER_NOTHING, KEEPER_COMPLETE, KEEPER_ABANDONED };
 enum keeper_news checkpoint_keeper_written(
     struct checkpoint_keeper *keeper, const struct frame_snapshot_done *done, uint64_t now_us);

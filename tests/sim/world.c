@@ -83,13 +83,14 @@ static void make_pipeline(struct world *world)
 	    "    measures: [{column: total, sum: amount, type: \"decimal(15,2)\"}]\n"
 	    "key_groups: 8\n"
 	    "epoch: {min_interval: %ums, max_in_flight: %u}\n"
-	    "checkpoint: {interval: %ums, timeout: %ums, tolerable_failures: %u, retain: %u}\n"
+	    "checkpoint: {interval: %ums, timeout: %ums, max_records: %u, tolerable_failures: %u, retain: %u}\n"
 	    "duplicates: {retention: 0s}\n"
 	    "parallelism: {ingest: %u, dedup: %u, rollup: %u}\n",
 	    random_chance(random, 300) ? "latest" : "earliest", random_between(random, 1, 20),
 	    random_between(random, 2, 4), random_between(random, 10, 60), random_between(random, 100, 3000),
-	    random_between(random, 1, 5), random_between(random, 2, 3), random_between(random, 1, 3),
-	    random_between(random, 1, 3), random_between(random, 1, 2));
+	    random_chance(random, 300) ? random_between(random, 5, 50) : 1000000, random_between(random, 1, 5),
+	    random_between(random, 2, 3), random_between(random, 1, 3), random_between(random, 1, 3),
+	    random_between(random, 1, 2));
 	if (pipeline_parse(&world->pipeline, "simulated", buffer_bytes(&text), &error) != RESULT_OK)
 		panic("the pipeline file of the simulation: %s", error.text);
 	buffer_fini(&text);

@@ -175,6 +175,7 @@ static void test_settings(void **state)
 	    "  timeout: 1h\n"
 	    "  min_pause: 1s\n"
 	    "  tolerable_failures: 0\n"
+	    "  max_records: 7\n"
 	    "  retain: 2\n"
 	    "duplicates: {policy: first, retention: 7d}\n"
 	    "sinks:\n"
@@ -189,6 +190,7 @@ static void test_settings(void **state)
 	assert_string_equal(pipeline.checkpoint.dir, "/srv/state");
 	assert_int_equal(pipeline.checkpoint.interval_us, 60000000);
 	assert_int_equal(pipeline.checkpoint.timeout_us, INT64_C(3600000000));
+	assert_int_equal(pipeline.checkpoint.max_records, 7);
 	assert_int_equal(pipeline.checkpoint.retain, 2);
 	assert_int_equal(pipeline.duplicates.retention_us, INT64_C(604800000000));
 	assert_string_equal(pipeline.sinks.postgres_url, "postgresql://h/db");

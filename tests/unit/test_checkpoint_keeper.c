@@ -1,0 +1,136 @@
+/* When a checkpoint is due: after its interval, early when much has changed, never right after one that failed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "services/coordinator/checkpoints.h"
+
+enum { SECOND = 1000000, RECORDS = 1000 };
+
+/* A folder that takes everything and holds nothing. */
+static enum result put_manifest(
+    struct checkpoint_store *store, const struct frame_manifest *manifest, bool *existed, struct error *error)
+{
+	(void)store, (void)manifest, (void)error;
+	*existed = false;
+	return RESULT_OK;
+}
+
+struct fixture {
+	struct checkpoint_store_ops ops;
+	struct checkpoint_store store;
+	struct pipeline pipeline;
+	struct topology topology;
+	struct checkpoint_keeper keeper;
+	uint64_t n;
+};
+
+static int begin(void **state)
+{
+	struct fixture *fixture = memory_new(sizeof *fixture);
+	struct cut start = {0};
+	struct error error;
+	*state = fixture;
+	fixture->ops.put_manifest = put_manifest;
+	fixture->store.ops = &fixture->ops;
+	fixture->topology = (struct topology){.ingest = 1, .dedup = 1, .rollup = 1};
+	fixture->pipeline.checkpoint.interval_us = 10 * SECOND;
+	fixture->pipeline.checkpoint.timeout_us = 60 * SECOND;
+	fixture->pipeline.checkpoint.min_pause_us = SECOND;
+	fixture->pipeline.checkpoint.max_records = RECORDS;
+	checkpoint_keeper_init(&fixture->keeper, &(struct checkpoints_config){.pipeline = &fixture->pipeline,
+	                                             .job = "job",
+	                                             .store = &fixture->store,
+	                                             .topology = &fixture->topology});
+	cut_set(&start, 0, 100);
+	assert_int_equal(checkpoint_keeper_begin(&fixture->keeper, &start, &error), RESULT_OK);
+	checkpoint_keeper_start(&fixture->keeper, 0);
+	cut_fini(&start);
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct fixture *fixture = *state;
+	checkpoint_keeper_fini(&fixture->keeper);
+	free(fixture);
+	return 0;
+}
+
+static enum keeper_news commit(struct fixture *fixture, bool checkpoint, int64_t offset, uint64_t now_us)
+{
+	struct epoch_id epoch = {1, ++fixture->n};
+	struct cut cut = {0};
+	checkpoint_keeper_injected(&fixture->keeper, epoch, checkpoint, now_us);
+	cut_set(&cut, 0, offset);
+	enum keeper_news news = checkpoint_keeper_committed(&fixture->keeper, epoch, &cut, now_us);
+	cut_fini(&cut);
+	return news;
+}
+
+static enum keeper_news written(struct fixture *fixture, enum role role, const char *failure, uint64_t now_us)
+{
+	struct frame_snapshot_done done = {
+	    .actor = actor_id(role, 0), .checkpoint = {1, fixture->n}, .failure = failure};
+	return checkpoint_keeper_written(&fixture->keeper, &done, now_us);
+}
+
+static bool is_due(const struct fixture *fixture, uint64_t now_us)
+{
+	uint64_t wake_us;
+	return checkpoint_keeper_due(&fixture->keeper, now_us, &wake_us);
+}
+
+static void test_interval(void **state)
+{
+	struct fixture *fixture = *state;
+	assert_false(is_due(fixture, 20 * SECOND)); /* nothing changed */
+	(void)commit(fixture, false, 101, SECOND);
+	assert_false(is_due(fixture, 10 * SECOND - 1));
+	assert_true(is_due(fixture, 10 * SECOND));
+}
+
+static void test_early_after_many_records(void **state)
+{
+	struct fixture *fixture = *state;
+	(void)commit(fixture, false, 100 + RECORDS - 1, SECOND);
+	assert_false(is_due(fixture, SECOND));
+	(void)commit(fixture, false, 100 + RECORDS, SECOND);
+	assert_true(is_due(fixture, SECOND));
+	(void)commit(fixture, true, 100 + RECORDS + 10, SECOND);
+	assert_false(is_due(fixture, SECOND)); /* it is under way */
+	(void)written(fixture, ROLE_DEDUP, "", 2 * SECOND);
+	assert_int_equal(written(fixture, ROLE_ROLLUP, "", 2 * SECOND), KEEPER_COMPLETE);
+	/* Counted from that one's cut, and not before the pause is over. */
+	(void)commit(fixture, false, 100 + 2 * RECORDS + 9, 2 * SECOND);
+	assert_false(is_due(fixture, 5 * SECOND));
+	(void)commit(fixture, false, 100 + 2 * RECORDS + 10, 2 * SECOND);
+	assert_false(is_due(fixture, 3 * SECOND - 1));
+	assert_true(is_due(fixture, 3 * SECOND));
+}
+
+static void test_a_failed_one_is_not_repeated_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+	(void)commit(fixture, false, 100 + RECORDS, SECOND);
+	(void)commit(fixture, true, 100 + RECORDS, SECOND);
+	assert_int_equal(written(fixture, ROLE_DEDUP, "disk full", 2 * SECOND), KEEPER_ABANDONED);
+	(void)commit(fixture, false, 100 + 2 * RECORDS, 3 * SECOND);
+	assert_false(is_due(fixture, 12 * SECOND - 1));
+	assert_true(is_due(fixture, 12 * SECOND));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_interval, begin, end),
+	    cmocka_unit_test_setup_teardown(test_early_after_many_records, begin, end),
+	    cmocka_unit_test_setup_teardown(test_a_failed_one_is_not_repeated_at_once, begin, end),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
