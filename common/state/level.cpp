@@ -195,10 +195,11 @@ enum result level_write(struct level *level, struct level_batch *batch, struct e
 	return status.ok() ? RESULT_OK : failed(status, error);
 }
 
-struct level_walk *level_walk_new(struct level *level)
+struct level_walk *level_walk_new(struct level *level, struct bytes from)
 {
 	auto *walk = new level_walk;
 	walk->iterator.reset(level->db->NewIterator(reading(false)));
+	walk->iterator->Seek(slice(from));
 	return walk;
 }
 
@@ -213,8 +214,6 @@ enum result level_walk_next(
 	leveldb::Iterator *iterator = walk->iterator.get();
 	if (walk->begun)
 		iterator->Next();
-	else
-		iterator->SeekToFirst();
 	walk->begun = true;
 	*more = iterator->Valid();
 	if (!iterator->status().ok())

@@ -18,13 +18,9 @@
 
 enum {
 	FOLDERS_MAX = 64, /* of one actor on one machine, each with a living process */
-	BATCH_ENTRIES = 512,
-	PARTS_GROWTH = 8, /* a part is at least one eighth of its generation: their number stays small */
-	STORES_SPARE = 16, /* for further generations, when no more parts are begun */
 	STORE_NAME_MAX = 64,
 	KIB = 1024,
 };
-#define PART_KEYS UINT64_C(2000000)
 
 /* --- broken or not ------------------------------------------------------------------------------------------------ */
 
@@ -42,8 +38,10 @@ static enum result write_identity(struct state_cache *cache, struct error *error
 	identity->stores_len = cache->stores_len;
 	for (uint32_t i = 0; i < cache->stores_len; i++) {
 		const struct cache_store *store = &cache->stores[i];
-		identity->stores[i] =
-		    (struct store_identity){store->generation, store->keys, store->filter.room, store->part};
+		identity->stores[i].generation = store->generation;
+		identity->stores[i].slices_len = store->slices_len;
+		for (uint32_t k = 0; k < store->slices_len; k++)
+			identity->stores[i].slices[k] = store->slices[k].keys;
 	}
 	enum result result = identity_write(cache->folder, cache->about, identity, error);
 	if (atomic_load(&cache->broken)) {
@@ -115,23 +113,53 @@ static enum result take_folder(struct state_cache *cache, const struct state_con
 
 /* --- stores ------------------------------------------------------------------------------------------------------- */
 
-static void store_path(const struct state_cache *cache, uint64_t generation, uint32_t part, char path[PATH_MAX])
+static void store_path(const struct state_cache *cache, uint64_t generation, char path[PATH_MAX])
 {
-	(void)snprintf(path, PATH_MAX, "%s/%" PRIu64 ".%u", cache->folder, generation, part);
+	(void)snprintf(path, PATH_MAX, "%s/%" PRIu64, cache->folder, generation);
+}
+
+static void close_store(struct cache_store *store)
+{
+	level_close(store->level);
+	for (uint32_t i = 0; i < store->slices_len; i++)
+		key_filter_close(&store->slices[i].filter);
+}
+
+static void remove_store(const struct state_cache *cache, const struct cache_store *store)
+{
+	char path[PATH_MAX];
+	store_path(cache, store->generation, path);
+	folder_remove(path);
+	for (uint32_t i = 0; i < store->slices_len; i++) {
+		cache_filter_path(cache, store->generation, i, path);
+		(void)unlink(path);
+	}
+}
+
+static enum result open_filters(
+    struct state_cache *cache, struct cache_store *store, const struct store_identity *identity, struct error *error)
+{
+	char path[PATH_MAX];
+	for (; store->slices_len < identity->slices_len; store->slices_len++) {
+		struct cache_slice *slice = &store->slices[store->slices_len];
+		slice->keys = identity->slices[store->slices_len];
+		cache_filter_path(cache, store->generation, store->slices_len, path);
+		if (cache->sliced && key_filter_open(&slice->filter, path, error) != RESULT_OK)
+			return error->code;
+	}
+	return RESULT_OK;
 }
 
 static enum result open_store(struct state_cache *cache, const struct store_identity *identity, struct error *error)
 {
-	char path[PATH_MAX], filter[PATH_MAX + 8];
-	struct cache_store store = {.generation = identity->generation, .part = identity->part, .keys = identity->keys};
+	char path[PATH_MAX];
+	struct cache_store store = {.generation = identity->generation};
 	if (cache->stores_len == STORES_MAX)
-		return error_set(error, RESULT_CORRUPT, "more than %d stores", STORES_MAX);
-	store_path(cache, store.generation, store.part, path);
-	(void)snprintf(filter, sizeof filter, "%s.filter", path);
-	if (key_filter_open(&store.filter, filter, identity->filter_room, error) != RESULT_OK)
-		return error->code;
-	if (level_open(&store.level, path, &cache->limits, error) != RESULT_OK) {
-		key_filter_close(&store.filter);
+		return error_set(error, RESULT_CORRUPT, "more than %d generations", STORES_MAX);
+	store_path(cache, store.generation, path);
+	if (open_filters(cache, &store, identity, error) != RESULT_OK ||
+	    level_open(&store.level, path, &cache->limits, error) != RESULT_OK) {
+		close_store(&store);
 		return error->code;
 	}
 	(void)pthread_mutex_lock(&cache->mutex);
@@ -143,28 +171,11 @@ static enum result open_store(struct state_cache *cache, const struct store_iden
 	return RESULT_OK;
 }
 
-static void close_store(struct cache_store *store)
-{
-	level_close(store->level);
-	key_filter_close(&store->filter);
-}
-
-static void remove_store(const struct state_cache *cache, const struct cache_store *store)
-{
-	char path[PATH_MAX], filter[PATH_MAX + 24];
-	store_path(cache, store->generation, store->part, path);
-	folder_remove(path);
-	for (int i = 0; i < FILTER_SEGMENTS_MAX; i++) {
-		(void)snprintf(filter, sizeof filter, "%s.filter.%d", path, i);
-		(void)unlink(filter);
-	}
-}
-
 /* A store that is written to no more is opened again, so that it holds no write buffer. */
 static enum result settle_store(struct state_cache *cache, struct cache_store *store, struct error *error)
 {
 	char path[PATH_MAX];
-	store_path(cache, store->generation, store->part, path);
+	store_path(cache, store->generation, path);
 	(void)pthread_mutex_lock(&cache->mutex);
 	level_close(store->level);
 	store->level = NULL;
@@ -175,18 +186,27 @@ static enum result settle_store(struct state_cache *cache, struct cache_store *s
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
-static bool is_of_identity(const struct cache_identity *identity, const char *name)
+static bool is_of_store(const struct store_identity *store, const char *name)
 {
-	char store[STORE_NAME_MAX];
-	if (strcmp(name, "lock") == 0 || strcmp(name, "identity") == 0)
+	char other[STORE_NAME_MAX];
+	(void)snprintf(other, sizeof other, "%" PRIu64, store->generation);
+	if (strcmp(name, other) == 0)
 		return true;
-	for (uint32_t i = 0; i < identity->stores_len; i++) {
-		int len = snprintf(
-		    store, sizeof store, "%" PRIu64 ".%u", identity->stores[i].generation, identity->stores[i].part);
-		if (strncmp(name, store, (size_t)len) == 0 &&
-		    (name[len] == '\0' || strncmp(name + len, ".filter.", sizeof ".filter." - 1) == 0))
+	for (uint32_t i = 0; i < store->slices_len; i++) {
+		(void)snprintf(other, sizeof other, "%" PRIu64 ".filter.%u", store->generation, i);
+		if (strcmp(name, other) == 0)
 			return true;
 	}
+	return false;
+}
+
+static bool is_of_identity(const struct cache_identity *identity, const char *name)
+{
+	if (strcmp(name, "lock") == 0 || strcmp(name, "identity") == 0)
+		return true;
+	for (uint32_t i = 0; i < identity->stores_len; i++)
+		if (is_of_store(&identity->stores[i], name))
+			return true;
 	return false;
 }
 
@@ -235,7 +255,7 @@ static void set_limits(struct state_cache *cache, size_t memory)
 
 enum result state_cache_open(struct state_cache *cache, const struct state_config *config, struct error *error)
 {
-	*cache = (struct state_cache){.lock_fd = -1, .open = true, .in_parts = config->generation_ms != INT64_MAX};
+	*cache = (struct state_cache){.lock_fd = -1, .open = true, .sliced = config->generation_ms != INT64_MAX};
 	CHECK(pthread_mutex_init(&cache->mutex, NULL) == 0);
 	set_limits(cache, (size_t)config->memory_bytes);
 	cache->batch = level_batch_new();
@@ -280,116 +300,53 @@ enum result state_cache_begin(struct state_cache *cache, struct epoch_id checkpo
 	return write_identity(cache, error);
 }
 
-/* NULL: the generation has none yet. */
-static struct cache_store *last_part(struct state_cache *cache, uint64_t generation, uint64_t *keys)
+static struct cache_store *find_store(struct state_cache *cache, uint64_t generation)
 {
-	struct cache_store *last = NULL;
-	*keys = 0;
 	for (uint32_t i = 0; i < cache->stores_len; i++)
-		if (cache->stores[i].generation == generation) {
-			last = &cache->stores[i];
-			*keys += last->keys;
-		}
-	return last;
+		if (cache->stores[i].generation == generation)
+			return &cache->stores[i];
+	return NULL;
 }
 
-static uint64_t part_keys(uint64_t keys_of_generation)
-{
-	uint64_t share = keys_of_generation / PARTS_GROWTH;
-	return share > PART_KEYS ? share : PART_KEYS;
-}
-
-static bool is_full(const struct state_cache *cache, const struct cache_store *part, uint64_t keys_of_generation)
-{
-	return cache->in_parts && part->keys >= part_keys(keys_of_generation) &&
-	       cache->stores_len < STORES_MAX - STORES_SPARE;
-}
-
-static struct key_filter *largest_filter(struct state_cache *cache, size_t *largest)
-{
-	struct key_filter *filter = NULL;
-	*largest = 0;
-	for (uint32_t i = 0; i < cache->stores_len; i++) {
-		size_t bytes = key_filter_largest(&cache->stores[i].filter);
-		if (bytes > *largest) {
-			*largest = bytes;
-			filter = &cache->stores[i].filter;
-		}
-	}
-	return filter;
-}
-
-static size_t filter_bytes(const struct state_cache *cache)
-{
-	size_t bytes = 0;
-	for (uint32_t i = 0; i < cache->stores_len; i++)
-		bytes += key_filter_bytes(&cache->stores[i].filter);
-	return bytes;
-}
-
-/* Where memory is short all have less: the largest are halved, or the new one is made smaller. */
-static enum result make_room_in_filter(
-    struct state_cache *cache, struct cache_store *store, uint64_t keys, uint64_t expected_keys, struct error *error)
-{
-	size_t wish = key_filter_wish(&store->filter, keys, expected_keys), bytes = wish, largest;
-	enum result result = RESULT_OK;
-	(void)pthread_mutex_lock(&cache->mutex);
-	while (result == RESULT_OK && bytes >= FILTER_SEGMENT_LEAST_BYTES &&
-	       filter_bytes(cache) + bytes > cache->filter_bytes) {
-		struct key_filter *filter = largest_filter(cache, &largest);
-		if (largest >= bytes)
-			result = key_filter_halve(filter, error);
-		else
-			bytes /= 2;
-	}
-	if (result == RESULT_OK)
-		result = key_filter_grow(&store->filter, keys, wish, bytes, error);
-	(void)pthread_mutex_unlock(&cache->mutex);
-	return result;
-}
-
-/* The store that all is put into that comes next is the last part of this generation. */
 enum result state_cache_room(struct state_cache *cache, uint64_t generation, uint64_t keys, struct error *error)
 {
-	uint64_t before, expected = 0;
-	struct cache_store *store = last_part(cache, generation, &before);
-	if (store == NULL || is_full(cache, store, before)) {
-		struct store_identity next = {.generation = generation, .part = store == NULL ? 0 : store->part + 1};
-		expected = store == NULL ? 0 : part_keys(before);
-		if (store == NULL && cache->stores_len > 0)
-			store = &cache->stores[cache->stores_len - 1];
-		if (store != NULL && settle_store(cache, store, error) != RESULT_OK)
+	struct cache_store *store = find_store(cache, generation);
+	if (store == NULL) {
+		if (cache->stores_len > 0 &&
+		    settle_store(cache, &cache->stores[cache->stores_len - 1], error) != RESULT_OK)
 			return state_cache_judge(cache, error->code);
-		if (open_store(cache, &next, error) != RESULT_OK)
+		if (open_store(cache, &(struct store_identity){.generation = generation}, error) != RESULT_OK)
 			return state_cache_judge(cache, error->code);
-		store = last_part(cache, generation, &before);
+		store = find_store(cache, generation);
 	}
-	store->keys += keys;
-	if (make_room_in_filter(cache, store, keys, expected, error) != RESULT_OK)
+	if (cache_slice_room(cache, store, keys, error) != RESULT_OK)
 		return error->code;
 	cache->target = store;
 	return write_identity(cache, error);
 }
 
+/* The filter first: it may say too much, but never too little. */
 enum result state_cache_flush(struct state_cache *cache, struct error *error)
 {
+	struct cache_store *store = cache->target;
 	if (cache->batch_len == 0)
 		return RESULT_OK;
+	key_filter_add(&store->slices[store->slices_len - 1].filter, cache->batch_hashes, cache->batch_len);
 	cache->batch_len = 0;
-	return state_cache_judge(cache, level_write(cache->target->level, cache->batch, error));
+	return state_cache_judge(cache, level_write(store->level, cache->batch, error));
 }
 
-/* The filter first: it may say too much, but never too little. */
 enum result state_cache_put(
     struct state_cache *cache, uint32_t group, uint64_t hash, struct bytes key, struct bytes value, struct error *error)
 {
-	uint8_t prefix[GROUP_BYTES] = {(uint8_t)(group >> 8), (uint8_t)group};
-	key_filter_add(&cache->target->filter, hash);
+	const uint8_t prefix[PREFIX_BYTES] = {
+	    (uint8_t)(cache->target->slices_len - 1), (uint8_t)(group >> 8), (uint8_t)group};
 	buffer_clear(&cache->key);
 	buffer_append(&cache->key, prefix, sizeof prefix);
 	buffer_append(&cache->key, key.data, key.len);
 	level_batch_put(cache->batch, buffer_bytes(&cache->key), value);
-	return ++cache->batch_len == BATCH_ENTRIES ? state_cache_flush(cache, error) : RESULT_OK;
+	cache->batch_hashes[cache->batch_len++] = hash;
+	return cache->batch_len == CACHE_BATCH ? state_cache_flush(cache, error) : RESULT_OK;
 }
 
 enum result state_cache_end(struct state_cache *cache, uint64_t drop_below, struct error *error)

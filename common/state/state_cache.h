@@ -5,20 +5,23 @@
  * off. Nothing is synced: after a restart of the machine the cache is thrown away and rebuilt from the files of the
  * checkpoint, which are the truth.
  *
- * A generation that expires some day is kept in parts: a store that has a few million keys is left alone, and a new one
- * is begun. Leveled compaction rewrites a key for each level that the store grows; a key is in one part only, and filters
- * say which, so that parts cost next to nothing when one looks. A state that never expires changes its values: its one
- * store is compacted.
+ * A generation that expires some day is filled in slices: the stored key is slice, key group, key. What is put into one
+ * slice never overlaps with what stands in another, so leveldb moves the tables of older slices from level to level as they
+ * are: its compaction, otherwise the greater part of what a new key costs, only ever merges within the newest slice. A slice
+ * has a filter of its own, so a key that was never seen is looked for in none, nearly always. A state that never expires
+ * changes its values over and over: it has one slice, which is compacted, and no filter.
  *
  * A folder belongs to one process at a time (flock): another process that hosts the same actor uses another folder.
  *
  * Errors:  CORRUPT where leveldb complains: the cache has lost its identity then, and is made anew when it is opened
  *          next. RETRY: disk full or away.
- * Threads: all that changes on one thread; get, scan and hide on another (state_cache_read.c).
+ * Threads: all that changes on one thread (state_cache.c, state_slices.c); get, scan and hide on another
+ *          (state_cache_read.c).
  */
 #ifndef STATE_CACHE_H
 #define STATE_CACHE_H
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -27,31 +30,36 @@
 #include "common/state/state_identity.h"
 #include "common/state/state_port.h"
 
-enum { GROUP_BYTES = 2 };
+enum { SLICE_BYTES = 1, PREFIX_BYTES = 3, CACHE_BATCH = 512 };
 
-struct cache_store {
-	uint64_t generation, keys;
-	uint32_t part;
-	struct level *level;
+struct cache_slice {
+	uint64_t keys; /* that were put, at most */
 	struct key_filter filter;
+};
+struct cache_store {
+	uint64_t generation;
+	struct level *level;
+	struct cache_slice slices[SLICES_MAX]; /* oldest first */
+	uint32_t slices_len;
 };
 
 struct state_cache {
 	char *folder;
 	int lock_fd;
 	char *about;
-	bool in_parts, open;
+	bool sliced, open;
 	struct level_limits limits;
-	size_t filter_bytes; /* of all stores */
+	size_t filter_bytes; /* of all slices, at most */
 	pthread_mutex_t mutex; /* guards stores */
-	struct cache_store stores[STORES_MAX]; /* by generation and part, oldest first */
+	struct cache_store stores[STORES_MAX]; /* oldest generation first */
 	uint32_t stores_len;
 	uint64_t hidden_below; /* generations that get and scan do not look into */
 	_Atomic bool broken; /* leveldb complained */
 	struct cache_identity identity; /* as it was last read or written */
 	struct level_batch *batch;
+	uint64_t batch_hashes[CACHE_BATCH];
 	size_t batch_len;
-	struct cache_store *target; /* that is put into; since the last room */
+	struct cache_store *target; /* its last slice is put into; since the last room */
 	struct buffer key; /* scratch */
 };
 
@@ -67,7 +75,7 @@ enum result state_cache_clear(struct state_cache *cache, struct error *error) MU
 enum result state_cache_begin(struct state_cache *cache, struct epoch_id checkpoint, struct error *error) MUST_USE;
 enum result state_cache_room(
     struct state_cache *cache, uint64_t generation, uint64_t keys, struct error *error) MUST_USE;
-/* Into the generation that room was made in last. */
+/* Into the generation that room was made in last; key groups rising, keys of one in order. */
 enum result state_cache_put(struct state_cache *cache, uint32_t group, uint64_t hash, struct bytes key,
     struct bytes value, struct error *error) MUST_USE;
 /* After the last put into a generation. */
@@ -81,6 +89,11 @@ enum result state_cache_get(struct state_cache *cache, uint32_t group, uint64_t 
 enum result state_cache_scan(
     struct state_cache *cache, state_visit *visit, void *context, struct error *error) MUST_USE;
 void state_cache_hide(struct state_cache *cache, uint64_t below);
+
+/* state_slices.c: the last slice of the store has room for so many more keys. The caller writes the identity. */
+enum result cache_slice_room(
+    struct state_cache *cache, struct cache_store *store, uint64_t keys, struct error *error) MUST_USE;
+void cache_filter_path(const struct state_cache *cache, uint64_t generation, uint32_t slice, char path[PATH_MAX]);
 
 /* What leveldb said; a cache that it complained of is never used again. */
 enum result state_cache_judge(struct state_cache *cache, enum result result);

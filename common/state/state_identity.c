@@ -13,7 +13,7 @@
 
 #include "common/state/files.h"
 
-enum { IDENTITY_BYTES_MAX = 16 * 1024, LINEAGE_BYTES = 16, LINE_BYTES = 64 };
+enum { IDENTITY_BYTES_MAX = 128 * 1024, LINEAGE_BYTES = 16, LINE_BYTES = 64 };
 
 static bool read_line(const char *path, char out[LINE_BYTES])
 {
@@ -74,7 +74,7 @@ enum result identity_about(const struct state_config *config, char **about, stru
 		return error->code;
 	if (!read_line("/proc/sys/kernel/random/boot_id", boot))
 		return error_set(error, RESULT_CONFIG, "/proc is not mounted");
-	buffer_printf(&text, "sluice state cache 2\njob %s\nlineage %s\nrole %u\ngroups %u %u\nboot %s\n", config->job,
+	buffer_printf(&text, "sluice state cache 3\njob %s\nlineage %s\nrole %u\ngroups %u %u\nboot %s\n", config->job,
 	    lineage, config->role, config->first_group, config->groups_len, boot);
 	buffer_append(&text, "", 1);
 	*about = (char *)text.data;
@@ -85,9 +85,11 @@ static void print(struct buffer *text, const char *about, const struct cache_ide
 {
 	buffer_printf(text, "%scheckpoint %" PRIu64 " %" PRIu64 "\napplying %" PRIu64 " %" PRIu64 "\n", about,
 	    identity->checkpoint.attempt, identity->checkpoint.n, identity->applying.attempt, identity->applying.n);
-	for (uint32_t i = 0; i < identity->stores_len; i++)
-		buffer_printf(text, "store %" PRIu64 " %u %" PRIu64 " %" PRIu64 "\n", identity->stores[i].generation,
-		    identity->stores[i].part, identity->stores[i].keys, identity->stores[i].filter_room);
+	for (uint32_t i = 0; i < identity->stores_len; i++) {
+		buffer_printf(text, "store %" PRIu64 "\n", identity->stores[i].generation);
+		for (uint32_t k = 0; k < identity->stores[i].slices_len; k++)
+			buffer_printf(text, "slice %" PRIu64 "\n", identity->stores[i].slices[k]);
+	}
 	buffer_append_text(text, "end\n");
 }
 
@@ -135,34 +137,34 @@ static bool parse(const char *text, struct cache_identity *identity)
 	identity->checkpoint = (struct epoch_id){numbers[0], numbers[1]};
 	identity->applying = (struct epoch_id){numbers[2], numbers[3]};
 	while (strcmp(text, "end\n") != 0) {
-		if (identity->stores_len == STORES_MAX || !read_numbers(&text, "store", numbers, 4) ||
-		    numbers[1] > UINT32_MAX)
+		if (identity->stores_len == STORES_MAX || !read_numbers(&text, "store", numbers, 1))
 			return false;
 		struct store_identity *store = &identity->stores[identity->stores_len++];
 		store->generation = numbers[0];
-		store->part = (uint32_t)numbers[1];
-		store->keys = numbers[2];
-		store->filter_room = numbers[3];
+		while (store->slices_len < SLICES_MAX &&
+		       read_numbers(&text, "slice", &store->slices[store->slices_len], 1))
+			store->slices_len++;
 	}
 	return true;
 }
 
 bool identity_read(const char *folder, const char *about, struct cache_identity *identity)
 {
-	char path[PATH_MAX], text[IDENTITY_BYTES_MAX];
+	char path[PATH_MAX];
 	size_t about_len = strlen(about);
 	(void)snprintf(path, sizeof path, "%s/identity", folder);
 	*identity = (struct cache_identity){0};
 	FILE *file = fopen(path, "re");
 	if (file == NULL)
 		return false;
-	size_t len = fread(text, 1, sizeof text - 1, file);
+	char *text = memory_new(IDENTITY_BYTES_MAX);
+	(void)!fread(text, 1, IDENTITY_BYTES_MAX - 1, file);
 	(void)fclose(file);
-	text[len] = '\0';
-	if (strncmp(text, about, about_len) == 0 && parse(text + about_len, identity))
-		return true;
-	*identity = (struct cache_identity){0};
-	return false;
+	bool good = strncmp(text, about, about_len) == 0 && parse(text + about_len, identity);
+	free(text);
+	if (!good)
+		*identity = (struct cache_identity){0};
+	return good;
 }
 
 void identity_remove(const char *folder)

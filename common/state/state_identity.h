@@ -15,12 +15,13 @@
 #include "common/base/error.h"
 #include "common/state/state_leveldb.h"
 
-enum { STORES_MAX = 64 };
+enum { STORES_MAX = 40, SLICES_MAX = 64 };
 
-/* A leveldb: a part of a generation. */
+/* A leveldb: a generation, and how many keys were put into each of its slices. */
 struct store_identity {
-	uint64_t generation, keys, filter_room;
-	uint32_t part;
+	uint64_t generation;
+	uint64_t slices[SLICES_MAX];
+	uint32_t slices_len;
 };
 struct cache_identity {
 	struct epoch_id checkpoint; /* that it holds */

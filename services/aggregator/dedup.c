@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/key_group.h"
+#include "common/base/record_key.h"
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "common/runtime/aligner.h"
@@ -41,7 +42,8 @@ struct dedup {
 	struct aligner aligner;
 
 	/* state */
-	struct actor_state keys; /* by record key, a winner each */
+	struct actor_state keys; /* by record key as it is kept, a winner each */
+	uint8_t kept_key[KEY_BYTES_MAX + RECORD_KEY_ADDED]; /* scratch */
 	uint32_t first_group, groups_len;
 	int64_t newest_ms; /* Kafka timestamp of the rows so far */
 	struct verdict_table told;
@@ -294,13 +296,13 @@ static void drop(struct dedup *dedup, const struct row *row, enum verdict verdic
 	}
 }
 
-static enum result accept(struct dedup *dedup, const struct row *row, uint64_t hash, struct error *error)
+static enum result accept(
+    struct dedup *dedup, const struct row *row, uint64_t hash, struct bytes key, struct error *error)
 {
 	uint8_t winner[WINNER_BYTES];
 	memcpy(winner, &row->timestamp_ms, 8);
 	memcpy(winner + 8, &row->content_hash, 8);
 	memcpy(winner + 16, &row->partition, 4);
-	struct bytes key = row->values[dedup->pipeline->record.key].text;
 	if (state_add(dedup->keys.state, hash, key, (struct bytes){winner, sizeof winner}, row->timestamp_ms, error) !=
 	    RESULT_OK)
 		return error->code;
@@ -335,9 +337,9 @@ static enum result take_row(struct dedup *dedup, const struct row *row, struct o
 {
 	if (check_row(dedup, row, error) != RESULT_OK)
 		return error->code;
-	struct bytes key = row->values[dedup->pipeline->record.key].text;
+	struct bytes text = row->values[dedup->pipeline->record.key].text, key = record_key_pack(text, dedup->kept_key);
 	uint64_t hash = key_hash(key);
-	uint32_t group = key_group(hash, dedup->pipeline->key_groups);
+	uint32_t group = key_group(key_hash(text), dedup->pipeline->key_groups);
 	if (group - dedup->first_group >= dedup->groups_len)
 		return error_set(error, RESULT_CORRUPT, "record %u/%lld: its key group %u is another actor's",
 		    row->partition, (long long)row->offset, group);
@@ -357,7 +359,7 @@ static enum result take_row(struct dedup *dedup, const struct row *row, struct o
 		return RESULT_OK;
 	}
 	if (!known)
-		return accept(dedup, row, hash, error);
+		return accept(dedup, row, hash, key, error);
 	verdict = winner.content_hash == row->content_hash ? VERDICT_DUPLICATE : VERDICT_CONFLICT;
 	/* Within a partition the log itself says who came first: nothing to decide. */
 	if (winner.partition != row->partition && !MUTANT(all_repeats_local))

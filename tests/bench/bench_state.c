@@ -2,7 +2,7 @@
  *
  * Usage: bench_state [millions [folder [MiB of memory]]]
  *
- * Random keys of 36 characters with values of 20 bytes, a checkpoint every half million; then a process without a cache
+ * Random UUIDs, kept as dedup keeps them, with values of 20 bytes, a checkpoint every half million; then a process without a cache
  * and one with it restores the last one. Folder: where cache and checkpoints go (a new one below it, removed at the end).
  * Measured is the whole process: the keys' generation is subtracted, all threads are in.
  */
@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "common/base/key_group.h"
+#include "common/base/record_key.h"
 #include "common/base/timestamp.h"
 #include "common/state/files.h"
 #include "common/state/state.h"
@@ -62,8 +63,9 @@ static void hex(char *out, uint64_t bits, int digits)
 }
 
 /* The key follows from the number alone. */
-static struct bytes key_of(uint64_t number, char out[KEY_LEN])
+static struct bytes key_of(uint64_t number, uint8_t room[KEY_LEN + RECORD_KEY_ADDED])
 {
+	char out[KEY_LEN];
 	uint64_t a = XXH3_64bits_withSeed(&number, sizeof number, 1),
 	         b = XXH3_64bits_withSeed(&number, sizeof number, 2);
 	memset(out, '-', KEY_LEN);
@@ -72,7 +74,7 @@ static struct bytes key_of(uint64_t number, char out[KEY_LEN])
 	hex(out + 14, a >> 48, 4);
 	hex(out + 19, b, 4);
 	hex(out + 24, b >> 16, 12);
-	return (struct bytes){(const uint8_t *)out, KEY_LEN};
+	return record_key_pack((struct bytes){(const uint8_t *)out, KEY_LEN}, room);
 }
 
 static void open_state(struct bench *bench, struct epoch_id checkpoint)
@@ -101,7 +103,7 @@ static void open_state(struct bench *bench, struct epoch_id checkpoint)
 /* Looks for a key that is not there; puts it. */
 static void put_new(struct bench *bench, uint64_t number)
 {
-	char text[KEY_LEN];
+	uint8_t text[KEY_LEN + RECORD_KEY_ADDED];
 	uint8_t value_bytes[VALUE_LEN];
 	struct error error;
 	struct bytes key = key_of(number, text), value;
@@ -168,7 +170,7 @@ static uint32_t run_checkpoint(struct bench *bench)
 
 static void feed(struct bench *bench, uint64_t keys)
 {
-	char text[KEY_LEN];
+	uint8_t text[KEY_LEN + RECORD_KEY_ADDED];
 	uint64_t sum = 0;
 	double making = cpu_seconds();
 	for (uint64_t i = 0; i < MILLION; i++)
@@ -200,7 +202,7 @@ static void feed(struct bench *bench, uint64_t keys)
 
 static void restore(struct bench *bench, const char *how, uint64_t keys)
 {
-	char text[KEY_LEN];
+	uint8_t text[KEY_LEN + RECORD_KEY_ADDED];
 	struct bytes value;
 	struct error error;
 	bench->pss_most_kb = 0;

@@ -719,6 +719,108 @@ static void test_leftovers_go(void **state)
 	assert_int_equal(access(other, F_OK), -1);
 }
 
+/* A generation of several slices, with too little memory for their filters: every key is found with its newest value, no
+ * other one is, and scanning sees each once and in order. */
+enum { MANY_KEYS = 900000, MANY_STEP = 300000 };
+
+static struct bytes many_key(uint32_t i, uint64_t key[2])
+{
+	key[0] = XXH3_64bits(&i, sizeof i);
+	key[1] = i;
+	return (struct bytes){(const uint8_t *)key, 2 * sizeof *key};
+}
+
+static void put_many(struct bed *bed, uint32_t from, uint32_t to, uint32_t value)
+{
+	struct error error;
+	uint64_t room[2];
+	for (uint32_t i = from; i < to; i++) {
+		struct bytes key = many_key(i, room);
+		uint64_t hash = key_hash(key);
+		uint32_t group = key_group(hash, GROUPS);
+		assert_int_equal(state_put(owner_of(bed, group), group, hash, key,
+		                     (struct bytes){(const uint8_t *)&value, sizeof value}, bed->time_ms, &error),
+		    RESULT_OK);
+	}
+}
+
+static uint32_t look_many(const struct bed *bed, uint32_t i)
+{
+	struct error error;
+	uint64_t room[2];
+	struct bytes key = many_key(i, room), value;
+	uint64_t hash = key_hash(key);
+	uint32_t group = key_group(hash, GROUPS), number = 0;
+	assert_int_equal(state_find(owner_of(bed, group), group, hash, key, &value, &error), RESULT_OK);
+	if (value.data != NULL)
+		memcpy(&number, value.data, sizeof number);
+	return number;
+}
+
+struct scanned_many {
+	uint32_t seen, group, changed;
+	uint64_t last[2];
+};
+
+static bool on_scan_many(void *context, struct bytes key, struct bytes value)
+{
+	struct scanned_many *scanned = context;
+	uint32_t group = key_group(key_hash(key), GROUPS), number;
+	assert_int_equal(key.len, sizeof scanned->last);
+	if (scanned->seen > 0 && group == scanned->group)
+		assert_true(memcmp(scanned->last, key.data, key.len) < 0);
+	else
+		assert_true(scanned->seen == 0 || group > scanned->group);
+	memcpy(scanned->last, key.data, key.len);
+	memcpy(&number, value.data, sizeof number);
+	scanned->group = group;
+	scanned->seen++;
+	scanned->changed += number == 2;
+	return true;
+}
+
+static void check_many(const struct bed *bed)
+{
+	struct scanned_many scanned = {0};
+	struct error error;
+	for (uint32_t i = 0; i < MANY_KEYS; i += 97)
+		assert_int_equal(look_many(bed, i), i < 1000 ? 2 : 1);
+	for (uint32_t i = MANY_KEYS; i < MANY_KEYS + 10000; i++)
+		assert_int_equal(look_many(bed, i), 0);
+	assert_int_equal(state_scan(bed->actors[0], on_scan_many, &scanned, &error), RESULT_OK);
+	assert_int_equal(scanned.seen, MANY_KEYS);
+	assert_int_equal(scanned.changed, 1000);
+}
+
+static void test_slices(void **state)
+{
+	struct bed *bed = *state;
+	char path[256];
+	bed->generation_ms = DAY_MS;
+	open_actors(bed, 1);
+	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	for (uint32_t i = 0; i < MANY_KEYS; i += MANY_STEP) {
+		put_many(bed, i, i + MANY_STEP, 1);
+		(void)checkpoint(bed, true);
+		settle(bed);
+	}
+	put_many(bed, 0, 1000, 2);
+	uint32_t n = checkpoint(bed, true);
+	settle(bed);
+	check_many(bed);
+	(void)snprintf(
+	    path, sizeof path, "%s/shop/totals/2.0.0/%lld.filter.3", bed->cache, (long long)(bed->time_ms / DAY_MS));
+	assert_int_equal(access(path, F_OK), 0); /* there are four of them */
+	for (int round = 0; round < 2; round++) {
+		close_actors(bed);
+		if (round == 1)
+			folder_remove(bed->cache);
+		open_actors(bed, 1);
+		assert_int_equal(restore(bed, n), STATE_RESTORED);
+		check_many(bed);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -737,6 +839,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_storage_fails_for_a_while, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_many_generations, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_leftovers_go, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_slices, open_bed, close_bed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
