@@ -113,7 +113,7 @@ void key_filter_add(struct key_filter *filter, const uint64_t *hashes, size_t le
 		return;
 	for (size_t i = 0; i < len; i++) {
 		if (i + AHEAD < len)
-			__builtin_prefetch((const void *)key_filter_block(filter, hashes[i + AHEAD] >> 32), 1);
+			key_filter_prefetch(filter, hashes[i + AHEAD]);
 		const struct filter_mask mask = filter_mask_of(hashes[i]);
 		_Atomic uint64_t *block = key_filter_block(filter, mask.place);
 		for (int k = 0; k < FILTER_BLOCK_WORDS; k++) /* only one thread adds: nothing comes in between */

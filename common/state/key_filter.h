@@ -49,6 +49,12 @@ static inline _Atomic uint64_t *key_filter_block(const struct key_filter *filter
 	return filter->words + (size_t)(place * blocks >> 32) * FILTER_BLOCK_WORDS;
 }
 
+static inline void key_filter_prefetch(const struct key_filter *filter, uint64_t hash)
+{
+	if (filter->words != NULL)
+		__builtin_prefetch((const void *)key_filter_block(filter, hash >> 32));
+}
+
 static inline bool key_filter_may_hold(const struct key_filter *filter, const struct filter_mask *mask)
 {
 	uint64_t missing = 0;

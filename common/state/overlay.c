@@ -38,6 +38,12 @@ void overlay_free(struct overlay *overlay)
 	free(overlay);
 }
 
+void overlay_prefetch(const struct overlay *overlay, uint32_t group, uint64_t hash)
+{
+	const struct slot_index *index = &overlay->groups[group - overlay->first_group];
+	__builtin_prefetch(&index->slots[slot_probe_begin(index, hash).place]);
+}
+
 static struct overlay_entry *entry_at(const struct overlay *overlay, uint32_t reference)
 {
 	size_t place = (size_t)(reference & ((1U << PLACE_BITS) - 1)) * UNIT;

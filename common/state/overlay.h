@@ -46,6 +46,9 @@ struct overlay {
 struct overlay *overlay_new(uint32_t first_group, uint32_t groups_len);
 void overlay_free(struct overlay *overlay);
 
+/* Has the memory fetched that overlay_find begins with. */
+void overlay_prefetch(const struct overlay *overlay, uint32_t group, uint64_t hash);
+
 /* Where a key was looked for; valid until the next put. */
 struct overlay_place {
 	struct slot_index *group;

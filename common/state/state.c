@@ -165,6 +165,15 @@ uint32_t state_progress(const struct state *state)
 
 /* --- keys -------------------------------------------------------------------------------------------------------- */
 
+void state_prefetch(const struct state *state, uint32_t group, uint64_t hash)
+{
+	overlay_prefetch(state->now, group, hash);
+	for (uint32_t i = 0; i < state->layers_len; i++)
+		overlay_prefetch(state->layers[i].changes, group, hash);
+	if (state->port->ops->prefetch != NULL)
+		state->port->ops->prefetch(state->port, hash);
+}
+
 enum result state_find(
     struct state *state, uint32_t group, uint64_t hash, struct bytes key, struct bytes *value, struct error *error)
 {

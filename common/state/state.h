@@ -26,6 +26,8 @@ bool state_is_restored(const struct state *state);
 /* 0 to 100. */
 uint32_t state_progress(const struct state *state);
 
+/* Has the memory fetched that state_find is going to look at, a few keys later. */
+void state_prefetch(const struct state *state, uint32_t group, uint64_t hash);
 /* value.data NULL: the key is new. group: its key group; hash: key_hash(key). */
 enum result state_find(struct state *state, uint32_t group, uint64_t hash, struct bytes key, struct bytes *value,
     struct error *error) MUST_USE;

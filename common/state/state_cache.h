@@ -83,6 +83,7 @@ enum result state_cache_flush(struct state_cache *cache, struct error *error) MU
 /* It holds the checkpoint now; generations below are dropped. */
 enum result state_cache_end(struct state_cache *cache, uint64_t drop_below, struct error *error) MUST_USE;
 
+void state_cache_prefetch(struct state_cache *cache, uint64_t hash);
 /* Appends to value; found false: there is none. */
 enum result state_cache_get(struct state_cache *cache, uint32_t group, uint64_t hash, struct bytes key,
     struct buffer *value, bool *found, struct error *error) MUST_USE;

@@ -10,6 +10,15 @@ static enum result not_open(struct error *error)
 	return error_set(error, RESULT_CORRUPT, "a store of the cache could not be opened again");
 }
 
+void state_cache_prefetch(struct state_cache *cache, uint64_t hash)
+{
+	(void)pthread_mutex_lock(&cache->mutex);
+	for (uint32_t i = 0; i < cache->stores_len; i++)
+		for (uint32_t k = 0; k < cache->stores[i].slices_len; k++)
+			key_filter_prefetch(&cache->stores[i].slices[k].filter, hash);
+	(void)pthread_mutex_unlock(&cache->mutex);
+}
+
 /* The newest first: of the slices that may hold the key. */
 static enum result get_from(const struct cache_store *store, const struct filter_mask *mask, struct bytes stored,
     uint8_t *slice, struct buffer *value, bool *found, struct error *error)

@@ -442,6 +442,11 @@ static bool on_answer(struct state_port *port, struct state_answer **answer)
 	return true;
 }
 
+static void on_prefetch(struct state_port *port, uint64_t hash)
+{
+	state_cache_prefetch(&self_of(port)->cache, hash);
+}
+
 static enum result on_get(
     struct state_port *port, uint32_t group, uint64_t hash, struct bytes key, struct bytes *value, struct error *error)
 {
@@ -503,6 +508,7 @@ static const struct state_port_ops ops = {
     .apply = on_apply,
     .progress = on_progress,
     .answer = on_answer,
+    .prefetch = on_prefetch,
     .get = on_get,
     .scan = on_scan,
     .expire = on_expire,

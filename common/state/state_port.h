@@ -51,6 +51,8 @@ struct state_port_ops {
 	uint32_t (*progress)(struct state_port *);
 	/* True when the request has been answered; the answer may be taken once. */
 	bool (*answer)(struct state_port *, struct state_answer **);
+	/* May be NULL. Has the memory fetched that get is going to look at first. */
+	void (*prefetch)(struct state_port *, uint64_t hash);
 	/* hash: key_hash(key). value.data NULL: there is none. May read from disk. */
 	enum result (*get)(
 	    struct state_port *, uint32_t group, uint64_t hash, struct bytes key, struct bytes *value, struct error *);

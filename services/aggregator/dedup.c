@@ -30,6 +30,16 @@ struct winner {
 };
 enum { WINNER_BYTES = 20 };
 
+/* A row on its way: the memory that its key will be looked up in is being fetched. */
+enum { ROWS_AHEAD = 8 };
+struct incoming {
+	struct row row;
+	uint32_t group;
+	uint64_t hash; /* of the key as it is kept */
+	struct bytes key; /* in: */
+	uint8_t kept_key[KEY_BYTES_MAX + RECORD_KEY_ADDED];
+};
+
 struct dedup {
 	struct actor actor;
 	const struct pipeline *pipeline;
@@ -43,7 +53,6 @@ struct dedup {
 
 	/* state */
 	struct actor_state keys; /* by record key as it is kept, a winner each */
-	uint8_t kept_key[KEY_BYTES_MAX + RECORD_KEY_ADDED]; /* scratch */
 	uint32_t first_group, groups_len;
 	int64_t newest_ms; /* Kafka timestamp of the rows so far */
 	struct verdict_table told;
@@ -55,7 +64,7 @@ struct dedup {
 	uint32_t decisions_len, decisions_capacity;
 
 	/* this frame */
-	struct row row;
+	struct incoming incoming[ROWS_AHEAD];
 	struct bytes *accepted; /* rows as they stand in the frame */
 	uint32_t accepted_len, accepted_capacity;
 	struct letter *letters;
@@ -296,15 +305,15 @@ static void drop(struct dedup *dedup, const struct row *row, enum verdict verdic
 	}
 }
 
-static enum result accept(
-    struct dedup *dedup, const struct row *row, uint64_t hash, struct bytes key, struct error *error)
+static enum result accept(struct dedup *dedup, const struct incoming *incoming, struct error *error)
 {
+	const struct row *row = &incoming->row;
 	uint8_t winner[WINNER_BYTES];
 	memcpy(winner, &row->timestamp_ms, 8);
 	memcpy(winner + 8, &row->content_hash, 8);
 	memcpy(winner + 16, &row->partition, 4);
-	if (state_add(dedup->keys.state, hash, key, (struct bytes){winner, sizeof winner}, row->timestamp_ms, error) !=
-	    RESULT_OK)
+	if (state_add(dedup->keys.state, incoming->hash, incoming->key, (struct bytes){winner, sizeof winner},
+	        row->timestamp_ms, error) != RESULT_OK)
 		return error->code;
 	if (dedup->accepted_len == dedup->accepted_capacity) {
 		dedup->accepted_capacity = dedup->accepted_capacity ? dedup->accepted_capacity * 2 : 256;
@@ -316,11 +325,11 @@ static enum result accept(
 }
 
 /* *known false: this key was never accepted, or is forgotten. */
-static enum result find_winner(struct dedup *dedup, uint32_t group, uint64_t hash, struct bytes key,
-    struct winner *winner, bool *known, struct error *error)
+static enum result find_winner(
+    struct dedup *dedup, const struct incoming *incoming, struct winner *winner, bool *known, struct error *error)
 {
 	struct bytes value;
-	if (state_find(dedup->keys.state, group, hash, key, &value, error) != RESULT_OK)
+	if (state_find(dedup->keys.state, incoming->group, incoming->hash, incoming->key, &value, error) != RESULT_OK)
 		return error->code;
 	*known = value.data != NULL;
 	if (!*known)
@@ -333,21 +342,30 @@ static enum result find_winner(struct dedup *dedup, uint32_t group, uint64_t has
 	return RESULT_OK;
 }
 
-static enum result take_row(struct dedup *dedup, const struct row *row, struct outbox *outbox, struct error *error)
+static enum result prepare_row(struct dedup *dedup, struct incoming *incoming, struct error *error)
 {
+	const struct row *row = &incoming->row;
 	if (check_row(dedup, row, error) != RESULT_OK)
 		return error->code;
-	struct bytes text = row->values[dedup->pipeline->record.key].text, key = record_key_pack(text, dedup->kept_key);
-	uint64_t hash = key_hash(key);
-	uint32_t group = key_group(key_hash(text), dedup->pipeline->key_groups);
-	if (group - dedup->first_group >= dedup->groups_len)
+	struct bytes text = row->values[dedup->pipeline->record.key].text;
+	incoming->key = record_key_pack(text, incoming->kept_key);
+	incoming->hash = key_hash(incoming->key);
+	incoming->group = key_group(key_hash(text), dedup->pipeline->key_groups);
+	if (incoming->group - dedup->first_group >= dedup->groups_len)
 		return error_set(error, RESULT_CORRUPT, "record %u/%lld: its key group %u is another actor's",
-		    row->partition, (long long)row->offset, group);
+		    row->partition, (long long)row->offset, incoming->group);
+	state_prefetch(dedup->keys.state, incoming->group, incoming->hash);
+	return RESULT_OK;
+}
 
+static enum result take_row(
+    struct dedup *dedup, const struct incoming *incoming, struct outbox *outbox, struct error *error)
+{
+	const struct row *row = &incoming->row;
 	struct winner winner = {0};
 	bool known = false;
 	enum verdict verdict;
-	if (find_winner(dedup, group, hash, key, &winner, &known, error) != RESULT_OK)
+	if (find_winner(dedup, incoming, &winner, &known, error) != RESULT_OK)
 		return error->code;
 	if (row->timestamp_ms > dedup->newest_ms)
 		dedup->newest_ms = row->timestamp_ms;
@@ -359,7 +377,7 @@ static enum result take_row(struct dedup *dedup, const struct row *row, struct o
 		return RESULT_OK;
 	}
 	if (!known)
-		return accept(dedup, row, hash, key, error);
+		return accept(dedup, incoming, error);
 	verdict = winner.content_hash == row->content_hash ? VERDICT_DUPLICATE : VERDICT_CONFLICT;
 	/* Within a partition the log itself says who came first: nothing to decide. */
 	if (winner.partition != row->partition && !MUTANT(all_repeats_local))
@@ -386,18 +404,23 @@ static void forward(struct dedup *dedup, struct bytes body, uint32_t rows, struc
 static enum result on_rows(struct dedup *dedup, struct bytes body, struct outbox *outbox, struct error *error)
 {
 	struct rows_reader reader;
-	uint32_t rows = 0;
+	uint32_t rows = 0, taken = 0;
+	bool more = true;
 	dedup->accepted_len = 0;
 	if (rows_open(&reader, body, (uint32_t)dedup->pipeline->record.fields_len, error) != RESULT_OK)
 		return error->code;
-	for (;; rows++) {
-		bool more;
-		if (rows_next(&reader, &dedup->row, &more, error) != RESULT_OK)
+	while (more || taken < rows) {
+		struct incoming *next = &dedup->incoming[rows % ROWS_AHEAD];
+		if (!more || rows - taken == ROWS_AHEAD) {
+			if (take_row(dedup, &dedup->incoming[taken++ % ROWS_AHEAD], outbox, error) != RESULT_OK)
+				return error->code;
+		} else if (rows_next(&reader, &next->row, &more, error) != RESULT_OK) {
 			return error->code;
-		if (!more)
-			break;
-		if (take_row(dedup, &dedup->row, outbox, error) != RESULT_OK)
-			return error->code;
+		} else if (more) {
+			if (prepare_row(dedup, next, error) != RESULT_OK)
+				return error->code;
+			rows++;
+		}
 	}
 	forward(dedup, body, rows, outbox);
 	flush_letters(dedup, outbox);
