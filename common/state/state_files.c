@@ -35,6 +35,17 @@ void file_list_copy(struct file_list *to, const struct file_list *from)
 		file_list_add(to, &from->entries[i]);
 }
 
+bool file_list_next_generation(const struct file_list *list, uint64_t at_least, uint64_t *generation)
+{
+	bool found = false;
+	for (uint32_t i = 0; i < list->len; i++)
+		if (list->entries[i].generation >= at_least && (!found || list->entries[i].generation < *generation)) {
+			*generation = list->entries[i].generation;
+			found = true;
+		}
+	return found;
+}
+
 /* false: it has nothing of ours. */
 static bool cut_to_groups(const struct state_config *config, struct file_entry *file)
 {

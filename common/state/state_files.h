@@ -21,6 +21,8 @@ struct file_list {
 void file_list_fini(struct file_list *list);
 void file_list_add(struct file_list *list, const struct file_entry *file);
 void file_list_copy(struct file_list *to, const struct file_list *from);
+/* The lowest generation of its files from at_least on; false: there is none. */
+bool file_list_next_generation(const struct file_list *list, uint64_t at_least, uint64_t *generation);
 
 /* The manifest's files that concern this actor, cut to its key groups, oldest first. line: the checkpoints it was built
  * on, into the arena. RETRY: storage is away. CORRUPT: it cannot be used. */

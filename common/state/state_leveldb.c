@@ -18,8 +18,7 @@
 #include "common/base/key_group.h"
 #include "common/base/log.h"
 #include "common/base/timestamp.h"
-#include "common/state/state_cache.h"
-#include "common/state/state_files.h"
+#include "common/state/state_restore.h"
 #include "common/state/state_tiers.h"
 
 enum {
@@ -52,6 +51,7 @@ struct state_leveldb {
 	struct state_cache cache;
 	struct epoch_id complete; /* that the cache holds */
 	struct file_list base, written; /* of that one; of the last one written */
+	struct state_restore restoring;
 	struct epoch_id written_checkpoint;
 	struct layer_run run; /* what it wrote: the layers are there until it is applied, as are its entries */
 	uint64_t written_generation, written_keep_from;
@@ -59,7 +59,6 @@ struct state_leveldb {
 	/* shared */
 	_Atomic uint64_t generation; /* the newest of the last complete checkpoint */
 	_Atomic uint64_t keep_from; /* generations below are forgotten */
-	_Atomic uint64_t rows_done, rows_all; /* of a restore */
 	struct buffer value; /* the owner's, for get */
 };
 
@@ -70,138 +69,6 @@ static struct state_leveldb *self_of(struct state_port *port)
 
 /* --- the thread: restore ----------------------------------------------------------------------------------------------- */
 
-/* From which checkpoint on the files have to be taken in: all that the cache holds already is left out. An identity is
- * given once for ever, so a cache of a checkpoint in the line of this one holds what that one held, whatever became of
- * the process that filled it; and one that was taking in a checkpoint of this line holds nothing but values that are
- * written over now. */
-static bool is_in_line(const struct checkpoints *line, struct epoch_id checkpoint)
-{
-	for (uint32_t i = 0; i < line->len; i++)
-		if (epoch_equal(line->entries[i].epoch, checkpoint))
-			return true;
-	return false;
-}
-
-static bool cache_is_of_line(
-    const struct state_leveldb *self, struct epoch_id checkpoint, const struct checkpoints *line, struct epoch_id *from)
-{
-	const struct cache_identity *identity = &self->cache.identity;
-	*from = identity->checkpoint;
-	bool applying = !epoch_equal(identity->applying, identity->checkpoint);
-	if (applying && !epoch_equal(identity->applying, checkpoint) && !is_in_line(line, identity->applying))
-		return false;
-	return epoch_equal(*from, checkpoint) || is_in_line(line, *from);
-}
-
-/* Sorted: leveldb then moves whole tables down instead of merging them. *damaged: a file is not what it should be. */
-static enum result load_merged(struct state_leveldb *self, struct file_merge *merge, bool *damaged, struct error *error)
-{
-	struct delta_entry entry;
-	bool more = true;
-	for (;;) {
-		enum result result = file_merge_next(merge, &entry, &more, error);
-		*damaged = result == RESULT_CORRUPT;
-		if (result != RESULT_OK)
-			return result;
-		if (!more)
-			return state_cache_flush(&self->cache, error);
-		if (state_cache_put(&self->cache, entry.group, key_hash(entry.key), entry.key, entry.value, error) !=
-		    RESULT_OK)
-			return error->code;
-		atomic_fetch_add_explicit(&self->rows_done, 1, memory_order_relaxed);
-	}
-}
-
-static enum result load_some(
-    struct state_leveldb *self, const struct file_entry *files, uint32_t len, bool *damaged, struct error *error)
-{
-	struct file_merge *merge;
-	uint64_t rows = 0;
-	for (uint32_t i = 0; i < len; i++)
-		rows += files[i].rows;
-	if (state_cache_room(&self->cache, files[0].generation, rows, error) != RESULT_OK)
-		return error->code;
-	enum result result = file_merge_open(&merge, &self->config, files, len, error);
-	*damaged = result == RESULT_CORRUPT;
-	if (result != RESULT_OK)
-		return result;
-	result = load_merged(self, merge, damaged, error);
-	file_merge_close(merge);
-	return result;
-}
-
-/* The files of one generation after another, of each so many together as can be read at once, the oldest first. */
-static enum result load_generation(
-    struct state_leveldb *self, struct epoch_id from, uint64_t generation, bool *damaged, struct error *error)
-{
-	struct file_entry some[MERGE_FILES_MAX];
-	uint32_t len = 0;
-	for (uint32_t i = 0; i < self->base.len; i++) {
-		const struct file_entry *file = &self->base.entries[i];
-		if (file->generation != generation || epoch_compare(file->written, from) <= 0)
-			continue;
-		some[len++] = *file;
-		if (len == MERGE_FILES_MAX) {
-			if (load_some(self, some, len, damaged, error) != RESULT_OK)
-				return error->code;
-			len = 0;
-		}
-	}
-	return len > 0 ? load_some(self, some, len, damaged, error) : RESULT_OK;
-}
-
-/* The lowest generation from this one on. */
-static bool next_generation(const struct file_list *list, uint64_t at_least, uint64_t *generation)
-{
-	bool found = false;
-	for (uint32_t i = 0; i < list->len; i++)
-		if (list->entries[i].generation >= at_least && (!found || list->entries[i].generation < *generation)) {
-			*generation = list->entries[i].generation;
-			found = true;
-		}
-	return found;
-}
-
-static enum result load_files(struct state_leveldb *self, struct epoch_id from, bool *damaged, struct error *error)
-{
-	uint64_t generation = 0;
-	for (uint32_t i = 0; i < self->base.len; i++)
-		if (epoch_compare(self->base.entries[i].written, from) > 0)
-			atomic_fetch_add(&self->rows_all, self->base.entries[i].rows);
-	while (next_generation(&self->base, generation, &generation)) {
-		if (load_generation(self, from, generation, damaged, error) != RESULT_OK)
-			return error->code;
-		generation++;
-	}
-	return RESULT_OK;
-}
-
-static uint64_t oldest_generation(const struct file_list *list)
-{
-	uint64_t oldest = 0;
-	(void)next_generation(list, 0, &oldest);
-	return oldest;
-}
-
-static enum result bring_forward(struct state_leveldb *self, const struct request *request,
-    const struct checkpoints *line, bool *damaged, struct error *error)
-{
-	struct epoch_id from;
-	if (state_cache_open(&self->cache, &self->config, error) != RESULT_OK)
-		return error->code;
-	if (!cache_is_of_line(self, request->checkpoint, line, &from)) {
-		from = (struct epoch_id){0};
-		if (state_cache_clear(&self->cache, error) != RESULT_OK)
-			return error->code;
-	}
-	if (epoch_equal(self->cache.identity.checkpoint, request->checkpoint))
-		return RESULT_OK;
-	if (state_cache_begin(&self->cache, request->checkpoint, error) != RESULT_OK ||
-	    load_files(self, from, damaged, error) != RESULT_OK)
-		return error->code;
-	return state_cache_end(&self->cache, oldest_generation(&self->base), error);
-}
-
 static enum result restore(struct state_leveldb *self, const struct request *request, struct error *error)
 {
 	struct checkpoints line;
@@ -210,17 +77,17 @@ static enum result restore(struct state_leveldb *self, const struct request *req
 	enum result result = state_files_of(&self->config, request->checkpoint, &self->base, &line, &arena, error);
 	self->answer.damaged = result == RESULT_CORRUPT;
 	if (result == RESULT_OK)
-		result = bring_forward(self, request, &line, &self->answer.damaged, error);
+		result = state_restore_run(&self->restoring, request->checkpoint, &line, &self->answer.damaged, error);
 	for (uint32_t i = 0; i < self->base.len; i++)
 		if (self->base.entries[i].generation > newest)
 			newest = self->base.entries[i].generation;
 	atomic_store(&self->generation, newest);
 	self->complete = request->checkpoint;
-	if (result == RESULT_OK && atomic_load(&self->rows_all) > 0)
+	if (result == RESULT_OK && atomic_load(&self->restoring.rows_all) > 0)
 		log_info("state %u.%u: %" PRIu64 " entries of checkpoint %" PRIu64 ".%" PRIu64
 		         " taken into the cache in %" PRIu64 " ms",
-		    self->config.role, self->config.index, atomic_load(&self->rows_done), request->checkpoint.attempt,
-		    request->checkpoint.n, (clock_monotonic_us() - began_us) / 1000);
+		    self->config.role, self->config.index, atomic_load(&self->restoring.rows_done),
+		    request->checkpoint.attempt, request->checkpoint.n, (clock_monotonic_us() - began_us) / 1000);
 	arena_fini(&arena);
 	return result;
 }
@@ -230,7 +97,7 @@ static enum result restore(struct state_leveldb *self, const struct request *req
 static uint32_t count_generations(const struct file_list *list)
 {
 	uint32_t count = 0;
-	for (uint64_t generation = 0; next_generation(list, generation, &generation); generation++)
+	for (uint64_t generation = 0; file_list_next_generation(list, generation, &generation); generation++)
 		count++;
 	return count;
 }
@@ -421,7 +288,8 @@ static void on_apply(
 
 static uint32_t on_progress(struct state_port *port)
 {
-	uint64_t all = atomic_load(&self_of(port)->rows_all), done = atomic_load(&self_of(port)->rows_done);
+	uint64_t all = atomic_load(&self_of(port)->restoring.rows_all),
+	         done = atomic_load(&self_of(port)->restoring.rows_done);
 	return all == 0 || done > all ? 0 : (uint32_t)(done * 100 / all);
 }
 
@@ -534,6 +402,9 @@ enum result state_leveldb_open(struct state_port **port, const struct state_conf
 	self->config.job = text_clone(config->job);
 	self->port.ops = &ops;
 	self->cache.lock_fd = -1;
+	self->restoring.config = &self->config;
+	self->restoring.cache = &self->cache;
+	self->restoring.base = &self->base;
 	(void)pthread_mutex_init(&self->mutex, NULL);
 	(void)pthread_cond_init(&self->changed, NULL);
 	self->port.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
