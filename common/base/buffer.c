@@ -79,6 +79,20 @@ void buffer_append_text(struct buffer *buffer, const char *text)
 	buffer_append(buffer, text, strlen(text));
 }
 
+void buffer_append_json(struct buffer *buffer, struct bytes text)
+{
+	buffer_append_text(buffer, "\"");
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.data[i] == '"' || text.data[i] == '\\')
+			buffer_printf(buffer, "\\%c", text.data[i]);
+		else if (text.data[i] < 0x20)
+			buffer_printf(buffer, "\\u%04x", text.data[i]);
+		else
+			buffer_append(buffer, text.data + i, 1);
+	}
+	buffer_append_text(buffer, "\"");
+}
+
 void buffer_printf(struct buffer *buffer, const char *format, ...)
 {
 	va_list args;

@@ -32,6 +32,8 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t more);
 void buffer_append(struct buffer *buffer, const void *data, size_t len);
 void buffer_append_text(struct buffer *buffer, const char *text);
 void buffer_printf(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A string of JSON, quotes included. */
+void buffer_append_json(struct buffer *buffer, struct bytes text);
 
 static inline struct bytes buffer_bytes(const struct buffer *buffer)
 {

@@ -65,6 +65,8 @@ static enum result parse_one(const struct option_row *rows, size_t rows_len, voi
 		words->words[words->len++] = argument;
 		return RESULT_OK;
 	}
+	if (strcmp(argument, "-h") == 0)
+		argument = "--help";
 	const char *equals = strchr(argument, '=');
 	size_t len = equals != NULL ? (size_t)(equals - argument) : strlen(argument);
 	const struct option_row *row = find_row(rows, rows_len, argument, len);

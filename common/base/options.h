@@ -1,6 +1,6 @@
 /* common/base/options.h - command line arguments from a table; --help comes from the same rows.
  *
- * An argument goes before its environment variable, that before the fallback. --name VALUE and --name=VALUE are the same.
+ * -h is --help. An argument goes before its environment variable, that before the fallback. --name VALUE and --name=VALUE are the same.
  *
  * Ownership: texts point into argv and the environment.
  * Errors:    CONFIG: wrong usage (exit EXIT_USAGE), with the argument named.

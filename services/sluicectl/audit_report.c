@@ -165,16 +165,8 @@ void report_print_text(const struct report *report, struct buffer *out)
 
 static void json_text(struct buffer *out, const char *name, struct bytes text)
 {
-	buffer_printf(out, "\"%s\": \"", name);
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.data[i] == '"' || text.data[i] == '\\')
-			buffer_printf(out, "\\%c", text.data[i]);
-		else if (text.data[i] < 0x20)
-			buffer_printf(out, "\\u%04x", text.data[i]);
-		else
-			buffer_append(out, text.data + i, 1);
-	}
-	buffer_append_text(out, "\"");
+	buffer_printf(out, "\"%s\": ", name);
+	buffer_append_json(out, text);
 }
 
 static void json_counters(struct buffer *out, const char *name, const uint64_t counters[AUDIT_COUNTERS])

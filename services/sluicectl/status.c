@@ -32,16 +32,8 @@ static int64_t lag_of(const struct frame_status_report *report)
 
 static void json_text(struct buffer *out, const char *name, const char *text)
 {
-	buffer_printf(out, "\"%s\": \"", name);
-	for (const char *at = text; *at != '\0'; at++) {
-		if (*at == '"' || *at == '\\')
-			buffer_printf(out, "\\%c", *at);
-		else if ((unsigned char)*at < 0x20)
-			buffer_printf(out, "\\u%04x", (unsigned)*at);
-		else
-			buffer_append(out, at, 1);
-	}
-	buffer_append_text(out, "\"");
+	buffer_printf(out, "\"%s\": ", name);
+	buffer_append_json(out, (struct bytes){(const uint8_t *)text, strlen(text)});
 }
 
 static void print_json(const struct frame_status_report *report, struct buffer *out)
@@ -118,7 +110,8 @@ static void print_table(const struct frame_status_report *report, struct buffer 
 	if (report->verdict[0] != '\0')
 		buffer_printf(out, "verdict    %s\n", report->verdict);
 	if (report->last_error[0] != '\0')
-		buffer_printf(out, "last error %s\n", report->last_error);
+		buffer_printf(out, "last error %s%s\n", report->last_error,
+		    strcmp(report->state, "RUNNING") == 0 && report->live ? " (the job runs again)" : "");
 	buffer_printf(out, "epoch      %" PRIu64 ".%" PRIu64, report->epoch.attempt, report->epoch.n);
 	print_age(report, out);
 	buffer_append_text(out, "\ncut        ");
