@@ -79,11 +79,6 @@ leveldb::Slice slice(struct bytes bytes)
 	return {reinterpret_cast<const char *>(bytes.data), bytes.len};
 }
 
-struct bytes bytes_of(const leveldb::Slice &slice)
-{
-	return {reinterpret_cast<const uint8_t *>(slice.data()), slice.size()};
-}
-
 enum result failed(const leveldb::Status &status, struct error *error)
 {
 	enum result code = status.IsIOError() && status.ToString().find("No space") != std::string::npos
@@ -92,11 +87,10 @@ enum result failed(const leveldb::Status &status, struct error *error)
 	return error_set(error, code, "leveldb: %s", status.ToString().c_str());
 }
 
-leveldb::ReadOptions reading(bool fill_cache)
+leveldb::ReadOptions reading()
 {
 	leveldb::ReadOptions options;
 	options.verify_checksums = true;
-	options.fill_cache = fill_cache;
 	return options;
 }
 
@@ -112,11 +106,6 @@ struct level {
 
 struct level_batch {
 	leveldb::WriteBatch batch;
-};
-
-struct level_walk {
-	std::unique_ptr<leveldb::Iterator> iterator;
-	bool begun = false;
 };
 
 extern "C" {
@@ -163,7 +152,7 @@ void level_close(struct level *level)
 enum result level_get(struct level *level, struct bytes key, struct buffer *value, bool *found, struct error *error)
 {
 	thread_local std::string text;
-	leveldb::Status status = level->db->Get(reading(true), slice(key), &text);
+	leveldb::Status status = level->db->Get(reading(), slice(key), &text);
 	*found = status.ok();
 	if (status.IsNotFound())
 		return RESULT_OK;
@@ -193,35 +182,5 @@ enum result level_write(struct level *level, struct level_batch *batch, struct e
 	leveldb::Status status = level->db->Write(leveldb::WriteOptions(), &batch->batch);
 	batch->batch.Clear();
 	return status.ok() ? RESULT_OK : failed(status, error);
-}
-
-struct level_walk *level_walk_new(struct level *level, struct bytes from)
-{
-	auto *walk = new level_walk;
-	walk->iterator.reset(level->db->NewIterator(reading(false)));
-	walk->iterator->Seek(slice(from));
-	return walk;
-}
-
-void level_walk_free(struct level_walk *walk)
-{
-	delete walk;
-}
-
-enum result level_walk_next(
-    struct level_walk *walk, struct bytes *key, struct bytes *value, bool *more, struct error *error)
-{
-	leveldb::Iterator *iterator = walk->iterator.get();
-	if (walk->begun)
-		iterator->Next();
-	walk->begun = true;
-	*more = iterator->Valid();
-	if (!iterator->status().ok())
-		return failed(iterator->status(), error);
-	if (!*more)
-		return RESULT_OK;
-	*key = bytes_of(iterator->key());
-	*value = bytes_of(iterator->value());
-	return RESULT_OK;
 }
 }

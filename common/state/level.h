@@ -41,13 +41,4 @@ void level_batch_put(struct level_batch *batch, struct bytes key, struct bytes v
 /* Writes it and leaves it empty. */
 enum result level_write(struct level *level, struct level_batch *batch, struct error *error) MUST_USE;
 
-/* Entries in the order of their keys, from the first one that is not below `from`; keys and values are valid until the next
- * call. */
-struct level_walk;
-struct level_walk *level_walk_new(struct level *level, struct bytes from);
-void level_walk_free(struct level_walk *walk);
-/* *more false: that was all. */
-enum result level_walk_next(
-    struct level_walk *walk, struct bytes *key, struct bytes *value, bool *more, struct error *error) MUST_USE;
-
 #endif

@@ -207,11 +207,6 @@ enum result state_put(struct state *state, uint32_t group, uint64_t hash, struct
 	return RESULT_OK;
 }
 
-enum result state_scan(struct state *state, state_visit *visit, void *context, struct error *error)
-{
-	return state->port->ops->scan(state->port, visit, context, error);
-}
-
 void state_expire(struct state *state, int64_t before_ms)
 {
 	if (MUTANT(evict_uncommitted)) {

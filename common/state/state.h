@@ -37,8 +37,6 @@ enum result state_add(struct state *state, uint64_t hash, struct bytes key, stru
 /* A new value. The length of a key's value never changes. time_ms: Kafka's, of the record behind it. */
 enum result state_put(struct state *state, uint32_t group, uint64_t hash, struct bytes key, struct bytes value,
     int64_t time_ms, struct error *error) MUST_USE;
-/* Everything in the cache: right after RESTORED. */
-enum result state_scan(struct state *state, state_visit *visit, void *context, struct error *error) MUST_USE;
 /* Entries older than this may be forgotten: those that a complete checkpoint covers. Never in silence. */
 void state_expire(struct state *state, int64_t before_ms);
 

@@ -15,7 +15,7 @@
  *
  * Errors:  CORRUPT where leveldb complains: the cache has lost its identity then, and is made anew when it is opened
  *          next. RETRY: disk full or away.
- * Threads: all that changes on one thread (state_cache.c, state_slices.c); get, scan and hide on another
+ * Threads: all that changes on one thread (state_cache.c, state_slices.c); get and hide on another
  *          (state_cache_read.c).
  */
 #ifndef STATE_CACHE_H
@@ -53,7 +53,7 @@ struct state_cache {
 	pthread_mutex_t mutex; /* guards stores */
 	struct cache_store stores[STORES_MAX]; /* oldest generation first */
 	uint32_t stores_len;
-	uint64_t hidden_below; /* generations that get and scan do not look into */
+	uint64_t hidden_below; /* generations that get does not look into */
 	_Atomic bool broken; /* leveldb complained */
 	struct cache_identity identity; /* as it was last read or written */
 	struct level_batch *batch;
@@ -87,8 +87,6 @@ void state_cache_prefetch(struct state_cache *cache, uint64_t hash);
 /* Appends to value; found false: there is none. */
 enum result state_cache_get(struct state_cache *cache, uint32_t group, uint64_t hash, struct bytes key,
     struct buffer *value, bool *found, struct error *error) MUST_USE;
-enum result state_cache_scan(
-    struct state_cache *cache, state_visit *visit, void *context, struct error *error) MUST_USE;
 void state_cache_hide(struct state_cache *cache, uint64_t below);
 
 /* state_slices.c: the last slice of the store has room for so many more keys. The caller writes the identity. */

@@ -326,11 +326,6 @@ static enum result on_get(
 	return result;
 }
 
-static enum result on_scan(struct state_port *port, state_visit *visit, void *context, struct error *error)
-{
-	return state_cache_scan(&self_of(port)->cache, visit, context, error);
-}
-
 static void on_expire(struct state_port *port, int64_t before_ms)
 {
 	struct state_leveldb *self = self_of(port);
@@ -378,7 +373,6 @@ static const struct state_port_ops ops = {
     .answer = on_answer,
     .prefetch = on_prefetch,
     .get = on_get,
-    .scan = on_scan,
     .expire = on_expire,
     .close = on_close,
 };

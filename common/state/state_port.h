@@ -10,7 +10,7 @@
  * generation of its newest entry, or the newest there is. A generation expires whole.
  *
  * One request of restore, write and apply at a time: start it, then poll answer (after event_fd became readable, if there
- * is one). get, scan and expire answer at once, also while a request is under way.
+ * is one). get and expire answer at once, also while a request is under way.
  *
  * Ownership: layers are frozen and borrowed until the answer has been taken; an answer's contents are valid until the next
  *            request; what get hands out until the next get.
@@ -31,9 +31,6 @@ struct state_answer {
 	/* write: the complete list of files that this actor's state is made of at that checkpoint */
 	struct files files;
 };
-
-/* false: enough. */
-typedef bool state_visit(void *context, struct bytes key, struct bytes value);
 
 struct state_port;
 struct state_port_ops {
@@ -56,9 +53,7 @@ struct state_port_ops {
 	/* hash: key_hash(key). value.data NULL: there is none. May read from disk. */
 	enum result (*get)(
 	    struct state_port *, uint32_t group, uint64_t hash, struct bytes key, struct bytes *value, struct error *);
-	/* Every entry of the cache, key groups in rising order, keys in byte order within one. */
-	enum result (*scan)(struct state_port *, state_visit *visit, void *context, struct error *);
-	/* Generations whose newest entry is older than this are forgotten: get and scan do not find them any more from now on.
+	/* Generations whose newest entry is older than this are forgotten: get does not find them any more from now on.
 	 * But the cache and the list of files still hold them until the next checkpoint is complete: a replay from this one
 	 * has to know at least what was known the first time. So write leaves their files out, and apply drops them. A
 	 * checkpoint that is given up between changes nothing in that. */

@@ -82,12 +82,10 @@ static void say_progress(struct actor_state *state, uint64_t now_us, struct outb
 	state->actor->wake_us = now_us + SAY_EVERY_US;
 }
 
-enum result actor_state_tick(
-    struct actor_state *state, uint64_t now_us, struct outbox *outbox, bool *restored, struct error *error)
+enum result actor_state_tick(struct actor_state *state, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct state_event event;
 	enum state_news news;
-	*restored = false;
 	state->actor->wake_us = WAKE_NEVER;
 	while ((news = state_poll(state->state, &event)) != STATE_NOTHING) {
 		switch (news) {
@@ -95,10 +93,9 @@ enum result actor_state_tick(
 			break;
 		case STATE_RESTORED:
 			state->actor->restoring = false;
-			*restored = true;
 			if (state->said_us != state->began_us)
 				outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.text = ""});
-			return RESULT_OK; /* the rest with the next tick */
+			break;
 		case STATE_WRITTEN:
 			say_done(state, &event, "", outbox);
 			break;

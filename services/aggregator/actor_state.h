@@ -28,8 +28,7 @@ uint32_t actor_groups(uint32_t index, uint32_t key_groups, uint32_t actors, uint
 void actor_state_command(struct actor_state *state, const struct frame *command);
 /* At the end of the epoch that this barrier ends. */
 void actor_state_barrier(struct actor_state *state, const struct frame_barrier *barrier, struct outbox *outbox);
-/* *restored: just now. */
 enum result actor_state_tick(
-    struct actor_state *state, uint64_t now_us, struct outbox *outbox, bool *restored, struct error *error) MUST_USE;
+    struct actor_state *state, uint64_t now_us, struct outbox *outbox, struct error *error) MUST_USE;
 
 #endif

@@ -191,8 +191,7 @@ static enum result dedup_on_command(
 static enum result dedup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct dedup *dedup = (struct dedup *)actor;
-	bool ignored;
-	return actor_state_tick(&dedup->keys, now_us, outbox, &ignored, error);
+	return actor_state_tick(&dedup->keys, now_us, outbox, error);
 }
 
 /* --- before the first record ----------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* services/aggregator/group_table.h - measures by group key, of one rollup.
  *
- * A dedup actor keeps what one epoch adds, a rollup actor the totals. Entries stay where they are and are listed in the
+ * A dedup actor keeps what one epoch adds, a rollup actor the totals that it changed. Entries stay where they are and are listed in the
  * order in which they came.
  *
  * Ownership: keys are copied; entries live until group_table_clear or group_table_fini.
@@ -17,7 +17,6 @@
 struct group_entry {
 	struct bytes key;
 	uint64_t hash; /* key_hash of it */
-	bool touched; /* the rollup actor's mark: stands in this epoch's list */
 	int128 measures[];
 };
 

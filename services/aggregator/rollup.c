@@ -10,11 +10,6 @@
 #include "services/aggregator/group_key.h"
 #include "services/aggregator/group_table.h"
 
-struct touched {
-	uint32_t rollup;
-	struct group_entry *entry;
-};
-
 struct rollup_actor {
 	struct actor actor;
 	const struct pipeline *pipeline;
@@ -25,14 +20,12 @@ struct rollup_actor {
 	struct aligner aligner;
 	struct group_batch writer; /* knows its channel */
 
-	/* state */
-	struct group_table totals[PIPELINE_ROLLUPS_MAX];
-	struct actor_state stored; /* the same, by rollup and group */
+	/* state: by rollup and group its totals, at the end of the last epoch */
+	struct actor_state totals;
 	struct buffer key; /* scratch */
 
-	/* this epoch */
-	struct touched *touched;
-	uint32_t touched_len, touched_capacity;
+	/* this epoch: the groups that were touched, with their totals as they are now */
+	struct group_table touched[PIPELINE_ROLLUPS_MAX];
 };
 
 static bool rollup_accepts(const struct actor *actor, uint32_t channel);
@@ -67,8 +60,8 @@ struct actor *rollup_new(const struct pipeline *pipeline, const struct topology 
 		aligner_add(&rollup->aligner, topology_channel(topology, actor_id(ROLE_DEDUP, i), id));
 	group_batch_init(&rollup->writer, topology_channel(topology, id, actor_id(ROLE_WRITER, 0)), FRAME_TOTALS);
 	for (size_t i = 0; i < pipeline->rollups_len; i++)
-		group_table_init(&rollup->totals[i], (uint32_t)pipeline->rollups[i].measures_len);
-	actor_state_init(&rollup->stored, &rollup->actor, port, pipeline->key_groups, topology->rollup);
+		group_table_init(&rollup->touched[i], (uint32_t)pipeline->rollups[i].measures_len);
+	actor_state_init(&rollup->totals, &rollup->actor, port, pipeline->key_groups, topology->rollup);
 	return &rollup->actor;
 }
 
@@ -77,11 +70,10 @@ static void rollup_free(struct actor *actor)
 	struct rollup_actor *rollup = (struct rollup_actor *)actor;
 	aligner_fini(&rollup->aligner);
 	group_batch_fini(&rollup->writer);
-	actor_state_fini(&rollup->stored);
+	actor_state_fini(&rollup->totals);
 	buffer_fini(&rollup->key);
 	for (size_t i = 0; i < PIPELINE_ROLLUPS_MAX; i++)
-		group_table_fini(&rollup->totals[i]);
-	free(rollup->touched);
+		group_table_fini(&rollup->touched[i]);
 	free(rollup);
 }
 
@@ -90,7 +82,6 @@ static void rollup_free(struct actor *actor)
 static enum result on_deltas(struct rollup_actor *rollup, const struct groups *groups, struct error *error);
 static enum result on_barrier(struct rollup_actor *rollup, uint32_t channel, const struct frame_barrier *barrier,
     struct outbox *outbox, struct error *error);
-static enum result read_totals(struct rollup_actor *rollup, struct error *error);
 
 static bool rollup_accepts(const struct actor *actor, uint32_t channel)
 {
@@ -118,20 +109,18 @@ static enum result rollup_on_command(
 	struct rollup_actor *rollup = (struct rollup_actor *)actor;
 	(void)outbox, (void)error;
 	if (frame->header.kind == FRAME_START) {
-		CHECK(state_is_restored(rollup->stored.state));
+		CHECK(state_is_restored(rollup->totals.state));
 		rollup->started = true;
 		rollup->silent = frame->body.start.silent;
 	}
-	actor_state_command(&rollup->stored, frame);
+	actor_state_command(&rollup->totals, frame);
 	return RESULT_OK; /* the others are not for this actor */
 }
 
 static enum result rollup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct rollup_actor *rollup = (struct rollup_actor *)actor;
-	bool restored;
-	enum result result = actor_state_tick(&rollup->stored, now_us, outbox, &restored, error);
-	return result == RESULT_OK && restored ? read_totals(rollup, error) : result;
+	return actor_state_tick(&rollup->totals, now_us, outbox, error);
 }
 
 /* --- deltas ---------------------------------------------------------------------------------------------------- */
@@ -185,16 +174,38 @@ static enum result check_delta(
 	return RESULT_OK;
 }
 
-static void touch(struct rollup_actor *rollup, uint32_t place, struct group_entry *entry)
+/* In the state, the key of a group's totals is the rollup's place and the group's key. */
+static struct bytes state_key(struct rollup_actor *rollup, uint32_t place, struct bytes group)
 {
-	if (entry->touched)
-		return;
-	if (rollup->touched_len == rollup->touched_capacity) {
-		rollup->touched_capacity = rollup->touched_capacity ? rollup->touched_capacity * 2 : 64;
-		rollup->touched = memory_resize(rollup->touched, rollup->touched_capacity, sizeof *rollup->touched);
-	}
-	entry->touched = true;
-	rollup->touched[rollup->touched_len++] = (struct touched){place, entry};
+	uint8_t first = (uint8_t)place;
+	buffer_clear(&rollup->key);
+	buffer_append(&rollup->key, &first, 1);
+	buffer_append(&rollup->key, group.data, group.len);
+	return buffer_bytes(&rollup->key);
+}
+
+/* For the first time in this epoch: from what the totals were at the end of the last one, or from nothing. */
+static enum result touch(struct rollup_actor *rollup, const struct group *group, uint64_t hash,
+    struct group_entry **touched, struct error *error)
+{
+	const struct rollup *declared = &rollup->pipeline->rollups[group->rollup];
+	struct group_table *table = &rollup->touched[group->rollup];
+	struct bytes key = state_key(rollup, group->rollup, group->key), value;
+	if (key.len > OVERLAY_KEY_MAX)
+		return error_set(error, RESULT_CONFIG, "a group of %s has a key of %zu bytes, %d are possible",
+		    declared->table, key.len, OVERLAY_KEY_MAX);
+	if (check_group(rollup, group, error) != RESULT_OK)
+		return error->code;
+	if (state_find(rollup->totals.state, key_group(hash, rollup->pipeline->key_groups), key_hash(key), key, &value,
+	        error) != RESULT_OK)
+		return error->code;
+	if (value.data != NULL && value.len != group->measures.len)
+		return error_set(error, RESULT_CORRUPT, "the totals of a group of %s have %zu bytes in the state",
+		    declared->table, value.len);
+	*touched = group_table_add(table, group->key, hash);
+	if (value.data != NULL)
+		memcpy((*touched)->measures, value.data, value.len);
+	return RESULT_OK;
 }
 
 static enum result add_delta(struct rollup_actor *rollup, const struct group *group, struct error *error)
@@ -202,20 +213,16 @@ static enum result add_delta(struct rollup_actor *rollup, const struct group *gr
 	uint64_t hash = key_hash(group->key);
 	if (check_delta(rollup, group, hash, error) != RESULT_OK)
 		return error->code;
-	struct group_table *table = &rollup->totals[group->rollup];
+	struct group_table *table = &rollup->touched[group->rollup];
 	struct group_entry *entry = group_table_find(table, group->key, hash);
-	if (entry == NULL) {
-		if (check_group(rollup, group, error) != RESULT_OK)
-			return error->code;
-		entry = group_table_add(table, group->key, hash);
-	}
+	if (entry == NULL && touch(rollup, group, hash, &entry, error) != RESULT_OK)
+		return error->code;
 	for (uint32_t m = 0; m < table->measures_len; m++) {
 		int128 amount;
 		memcpy(&amount, group->measures.data + m * sizeof amount, sizeof amount);
 		if (!measure_add(&entry->measures[m], amount))
 			return does_not_fit(rollup, group->rollup, entry, m, error);
 	}
-	touch(rollup, group->rollup, entry);
 	return RESULT_OK;
 }
 
@@ -227,69 +234,33 @@ static enum result on_deltas(struct rollup_actor *rollup, const struct groups *g
 	return RESULT_OK;
 }
 
-/* --- state: the key of a group's total is the rollup's place and the group's key -------------------------------- */
-
-struct reading {
-	struct rollup_actor *rollup;
-	enum result result;
-	struct error *error;
-};
-
-static bool read_total(void *context, struct bytes key, struct bytes value)
-{
-	struct reading *reading = context;
-	struct rollup_actor *rollup = reading->rollup;
-	if (key.len == 0) {
-		reading->result = error_set(reading->error, RESULT_CORRUPT, "a total in the state has no key");
-		return false;
-	}
-	struct group group = {.rollup = key.data[0], .key = {key.data + 1, key.len - 1}, .measures = value};
-	uint64_t hash = key_hash(group.key);
-	reading->result = check_delta(rollup, &group, hash, reading->error);
-	if (reading->result == RESULT_OK)
-		reading->result = check_group(rollup, &group, reading->error);
-	if (reading->result != RESULT_OK)
-		return false;
-	struct group_entry *entry = group_table_add(&rollup->totals[group.rollup], group.key, hash);
-	memcpy(entry->measures, value.data, value.len);
-	return true;
-}
-
-static enum result read_totals(struct rollup_actor *rollup, struct error *error)
-{
-	struct reading reading = {rollup, RESULT_OK, error};
-	enum result result = state_scan(rollup->stored.state, read_total, &reading, error);
-	return result == RESULT_OK ? reading.result : result;
-}
-
-static enum result store_total(struct rollup_actor *rollup, const struct touched *touched, struct error *error)
-{
-	const struct group_entry *entry = touched->entry;
-	uint8_t place = (uint8_t)touched->rollup;
-	buffer_clear(&rollup->key);
-	buffer_append(&rollup->key, &place, 1);
-	buffer_append(&rollup->key, entry->key.data, entry->key.len);
-	struct bytes key = buffer_bytes(&rollup->key);
-	struct group group = group_of_entry(&rollup->totals[touched->rollup], touched->rollup, entry);
-	if (key.len > OVERLAY_KEY_MAX)
-		return error_set(error, RESULT_CONFIG, "a group of %s has a key of %zu bytes, %d are possible",
-		    rollup->pipeline->rollups[touched->rollup].table, key.len, OVERLAY_KEY_MAX);
-	return state_put(rollup->stored.state, key_group(entry->hash, rollup->pipeline->key_groups), key_hash(key), key,
-	    group.measures, 0, error);
-}
-
 /* --- the end of an epoch --------------------------------------------------------------------------------------- */
 
 /* Only where an epoch ends: within one, a sale and its refund may come in either order. And never in silence: a replay
  * cuts the log elsewhere, and what no reader ever saw must not stop the job. */
-static enum result check_totals(const struct rollup_actor *rollup, const struct touched *touched, struct error *error)
+static enum result check_totals(
+    const struct rollup_actor *rollup, uint32_t place, const struct group_entry *entry, struct error *error)
 {
-	const struct rollup *declared = &rollup->pipeline->rollups[touched->rollup];
+	const struct rollup *declared = &rollup->pipeline->rollups[place];
 	for (size_t m = 0; m < declared->measures_len; m++) {
-		int128 limit = decimal_limit(declared->measures[m].precision), total = touched->entry->measures[m];
+		int128 limit = decimal_limit(declared->measures[m].precision), total = entry->measures[m];
 		if (total >= limit || total <= -limit)
-			return does_not_fit(rollup, touched->rollup, touched->entry, m, error);
+			return does_not_fit(rollup, place, entry, m, error);
 	}
+	return RESULT_OK;
+}
+
+static enum result finish_group(struct rollup_actor *rollup, uint32_t place, const struct group_entry *entry,
+    struct outbox *outbox, struct error *error)
+{
+	const struct group group = group_of_entry(&rollup->touched[place], place, entry);
+	if (!rollup->silent && check_totals(rollup, place, entry, error) != RESULT_OK)
+		return error->code;
+	struct bytes key = state_key(rollup, place, entry->key);
+	if (state_put(rollup->totals.state, key_group(entry->hash, rollup->pipeline->key_groups), key_hash(key), key,
+	        group.measures, 0, error) != RESULT_OK)
+		return error->code;
+	group_batch_put(&rollup->writer, &group, outbox);
 	return RESULT_OK;
 }
 
@@ -297,20 +268,17 @@ static enum result finish_epoch(struct rollup_actor *rollup, struct outbox *outb
 {
 	const struct frame_barrier *barrier = &rollup->aligner.merged;
 	rollup->silent = rollup->silent && !barrier->lift;
-	for (uint32_t i = 0; i < rollup->touched_len; i++) {
-		struct touched *touched = &rollup->touched[i];
-		if (!rollup->silent && check_totals(rollup, touched, error) != RESULT_OK)
-			return error->code;
-		if (store_total(rollup, touched, error) != RESULT_OK)
-			return error->code;
-		touched->entry->touched = false;
-		struct group group = group_of_entry(&rollup->totals[touched->rollup], touched->rollup, touched->entry);
-		group_batch_put(&rollup->writer, &group, outbox);
+	for (uint32_t place = 0; place < rollup->pipeline->rollups_len; place++) {
+		struct group_table *touched = &rollup->touched[place];
+		for (uint32_t i = 0; i < touched->len; i++)
+			if (finish_group(rollup, place, touched->entries[i], outbox, error) != RESULT_OK)
+				return error->code;
 	}
 	group_batch_flush(&rollup->writer, outbox);
-	rollup->touched_len = 0;
+	for (uint32_t place = 0; place < rollup->pipeline->rollups_len; place++)
+		group_table_clear(&rollup->touched[place]);
 	outbox_send(outbox, rollup->writer.channel, FRAME_BARRIER, barrier);
-	actor_state_barrier(&rollup->stored, barrier, outbox);
+	actor_state_barrier(&rollup->totals, barrier, outbox);
 	return RESULT_OK;
 }
 

@@ -3,7 +3,7 @@
  * Adds the deltas of every dedup actor; at the end of an epoch sends the absolute total of each group touched, once.
  *
  * Ownership: the pipeline is borrowed for the life of the actor; the port is taken.
- * Limits:    the totals are in memory, whole.
+ * Limits:    in memory are the groups that one epoch touches, and what the state keeps there.
  * Errors:    CORRUPT for groups that are not its own or not of the pipeline; CONFIG where a total no longer fits its
  *            column, with table, group and column: the job stops before a wrong number is written.
  */

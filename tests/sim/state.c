@@ -383,17 +383,6 @@ static enum result port_get(
 	return RESULT_OK;
 }
 
-static enum result port_scan(struct state_port *port, state_visit *visit, void *context, struct error *error)
-{
-	const struct entries *entries = &state_of(port)->cache->entries;
-	(void)error;
-	for (uint32_t i = 0; i < entries->len; i++)
-		if (!visit(context, key_of(&entries->at[i]),
-		        (struct bytes){entries->at[i].value, entries->at[i].value_len}))
-			break;
-	return RESULT_OK;
-}
-
 static void port_expire(struct state_port *port, int64_t before_ms)
 {
 	struct sim_state *state = state_of(port);
@@ -427,7 +416,6 @@ static const struct state_port_ops state_ops = {
     .progress = port_progress,
     .answer = port_answer,
     .get = port_get,
-    .scan = port_scan,
     .expire = port_expire,
     .close = port_close,
 };

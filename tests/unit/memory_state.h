@@ -103,16 +103,6 @@ static inline enum result memory_get(
 	return RESULT_OK;
 }
 
-static inline enum result memory_scan(struct state_port *port, state_visit *visit, void *context, struct error *error)
-{
-	const struct memory_state *state = (struct memory_state *)port;
-	(void)error;
-	for (size_t i = 0; i < state->len; i++)
-		if (!visit(context, buffer_bytes(&state->entries[i].key), buffer_bytes(&state->entries[i].value)))
-			break;
-	return RESULT_OK;
-}
-
 static inline void memory_expire(struct state_port *port, int64_t before_ms)
 {
 	(void)port, (void)before_ms;
@@ -138,7 +128,6 @@ static inline struct state_port *memory_state_open(void)
 	    .progress = memory_progress,
 	    .answer = memory_take,
 	    .get = memory_get,
-	    .scan = memory_scan,
 	    .expire = memory_expire,
 	    .close = memory_close,
 	};

@@ -115,11 +115,11 @@ static void test_several_rollups_and_measures(void **state)
 	assert_int_equal(finish(&harness, 1), RESULT_OK);
 	const struct groups *groups = &totals(&harness, 0)->body.totals.groups;
 	assert_int_equal(groups->len, 3);
-	assert_int_equal(groups->entries[0].rollup, UNITS);
-	assert_true(measure_of(&groups->entries[0], 0) == 6 && measure_of(&groups->entries[0], 1) == 500);
-	assert_int_equal(groups->entries[1].rollup, PER_CATEGORY);
-	assert_true(measure_of(&groups->entries[1], 0) == 250);
-	assert_int_equal(groups->entries[2].rollup, PER_MONTH);
+	assert_int_equal(groups->entries[0].rollup, PER_CATEGORY); /* in the order in which they are declared */
+	assert_true(measure_of(&groups->entries[0], 0) == 250);
+	assert_int_equal(groups->entries[1].rollup, PER_MONTH);
+	assert_int_equal(groups->entries[2].rollup, UNITS);
+	assert_true(measure_of(&groups->entries[2], 0) == 6 && measure_of(&groups->entries[2], 1) == 500);
 	harness_fini(&harness);
 }
 

@@ -104,12 +104,6 @@ static enum result fake_get(
 	return RESULT_OK;
 }
 
-static enum result fake_scan(struct state_port *port, state_visit *visit, void *context, struct error *error)
-{
-	(void)port, (void)visit, (void)context, (void)error;
-	return RESULT_OK;
-}
-
 static void fake_expire(struct state_port *port, int64_t before_ms)
 {
 	(void)port;
@@ -129,7 +123,6 @@ static const struct state_port_ops ops = {
     .progress = fake_progress,
     .answer = fake_answer,
     .get = fake_get,
-    .scan = fake_scan,
     .expire = fake_expire,
     .close = fake_close,
 };
