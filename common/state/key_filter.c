@@ -10,7 +10,7 @@
 
 #include "common/state/files.h"
 
-enum { LANES = 8, LANE_BITS = 32, BLOCK_BYTES = FILTER_BLOCK_WORDS * 8, AHEAD = 8 };
+enum { LANES = 8, LANE_BITS = 32, BLOCK_BYTES = FILTER_BLOCK_WORDS * 8, AHEAD = 8, UNIT_BYTES = 64 * BLOCK_BYTES };
 
 static enum result map(struct key_filter *filter, int fd, size_t bytes, const char *path, struct error *error)
 {
@@ -21,9 +21,8 @@ static enum result map(struct key_filter *filter, int fd, size_t bytes, const ch
 	return RESULT_OK;
 }
 
-enum result key_filter_make(struct key_filter *filter, const char *path, size_t bytes, struct error *error)
+static enum result make_exactly(struct key_filter *filter, const char *path, size_t bytes, struct error *error)
 {
-	bytes = (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
 	*filter = (struct key_filter){0};
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | O_TRUNC, 0666);
 	if (fd < 0)
@@ -35,6 +34,12 @@ enum result key_filter_make(struct key_filter *filter, const char *path, size_t 
 	if (result != RESULT_OK)
 		(void)unlink(path);
 	return result;
+}
+
+/* In units, so that it can be halved several times. */
+enum result key_filter_make(struct key_filter *filter, const char *path, size_t bytes, struct error *error)
+{
+	return make_exactly(filter, path, (bytes + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES, error);
 }
 
 enum result key_filter_open(struct key_filter *filter, const char *path, struct error *error)
@@ -76,7 +81,7 @@ enum result key_filter_halve(struct key_filter *filter, const char *path, struct
 	CHECK(key_filter_can_be_halved(filter));
 	if (snprintf(beside, sizeof beside, "%s.new", path) >= (int)sizeof beside)
 		return error_set(error, RESULT_CONFIG, "state.dir is too long a name");
-	if (key_filter_make(&half, beside, filter->bytes / 2, error) != RESULT_OK)
+	if (make_exactly(&half, beside, filter->bytes / 2, error) != RESULT_OK)
 		return error->code;
 	for (size_t i = 0; i < filter->bytes / sizeof *filter->words; i++) {
 		_Atomic uint64_t *to =

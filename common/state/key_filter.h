@@ -28,7 +28,7 @@ struct key_filter {
 	size_t bytes;
 };
 
-/* A new one, empty; bytes: rounded up to blocks. */
+/* A new one, empty; bytes: rounded up. */
 enum result key_filter_make(struct key_filter *filter, const char *path, size_t bytes, struct error *error) MUST_USE;
 /* One that is there. */
 enum result key_filter_open(struct key_filter *filter, const char *path, struct error *error) MUST_USE;

@@ -1,7 +1,7 @@
 /* common/state/state_slices.c - begins the slices of a store, and shares the memory of filters among them; see state_cache.h.
  *
- * Their number stays small as a generation grows: a slice has room for an eighth of it. Where memory is short all have less:
- * the largest filter is halved, or the new one is made smaller.
+ * Their number stays small as a generation grows: a slice has room for an eighth of it. As memory gets short, new filters
+ * have fewer bits a key; when it is used up, the largest is halved, or the new one is made smaller.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,6 +48,15 @@ static struct key_filter *largest_filter(struct state_cache *cache, char path[PA
 	return largest;
 }
 
+/* 16, 12, then 10 bits a key: the filter errs for one key in a thousand, in 250, in 120. */
+static size_t wished_bytes(const struct state_cache *cache, uint64_t keys)
+{
+	size_t used = filter_bytes(cache), bytes = (size_t)keys * KEY_FILTER_BYTES;
+	if (used >= cache->filter_bytes / 2)
+		bytes = used < cache->filter_bytes / 4 * 3 ? bytes / 4 * 3 : bytes / 8 * 5;
+	return bytes < KEY_FILTER_LEAST_BYTES ? KEY_FILTER_LEAST_BYTES : bytes;
+}
+
 /* So many bytes or fewer for a new filter. */
 static enum result free_filter_bytes(struct state_cache *cache, size_t *bytes, struct error *error)
 {
@@ -67,9 +76,7 @@ static enum result begin_slice(
 {
 	char path[PATH_MAX];
 	struct cache_slice slice = {0};
-	size_t bytes = KEY_FILTER_LEAST_BYTES;
-	while (bytes < expected_keys * KEY_FILTER_BYTES)
-		bytes += KEY_FILTER_LEAST_BYTES;
+	size_t bytes = wished_bytes(cache, expected_keys);
 	if (cache->sliced) {
 		cache_filter_path(cache, store->generation, store->slices_len, path);
 		if (free_filter_bytes(cache, &bytes, error) != RESULT_OK ||
