@@ -127,7 +127,7 @@ const struct setting_row pipeline_settings[] = {
         .valid = is_not_empty, .expects = "the name of an index", .help = "not supported yet"},
     {"epoch.min_interval", SETTING_DURATION, .fallback = "10ms", IN(epoch.min_interval_us), .most = 60 * SECOND,
         .help = "shortest time between two commits"},
-    {"epoch.max_in_flight", SETTING_COUNT, .fallback = "4", IN(epoch.max_in_flight), .least = 1, .most = 64,
+    {"epoch.max_in_flight", SETTING_COUNT, .fallback = "3", IN(epoch.max_in_flight), .least = 1, .most = 64,
         .help = "epochs under way at a time"},
     {"epoch.max_bytes", SETTING_SIZE, .fallback = "1MiB", IN(epoch.max_bytes), .least = 64 * KIB, .most = 64 * MIB,
         .help = "what an ingest sends in an epoch"},

@@ -112,7 +112,7 @@ struct pipeline {
 	} sinks;
 	struct {
 		uint64_t min_interval_us; /* default 10 ms */
-		uint32_t max_in_flight; /* default 4 */
+		uint32_t max_in_flight; /* default 3 */
 		uint64_t max_bytes; /* default 1 MiB */
 		uint64_t max_bytes_behind; /* default 6 MiB */
 	} epoch;

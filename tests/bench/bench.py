@@ -48,6 +48,8 @@ class Bench:
         folder.mkdir()
         text = (ROOT / "compose/pipeline.yaml").read_text().replace("topic: financial_transactions", f"topic: {topic}")
         text = text.replace("interval: 5s", f"interval: {self.interval}")
+        if self.interval == "1d":  # none in a run, however much it reads
+            text = text.replace("interval: 1d", "interval: 1d\n  max_records: 1000000000")
         (folder / "pipeline.yaml").write_text(text)
         pipeline = Pipeline(folder, self.services, folder / "pipeline.yaml", url)
         pipeline.topic_name = topic

@@ -107,7 +107,7 @@ static void test_defaults(void **state)
 	assert_int_equal(pipeline.duplicates.retention_us, INT64_C(86400000000));
 	assert_string_equal(pipeline.sinks.postgres_url, "");
 	assert_int_equal(pipeline.epoch.min_interval_us, 10000);
-	assert_int_equal(pipeline.epoch.max_in_flight, 4);
+	assert_int_equal(pipeline.epoch.max_in_flight, 3);
 	assert_int_equal(pipeline.epoch.max_bytes, 1 << 20);
 	assert_int_equal(pipeline.epoch.max_bytes_behind, 6 << 20);
 	assert_string_equal(pipeline.checkpoint.dir, "/var/lib/sluice/checkpoints");
