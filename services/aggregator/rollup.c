@@ -184,28 +184,31 @@ static struct bytes state_key(struct rollup_actor *rollup, uint32_t place, struc
 	return buffer_bytes(&rollup->key);
 }
 
-/* For the first time in this epoch: from what the totals were at the end of the last one, or from nothing. */
-static enum result touch(struct rollup_actor *rollup, const struct group *group, uint64_t hash,
-    struct group_entry **touched, struct error *error)
+/* For the first time in this epoch: from what the totals were at the end of the last one, or from nothing. NULL: error. */
+static struct group_entry *touch(
+    struct rollup_actor *rollup, const struct group *group, uint64_t hash, struct error *error)
 {
-	const struct rollup *declared = &rollup->pipeline->rollups[group->rollup];
-	struct group_table *table = &rollup->touched[group->rollup];
+	const char *table = rollup->pipeline->rollups[group->rollup].table;
 	struct bytes key = state_key(rollup, group->rollup, group->key), value;
-	if (key.len > OVERLAY_KEY_MAX)
-		return error_set(error, RESULT_CONFIG, "a group of %s has a key of %zu bytes, %d are possible",
-		    declared->table, key.len, OVERLAY_KEY_MAX);
 	if (check_group(rollup, group, error) != RESULT_OK)
-		return error->code;
+		return NULL;
+	if (key.len > OVERLAY_KEY_MAX) {
+		(void)error_set(error, RESULT_CONFIG, "a group of %s has a key of %zu bytes, %d are possible", table,
+		    key.len, OVERLAY_KEY_MAX);
+		return NULL;
+	}
 	if (state_find(rollup->totals.state, key_group(hash, rollup->pipeline->key_groups), key_hash(key), key, &value,
 	        error) != RESULT_OK)
-		return error->code;
-	if (value.data != NULL && value.len != group->measures.len)
-		return error_set(error, RESULT_CORRUPT, "the totals of a group of %s have %zu bytes in the state",
-		    declared->table, value.len);
-	*touched = group_table_add(table, group->key, hash);
+		return NULL;
+	if (value.data != NULL && value.len != group->measures.len) {
+		(void)error_set(
+		    error, RESULT_CORRUPT, "the totals of a group of %s have %zu bytes in the state", table, value.len);
+		return NULL;
+	}
+	struct group_entry *entry = group_table_add(&rollup->touched[group->rollup], group->key, hash);
 	if (value.data != NULL)
-		memcpy((*touched)->measures, value.data, value.len);
-	return RESULT_OK;
+		memcpy(entry->measures, value.data, value.len);
+	return entry;
 }
 
 static enum result add_delta(struct rollup_actor *rollup, const struct group *group, struct error *error)
@@ -215,7 +218,9 @@ static enum result add_delta(struct rollup_actor *rollup, const struct group *gr
 		return error->code;
 	struct group_table *table = &rollup->touched[group->rollup];
 	struct group_entry *entry = group_table_find(table, group->key, hash);
-	if (entry == NULL && touch(rollup, group, hash, &entry, error) != RESULT_OK)
+	if (entry == NULL)
+		entry = touch(rollup, group, hash, error);
+	if (entry == NULL)
 		return error->code;
 	for (uint32_t m = 0; m < table->measures_len; m++) {
 		int128 amount;
