@@ -15,7 +15,7 @@
 #include "common/runtime/trace.h"
 
 /* RESEND_MS: a question whose answer got lost is asked again; longer than any poll is held. */
-enum { RESEND_MS = 3000, RECONNECT_LEAST_MS = 20, RECONNECT_MOST_MS = 500 };
+enum { RESEND_MS = 3000, RECONNECT_LEAST_MS = 20, RECONNECT_MOST_MS = 100 };
 
 enum mail_kind { MAIL_ANSWER, MAIL_BROKEN, MAIL_PIPE_ADDED, MAIL_PIPE_GONE };
 
@@ -314,12 +314,14 @@ void control_client_linger(struct control_client *client, uint64_t most_us)
 {
 	uint64_t now_us = clock_monotonic_us(), end_us = now_us + most_us;
 	struct frame unheard;
-	while (client->outgoing.len != 0 && !client->over && now_us < end_us) {
-		struct pollfd fd = {.fd = client->mailbox.event_fd, .events = POLLIN};
-		(void)poll(&fd, 1, (int)((end_us - now_us) / 1000) + 1);
+	/* Looked at first: the answer may be in the mailbox already, and the descriptor read empty. */
+	for (;; now_us = clock_monotonic_us()) {
 		while (control_client_next(client, &unheard))
 			continue;
-		now_us = clock_monotonic_us();
+		if (client->outgoing.len == 0 || client->over || now_us >= end_us)
+			return;
+		struct pollfd fd = {.fd = client->mailbox.event_fd, .events = POLLIN};
+		(void)poll(&fd, 1, (int)((end_us - now_us) / 1000) + 1);
 	}
 }
 
