@@ -1,0 +1,181 @@
+"""RESULTS.md and its plots from what was measured. A figure that was not measured is not printed."""
+import os, platform, statistics
+
+KINDS = ("coordinator", "ingest", "aggregator", "sink")
+COLOURS = {"coordinator": "#90a4ae", "ingest": "#1565c0", "aggregator": "#2e7d32", "sink": "#ef6c00"}
+
+
+def verdict(good):
+    return "reached" if good else "**missed**"
+
+
+def most(value, limit, unit="", digits=0):
+    return f"at most {limit:,g}{unit}, {verdict(value <= limit)}"
+
+
+def by_kind(values, digits):
+    return ", ".join(f"{k} {v:.{digits}f}" for k, v in values.items())
+
+
+def percentile(values, part):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def table(rows):
+    return ["| figure | measured | floor, or of what | to reach |", "| --- | --- | --- | --- |"] + ["| " + " | ".join(r) + " |" for r in rows] + [""]
+
+
+def drain_rows(part, drain, limits):
+    floor = statistics.mean(f["rate"] for f in part["floors"])
+    floor_cpu = statistics.mean(f["backend"] for f in part["floors"])
+    cpu, pss = sum(drain["cpu"].values()), sum(drain["pss"].values())
+    floors = " and ".join(f"{f['rate']:,.0f}" for f in part["floors"])
+    rows = [("drain of the backlog", f"{drain['rate']:,.0f} records/s, {drain['rate'] / floor:.2f} times the floor",
+             f"text COPY, 2,500 a transaction, in turn with the drains: {floors} rows/s", f"1.0 times, {verdict(drain['rate'] >= floor)}"),
+            ("CPU-seconds per million records", f"{cpu:.2f} ({by_kind(drain['cpu'], 2)})", "all Sluice processes", most(cpu, limits["cpu"])),
+            ("the backend's CPU-seconds per million", f"{drain['backend']:.1f}", f"text COPY: {floor_cpu:.1f}", ""),
+            ("memory, at its most (PSS)", f"{pss:.0f} MB ({by_kind(drain['pss'], 0)})", "all Sluice processes", most(pss, limits["pss"], " MB"))]
+    for run in part["latency"]["1d" if drain["interval"] == "1d" else "5s"]:
+        limit = {5000: 30, 10000: 40}.get(run["rate"])
+        rows.append((f"latency at {run['rate']:,}/s, p50 / p99 / p99.9", f"{run['p50']:.1f} / {run['p99']:.1f} / {run['p999']:.1f} ms",
+                     f"one-row commit p50 {run['fsync']['p50']:.1f}, p99 {run['fsync']['p99']:.1f} ms; p99 of all runs: "
+                     + ", ".join(f"{p:.0f}" for p in run["p99s"]), f"p99 {most(run['p99'], limit, ' ms')}" if limit else ""))
+    return rows
+
+
+def growth(part, state):
+    lines = ["| records | partitions | records/s | our CPU-s per million | backend's | PSS MB |", "| --- | --- | --- | --- | --- | --- |"]
+    for partitions, drain in [*part["drains"].items(), ("4", part["large"])] + ([("4", state)] if state else []):
+        lines.append(f"| {drain['records']:,} | {partitions} | {drain['rate']:,.0f} | {sum(drain['cpu'].values()):.2f} | "
+                     f"{drain['backend']:.1f} | {sum(drain['pss'].values()):.0f} |")
+    return lines + [""]
+
+
+def recovery_rows(part):
+    rows = []
+    peer = [r["seconds"] * 1000 for r in part["peer"]]
+    for name, runs in (("a peer takes over", part["peer"]), ("alone", part["alone"])):
+        for role in KINDS:
+            times = [r["seconds"] * 1000 for r in runs if r["role"] == role]
+            if times:
+                limit = most(percentile(times, .5), 1800, " ms") if runs is part["alone"] else ""
+                rows.append((f"kill -9 of {role}, {name}: p50 / p99", f"{percentile(times, .5):.0f} / {percentile(times, .99):.0f} ms",
+                             f"{len(times)} kills", f"p50 {limit}" if limit else ""))
+    rows.insert(0, ("kill -9 of a worker that has a peer: p50 / p99", f"{percentile(peer, .5):.0f} / {percentile(peer, .99):.0f} ms",
+                    f"{len(peer)} kills at {part['rate']:,} records/s, to the first newly committed epoch",
+                    f"p50 {most(percentile(peer, .5), 500, ' ms')}; p99 {most(percentile(peer, .99), 2000, ' ms')}"))
+    return rows
+
+
+def checkpoint_rows(part):
+    times = part["checkpoint"]["ms"]
+    return [("throughput with checkpoints every 5 s", f"{part['ratio']:.3f} times that without",
+             f"medians of {len(part['pairs'])} drains each, in turn; pairs: " + ", ".join(f"{p:.2f}" for p in part["pairs"]),
+             f"at least 0.95, {verdict(part['ratio'] >= 0.95)}"),
+            (f"a checkpoint with {part['records']:,} new keys", f"{percentile(times, .5):.0f} ms at p50, {max(times):.0f} ms at most",
+             f"{part['checkpoint']['bytes'] / 1e6:.0f} MB", most(percentile(times, .5), 1000, " ms"))]
+
+
+def state_rows(part):
+    cpu, pss = sum(part["cpu"].values()), sum(part["pss"].values())
+    return [(f"CPU-seconds per million, {part['records']:,} keys", f"{cpu:.2f} ({by_kind(part['cpu'], 2)})", "all Sluice processes", most(cpu, 6)),
+            ("memory, at its most (PSS)", f"{pss:.0f} MB ({by_kind(part['pss'], 0)})", "all Sluice processes", most(pss, 150, " MB")),
+            ("restart of everything, caches intact", f"{part['cached']['seconds']:.2f} s", "to the first new epoch", most(part["cached"]["seconds"], 3, " s")),
+            ("restart of everything, caches gone", f"{part['rebuilt']['seconds']:.1f} s, {part['rebuilt']['keys_per_second'] / 1e6:.2f} million keys/s",
+             f"of which loading {', '.join(f'{ms / 1000:.1f} s' for ms in part['rebuilt']['loads_ms'])}",
+             f"at least 1 million/s, {verdict(part['rebuilt']['keys_per_second'] >= 1e6)}")]
+
+
+def snapshot_rows(part):
+    ratio = part["held"]["p99"] / part["free"]["p99"]
+    return [(f"latency with a snapshot held open for {part['seconds']} s, p50 / p99", f"{part['held']['p50']:.1f} / {part['held']['p99']:.1f} ms",
+             f"without, same run: {part['free']['p50']:.1f} / {part['free']['p99']:.1f} ms; p99 by fifths: " + ", ".join(f"{p['p99']:.0f}" for p in part["parts"]),
+             f"p99 {most(ratio, 2, ' times')} ({ratio:.2f})")]
+
+
+def write(results, folder):
+    lines = ["# Figures", "", f"Printed by `scripts/bench`: {os.cpu_count()} cores ({platform.machine()}), real Kafka and PostgreSQL with default "
+             "durability on the same machine, records of about 400 bytes over two event days. Absolute times depend on the machine: read "
+             "ratios and CPU-seconds.", ""]
+    if "drain" in results:
+        part = results["drain"]
+        lines += [f"## A backlog of {part['records']:,} records ({part['date']})", "", "![throughput, CPU, memory and latency](results.svg)", "",
+                  "Without checkpoints:", "", *table(drain_rows(part, part["without"], {"cpu": 3.5, "pss": 200})),
+                  "With checkpoints every 5 s, the default:", "", *table(drain_rows(part, part["drains"]["4"], {"cpu": 4.5, "pss": 150})),
+                  "Latency is the commit timestamp of the row's transaction less the moment the producer made the record, the first three seconds "
+                  "left out; of three runs the one with the median p99.", "", "### Growth", "", *growth(part, results.get("state"))]
+    for name, title, rows in (("checkpoints", "Checkpoints", checkpoint_rows), ("recovery", "Recovery", recovery_rows),
+                              ("state", "Many keys", state_rows), ("snapshot", "Somebody else's snapshot", snapshot_rows)):
+        if name in results:
+            lines += [f"## {title} ({results[name]['date']})", ""]
+            lines += ["![how long nothing new is committed](recovery.svg)", ""] if name == "recovery" else []
+            lines += table(rows(results[name]))
+    text = "\n".join(lines)
+    (folder / "RESULTS.md").write_text(text)
+    plot(results, folder)
+    return text
+
+
+def plot(results, folder):
+    import matplotlib
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+    matplotlib.rcParams["svg.hashsalt"] = "sluice"
+    if "drain" in results:
+        plot_drain(plt, results["drain"], results.get("state"), folder / "results.svg")
+    if "recovery" in results:
+        plot_recovery(plt, results["recovery"], folder / "recovery.svg")
+
+
+def stack(axis, cases, what):
+    bottom = [0] * len(cases)
+    for kind in KINDS:
+        values = [drain[what].get(kind, 0) for _, drain in cases]
+        axis.bar([name for name, _ in cases], values, bottom=bottom, label=kind, color=COLOURS[kind])
+        bottom = [b + v for b, v in zip(bottom, values)]
+
+
+def plot_drain(plt, part, state, path):
+    figure, axes = plt.subplots(2, 2, figsize=(12, 8))
+    (rate, cpu), (memory, latency) = axes
+    cases = [("1 M, no\ncheckpoints", part["without"])] + [(f"1 M,\n{p} part.", d) for p, d in sorted(part["drains"].items(), key=lambda x: int(x[0]))]
+    cases += [("4 M", part["large"])] + ([(f"{state['records'] / 1e6:.0f} M", state)] if state else [])
+    rate.bar([name for name, _ in cases], [drain["rate"] / 1000 for _, drain in cases], color="#1565c0")
+    rate.axhline(statistics.mean(f["rate"] for f in part["floors"]) / 1000, color="#ef6c00", linestyle="--", label="text COPY of 1 M rows")
+    rate.set_title("drain, thousand records/s")
+    rate.legend()
+    stack(cpu, cases, "cpu")
+    cpu.set_title("CPU-seconds per million records")
+    cpu.legend()
+    stack(memory, cases, "pss")
+    memory.axhline(150, color="#b71c1c", linestyle=":", label="limit")
+    memory.set_title("memory at its most, MB (PSS)")
+    memory.legend()
+    for interval, shift, name in (("1d", -0.2, "no checkpoints"), ("5s", 0.2, "every 5 s")):
+        runs = part["latency"][interval]
+        places = [n + shift for n in range(len(runs))]
+        latency.bar(places, [r["p99"] for r in runs], width=0.38, color="#1565c0" if interval == "5s" else "#90caf9", label=f"p99, {name}")
+        latency.plot(places, [r["p50"] for r in runs], "o", color="#0d47a1")
+    latency.set_xticks(range(len(runs)), [f"{r['rate']:,}/s" for r in runs])
+    latency.set_title("produce to commit, ms (dots: p50)")
+    latency.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def plot_recovery(plt, part, path):
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4), sharey=True)
+    for axis, runs, title in ((axes[0], part["peer"], "a peer or standby takes over"), (axes[1], part["alone"], "alone, supervisord starts it again")):
+        for role in KINDS:
+            times = sorted(r["seconds"] for r in runs if r["role"] == role)
+            if times:
+                axis.step(times, [(n + 1) / len(times) for n in range(len(times))], where="post", label=role, color=COLOURS[role])
+        axis.set_xlim(left=0)
+        axis.set_title(title)
+        axis.set_xlabel("seconds from kill -9 to the first newly committed epoch")
+        axis.grid(alpha=0.3)
+        axis.legend(loc="lower right")
+    axes[0].set_ylabel("share of the kills")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
