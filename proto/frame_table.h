@@ -117,6 +117,9 @@
 	FIELD(S, FLAG, started, "the frontier has a cut")                                                              \
 	FIELD(S, CUT, cut, "the frontier's cut")                                                                       \
 	FIELD(S, COUNTERS, counters, "the frontier's counters")                                                        \
+	FIELD(S, TEXT, fingerprint, "of the meaning that the frontier has")                                            \
+	FIELD(S, EPOCH, since, "the checkpoint since which that is so: none before it is restored")                    \
+	FIELD(S, TEXT, changed, "what the pipeline file means otherwise; empty: nothing")                              \
 	FIELD(S, CHECKPOINTS, checkpoints, "named by the database, newest first")
 #define FRAME_DESCRIBED_FIELDS(FIELD, S)                                                                               \
 	FIELD(S, UNSIGNED, partitions, "of the topic")                                                                 \
@@ -177,7 +180,9 @@
 	FIELD(S, UNSIGNED, code, "exit code of the process")                                                           \
 	FIELD(S, TEXT, text, "why")
 
-#define FRAME_CHOOSE_FIELDS(FIELD, S) FIELD(S, EPOCH, checkpoint, "restored")
+#define FRAME_CHOOSE_FIELDS(FIELD, S)                                                                                  \
+	FIELD(S, EPOCH, checkpoint, "restored")                                                                        \
+	FIELD(S, EPOCH, renamed, "its name from now on, with the pipeline file's new meaning; (0,0): it stays")
 #define FRAME_CHECKPOINT_COMPLETE_FIELDS(FIELD, S) FIELD(S, EPOCH, checkpoint, "complete")
 #define FRAME_RETIRE_FIELDS(FIELD, S)                                                                                  \
 	FIELD(S, CHECKPOINTS, checkpoints, "to be retired")                                                            \

@@ -144,6 +144,12 @@ enum result pipeline_parse(
     struct pipeline *pipeline, const char *path, struct bytes text, struct error *error) MUST_USE;
 void pipeline_fini(struct pipeline *pipeline);
 
+/* What a job's pipeline file means now against what it meant: words names the lines that differ. LIMITS: only what a record
+ * has to be to be accepted (lengths, digits before the point, required or not, aliases, max_record_bytes, max_future): no
+ * state and no row already written depends on it. */
+enum meaning_change { MEANING_SAME, MEANING_LIMITS, MEANING_OTHER };
+enum meaning_change pipeline_meaning_compare(const char *was, const char *is, struct buffer *words);
+
 /* The resolved file for people, with secrets (passwords in urls and settings) replaced by ***. */
 void pipeline_print(const struct pipeline *pipeline, struct buffer *out);
 /* A line a setting: what it may be, its default, what it is for. */

@@ -65,3 +65,136 @@ void pipeline_make_meaning(struct pipeline *pipeline)
 	buffer_append(&text, "", 1);
 	pipeline->meaning = (char *)text.data; /* taken over */
 }
+
+/* --- what has changed -------------------------------------------------------------------------------------------- */
+
+enum { LINES_SHOWN = 3, LINE_SHOWN = 100 };
+
+/* The next line of *at; false at the end. */
+static bool line_take(const char **at, struct bytes *line)
+{
+	size_t len = strcspn(*at, "\n");
+	*line = (struct bytes){(const uint8_t *)*at, len};
+	if (**at == '\0')
+		return false;
+	*at += len + ((*at)[len] == '\n');
+	return true;
+}
+
+static size_t word_len(struct bytes line, size_t from, const char *ends)
+{
+	size_t len = 0;
+	while (from + len < line.len && strchr(ends, line.data[from + len]) == NULL)
+		len++;
+	return len;
+}
+
+static bool begins(struct bytes line, const char *with)
+{
+	return line.len >= strlen(with) && memcmp(line.data, with, strlen(with)) == 0;
+}
+
+/* A type without its limits: "string(36)" -> "string", "decimal(10,2)" -> "decimal,2)". */
+static void put_type(struct bytes line, size_t at, struct buffer *out)
+{
+	size_t name = word_len(line, at, " (,"), limit = word_len(line, at, " ,");
+	buffer_append(out, line.data + at, name);
+	if (at + limit < line.len && line.data[at + limit] == ',')
+		buffer_append(out, line.data + at + limit, word_len(line, at + limit, " "));
+}
+
+/* What of a line no later file may change. */
+static void put_core(struct bytes line, struct buffer *out)
+{
+	if (begins(line, "max_record_bytes ") || begins(line, "max_future_us ")) {
+		buffer_append(out, line.data, word_len(line, 0, " "));
+	} else if (begins(line, "field ") || begins(line, "measure ")) {
+		/* field NAME TYPE ..., measure NAME sum FIELD TYPE */
+		size_t at = 0;
+		for (int words = begins(line, "field ") ? 2 : 4; words > 0; words--)
+			at += word_len(line, at, " ") + 1;
+		buffer_append(out, line.data, at);
+		put_type(line, at, out);
+	} else {
+		buffer_append(out, line.data, line.len);
+	}
+}
+
+static bool same_core(struct bytes a, struct bytes b)
+{
+	struct buffer one = {0}, other = {0};
+	put_core(a, &one);
+	put_core(b, &other);
+	bool same = bytes_equal(buffer_bytes(&one), buffer_bytes(&other));
+	buffer_fini(&one);
+	buffer_fini(&other);
+	return same;
+}
+
+static bool has_line(const char *text, struct bytes wanted)
+{
+	struct bytes line;
+	while (line_take(&text, &line))
+		if (bytes_equal(line, wanted))
+			return true;
+	return false;
+}
+
+static void say_line(struct buffer *words, uint32_t *shown, const char *how, struct bytes line)
+{
+	if (++*shown <= LINES_SHOWN)
+		buffer_printf(words, "%s%s \"%.*s\"", *shown > 1 ? "; " : "", how,
+		    (int)(line.len < LINE_SHOWN ? line.len : LINE_SHOWN), (const char *)line.data);
+}
+
+/* Lines were added or are gone: those that only one of both has. */
+static void say_sets(const char *was, const char *is, struct buffer *words, uint32_t *shown)
+{
+	struct bytes line;
+	for (const char *at = was; line_take(&at, &line);)
+		if (!has_line(is, line))
+			say_line(words, shown, "no longer", line);
+	for (const char *at = is; line_take(&at, &line);)
+		if (!has_line(was, line))
+			say_line(words, shown, "now also", line);
+}
+
+/* In pairs; false: there are not as many of them in both. */
+static bool say_pairs(
+    const char *was, const char *is, struct buffer *words, uint32_t *shown, enum meaning_change *change)
+{
+	struct bytes old, new;
+	for (;;) {
+		bool had = line_take(&was, &old), has = line_take(&is, &new);
+		if (had != has)
+			return false;
+		if (!had)
+			return true;
+		if (bytes_equal(old, new))
+			continue;
+		say_line(words, shown, "was", old);
+		if (*shown <= LINES_SHOWN)
+			buffer_printf(words, ", is \"%.*s\"", (int)(new.len < LINE_SHOWN ? new.len : LINE_SHOWN),
+			    (const char *)new.data);
+		if (*change == MEANING_SAME)
+			*change = MEANING_LIMITS;
+		if (!same_core(old, new))
+			*change = MEANING_OTHER;
+	}
+}
+
+enum meaning_change pipeline_meaning_compare(const char *was, const char *is, struct buffer *words)
+{
+	enum meaning_change change = MEANING_SAME;
+	uint32_t shown = 0;
+	size_t before = words->len;
+	if (!say_pairs(was, is, words, &shown, &change)) {
+		change = MEANING_OTHER;
+		words->len = before;
+		shown = 0;
+		say_sets(was, is, words, &shown);
+	}
+	if (shown > LINES_SHOWN)
+		buffer_printf(words, "; and %u more", shown - LINES_SHOWN);
+	return change;
+}

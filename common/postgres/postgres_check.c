@@ -42,8 +42,9 @@ static enum sink_outcome refuse(struct error *error, const struct ddl_table *tab
 {
 	error_set(error, RESULT_CONFIG,
 	    "table \"%s\" is there already, but its column \"%s\" %s: give the table another name in the pipeline "
-	    "file, or "
-	    "rename or drop the old one",
+	    "file, or rename or drop the old one; where a limit was changed in the file of a job that is stopped, "
+	    "change "
+	    "the column with ALTER TABLE",
 	    table->name, column, why);
 	return SINK_CONFIG;
 }

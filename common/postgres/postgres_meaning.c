@@ -3,44 +3,48 @@
 
 #include <string.h>
 
-/* The next line of *at as bytes; false at the end. */
-static bool line_take(const char **at, struct bytes *line)
+static enum meaning_change compare(const struct pipeline *pipeline, const char *meaning, struct buffer *words)
 {
-	size_t len = strcspn(*at, "\n");
+	enum meaning_change change =
+	    pipeline_meaning_compare(meaning, pipeline->meaning != NULL ? pipeline->meaning : "", words);
+	buffer_append(words, "", 1);
+	return change;
+}
 
-	*line = (struct bytes){(const uint8_t *)*at, len};
-	if (!**at)
-		return false;
-	*at += len + ((*at)[len] == '\n');
-	return true;
+static enum sink_outcome refuse(
+    const struct pipeline *pipeline, const char *fingerprint, const char *words, const char *way, struct error *error)
+{
+	error_set(error, RESULT_CONFIG,
+	    "the pipeline file does not mean what it meant when this job was started (fingerprint %.32s, now %s): %s%s",
+	    fingerprint, pipeline->fingerprint, words, way);
+	return SINK_CONFIG;
 }
 
 enum sink_outcome postgres_meaning_check(
     const struct pipeline *pipeline, const char *fingerprint, const char *meaning, struct error *error)
 {
 	struct buffer words = {0};
-	const char *was = meaning, *is = pipeline->meaning ? pipeline->meaning : "";
-	struct bytes old, new;
-	int shown = 0;
-
+	enum sink_outcome outcome = SINK_DONE;
 	if (strcmp(fingerprint, pipeline->fingerprint) == 0)
-		return SINK_DONE;
-	for (;;) {
-		bool had = line_take(&was, &old), has = line_take(&is, &new);
-		if (!had && !has)
-			break;
-		if (bytes_equal(old, new))
-			continue;
-		if (++shown <= 3)
-			buffer_printf(&words, "; was \"%.*s\", is \"%.*s\"", (int)(old.len < 100 ? old.len : 100),
-			    (const char *)old.data, (int)(new.len < 100 ? new.len : 100), (const char *)new.data);
-	}
-	if (shown > 3)
-		buffer_printf(&words, "; and %d more", shown - 3);
-	buffer_append(&words, "", 1);
-	error_set(error, RESULT_CONFIG,
-	    "the pipeline file does not mean what it meant when this job was started (fingerprint %.32s, now %s)%s",
-	    fingerprint, pipeline->fingerprint, (const char *)words.data);
+		return outcome;
+	(void)compare(pipeline, meaning, &words);
+	outcome = refuse(pipeline, fingerprint, (const char *)words.data, "", error);
 	buffer_fini(&words);
-	return SINK_CONFIG;
+	return outcome;
+}
+
+enum sink_outcome postgres_meaning_change(const struct pipeline *pipeline, const char *fingerprint, const char *meaning,
+    struct buffer *words, struct error *error)
+{
+	enum sink_outcome outcome = SINK_DONE;
+	if (strcmp(fingerprint, pipeline->fingerprint) == 0)
+		return outcome;
+	/* Another format of the text itself, or a fingerprint of an older release: the same lines, and yet not the same. */
+	if (compare(pipeline, meaning, words) != MEANING_LIMITS)
+		outcome = refuse(pipeline, fingerprint, (const char *)words->data,
+		    ". Only limits of records may change (lengths, digits before the point, required, aliases, "
+		    "max_record_bytes, max_future): the tables were filled by the rest. For anything else give the job "
+		    "another name, and tables and a database of its own, and let it read from the start",
+		    error);
+	return outcome;
 }

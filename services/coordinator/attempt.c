@@ -157,6 +157,21 @@ static void act_fence(struct coordinator *coordinator)
 	command(coordinator, worker_of(coordinator, writer), FRAME_PREPARE, &(struct frame_prepare){.actor = writer});
 }
 
+/* Another meaning may count from the frontier on only: what a replay reads was judged by the old one. */
+static enum result check_change(
+    const struct coordinator *coordinator, const struct kept_checkpoint *base, struct error *error)
+{
+	if (coordinator->changed[0] == '\0' || cut_equal(&base->cut, &coordinator->fenced.cut) ||
+	    MUTANT(meaning_unclean))
+		return RESULT_OK;
+	return error_set(error, RESULT_CONFIG,
+	    "the pipeline file does not mean what it meant (%s), and the job was not stopped cleanly: checkpoint "
+	    "%" PRIu64 ".%" PRIu64 " lies before the frontier. Start once more with the old file, end the coordinator "
+	    "with SIGTERM (it takes a "
+	    "last checkpoint), then start with the new file",
+	    coordinator->changed, base->epoch.attempt, base->epoch.n);
+}
+
 /* Which checkpoint is restored: the newest that the database names and the folder holds. */
 static bool find_base(struct coordinator *coordinator, const struct checkpoints *named, struct error *error)
 {
@@ -178,7 +193,7 @@ static bool find_base(struct coordinator *coordinator, const struct checkpoints 
 		log_warn("checkpoint %" PRIu64 ".%" PRIu64 " is restored: none that is newer can be",
 		    base->epoch.attempt, base->epoch.n);
 	cut_copy(&coordinator->base_cut, &base->cut);
-	return true;
+	return check_change(coordinator, base, error) == RESULT_OK;
 }
 
 static void act_describe(struct coordinator *coordinator)
@@ -233,7 +248,21 @@ static void act_choose(struct coordinator *coordinator)
 		return;
 	}
 	coordinator->restored = checkpoint_keeper_base(&coordinator->checkpoints)->epoch;
-	command_writer(coordinator, FRAME_CHOOSE, &(struct frame_choose){.checkpoint = coordinator->restored});
+	struct frame_choose choose = {.checkpoint = coordinator->restored};
+	if (coordinator->changed[0] != '\0') {
+		/* Epochs are counted from 1, so nobody else has or gets this name. Manifest first: the database names nothing
+		 * that is not there. */
+		choose.renamed = (struct epoch_id){coordinator->attempt, 0};
+		if (checkpoint_keeper_rename(&coordinator->checkpoints, choose.renamed, &error) != RESULT_OK) {
+			on_error(coordinator, &error);
+			return;
+		}
+		log_info("the pipeline file means something else from here on: %s", coordinator->changed);
+		coordinator->restored = choose.renamed;
+		if (!MUTANT(meaning_unnoticed))
+			coordinator->fenced.last = choose.renamed; /* the database's too: as if by an empty epoch */
+	}
+	command_writer(coordinator, FRAME_CHOOSE, &choose);
 }
 
 static void act_deploy(struct coordinator *coordinator)

@@ -133,11 +133,11 @@ static enum result check_meaning(
     const struct checkpoint_keeper *keeper, const struct frame_manifest *manifest, struct error *error)
 {
 	const struct pipeline *pipeline = keeper->config.pipeline;
-	if (strcmp(manifest->fingerprint, pipeline->fingerprint) != 0)
+	const char *meant = keeper->meant[0] != '\0' ? keeper->meant : pipeline->fingerprint;
+	if (epoch_compare(manifest->epoch, keeper->since) >= 0 && strcmp(manifest->fingerprint, meant) != 0)
 		return error_set(error, RESULT_CONFIG,
-		    "the checkpoint folder belongs to a pipeline file of another meaning (fingerprint %s, this file "
-		    "has %s)",
-		    manifest->fingerprint, pipeline->fingerprint);
+		    "the checkpoint folder belongs to a pipeline file of another meaning (fingerprint %s, %s has %s)",
+		    manifest->fingerprint, keeper->meant[0] != '\0' ? "the database" : "this file", meant);
 	if (manifest->key_groups != pipeline->key_groups)
 		return error_set(error, RESULT_CONFIG,
 		    "the checkpoints have %" PRIu64
@@ -183,8 +183,10 @@ enum result checkpoint_keeper_choose(struct checkpoint_keeper *keeper, const str
 		struct frame_manifest manifest;
 		struct arena arena = {0};
 		bool whole;
+		/* From before the pipeline file was changed: to be retired one day, but never the base. */
+		bool older = epoch_compare(entry->epoch, keeper->since) < 0 && !MUTANT(meaning_forgotten);
 		result = look_at(keeper, entry, &arena, &manifest, &whole, error);
-		if (result == RESULT_OK && whole)
+		if (result == RESULT_OK && whole && (!older || keeper->kept_len > 0))
 			keep(keeper, 0, entry->epoch, &manifest.cut, &manifest.files, &manifest.line);
 		/* Newer ones are erased with the choice; older ones without a manifest only have to be retired. */
 		if (result == RESULT_OK && keeper->kept_len > 0)
@@ -223,6 +225,38 @@ enum result checkpoint_keeper_begin(struct checkpoint_keeper *keeper, struct cut
 		name(keeper, 0, manifest.epoch, cut);
 	}
 	arena_fini(&arena);
+	return result;
+}
+
+enum result checkpoint_keeper_rename(struct checkpoint_keeper *keeper, struct epoch_id renamed, struct error *error)
+{
+	struct checkpoint_store *store = keeper->config.store;
+	const struct kept_checkpoint *base = checkpoint_keeper_base(keeper);
+	struct frame_manifest manifest = {
+	    .job = keeper->config.job,
+	    .epoch = renamed,
+	    .cut = base->cut,
+	    .fingerprint = keeper->config.pipeline->fingerprint,
+	    .key_groups = keeper->config.pipeline->key_groups,
+	    .created_us = clock_realtime_us(),
+	    .line = line_of_next(keeper),
+	    .files = base->files,
+	};
+	bool existed;
+	enum result result = store->ops->put_manifest(store, &manifest, &existed, error);
+	if (result == RESULT_OK) {
+		/* What is kept moves when one is added: the lists are copied from the manifest's own. */
+		struct cut cut = {0};
+		struct arena arena = {0};
+		struct files files;
+		cut_copy(&cut, &base->cut);
+		copy_files(&arena, &files, &base->files);
+		keep(keeper, keeper->kept_len, renamed, &cut, &files, &manifest.line);
+		name(keeper, keeper->named_len, renamed, &cut);
+		cut_fini(&cut);
+		arena_fini(&arena);
+	}
+	free(manifest.line.entries);
 	return result;
 }
 

@@ -43,6 +43,8 @@ struct checkpoint_keeper {
 	uint32_t named_len;
 	struct epoch_id *damaged; /* not to be restored again while we live */
 	uint32_t damaged_len;
+	char meant[33]; /* fingerprint of what the database was filled with; empty: by nobody yet */
+	struct epoch_id since; /* the checkpoint since which it has that meaning: none before it is restored */
 	bool retiring; /* RETIRE is under way */
 	/* the one under way */
 	enum checkpoint_state state;
@@ -74,6 +76,10 @@ enum result checkpoint_keeper_choose(struct checkpoint_keeper *keeper, const str
     bool *passed_over, struct error *error) MUST_USE;
 /* Checkpoint 0: what the start was resolved to. The first manifest wins; cut becomes its cut. */
 enum result checkpoint_keeper_begin(struct checkpoint_keeper *keeper, struct cut *cut, struct error *error) MUST_USE;
+/* The base once more, under a new identity and with the pipeline file's meaning: same files, same cut. It is the base now; it
+ * counts only when the database names it. */
+enum result checkpoint_keeper_rename(
+    struct checkpoint_keeper *keeper, struct epoch_id renamed, struct error *error) MUST_USE;
 const struct kept_checkpoint *checkpoint_keeper_base(const struct checkpoint_keeper *keeper);
 void checkpoint_keeper_damaged(struct checkpoint_keeper *keeper, struct epoch_id epoch);
 

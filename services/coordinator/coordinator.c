@@ -86,6 +86,11 @@ static void on_fenced(struct coordinator *coordinator, const struct frame_fenced
 	cut_copy(&cut, &fenced->cut);
 	coordinator->fenced = *fenced;
 	coordinator->fenced.cut = cut;
+	(void)snprintf(coordinator->changed, sizeof coordinator->changed, "%s", fenced->changed);
+	(void)snprintf(coordinator->checkpoints.meant, sizeof coordinator->checkpoints.meant, "%s",
+	    fenced->started ? fenced->fingerprint : "");
+	coordinator->checkpoints.since = fenced->since;
+	coordinator->fenced.fingerprint = coordinator->fenced.changed = NULL; /* the event's memory */
 	happen(coordinator, EVENT_FENCED);
 	coordinator->fenced.checkpoints = (struct checkpoints){0}; /* the event's memory */
 }

@@ -35,6 +35,7 @@ struct coordinator {
 	uint32_t places_len;
 	/* what the database and the topic said, this attempt */
 	struct frame_fenced fenced; /* cut on the heap; checkpoints are not kept */
+	char changed[512]; /* what the pipeline file means otherwise than the frontier; empty: nothing */
 	struct checkpoint_keeper checkpoints;
 	struct cut base_cut; /* of the checkpoint that is restored */
 	struct epoch_id restored;

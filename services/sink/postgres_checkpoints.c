@@ -36,10 +36,25 @@ enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t 
 	return postgres_refused(writer, outcome, answer);
 }
 
-enum sink_outcome postgres_writer_choose(
-    struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint, struct sink_answer *answer)
+static enum sink_outcome rename_checkpoint(struct postgres_writer *writer, uint64_t attempt, struct epoch_id from,
+    struct epoch_id to, struct sink_answer *answer)
+{
+	char fence[NUMBER_MAX], old[2][NUMBER_MAX], new[2][NUMBER_MAX];
+	const char *params[] = {writer->job, number_print(fence, attempt), number_print(old[0], from.attempt),
+	    number_print(old[1], from.n), number_print(new[0], to.attempt), number_print(new[1], to.n),
+	    writer->pipeline->fingerprint, writer->pipeline->meaning};
+	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
+	    "SELECT sluice.checkpoint_rename($1, $2, $3, $4, $5, $6, $7, $8)", 8, params);
+
+	return postgres_refused(writer, outcome, answer);
+}
+
+enum sink_outcome postgres_writer_choose(struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint,
+    struct epoch_id renamed, struct sink_answer *answer)
 {
 	char fence[NUMBER_MAX], identity[2][NUMBER_MAX];
+	if (!epoch_equal(renamed, (struct epoch_id){0}))
+		return rename_checkpoint(writer, attempt, checkpoint, renamed, answer);
 	const char *params[] = {writer->job, number_print(fence, attempt),
 	    number_print(identity[0], checkpoint.attempt), number_print(identity[1], checkpoint.n)};
 	enum sink_outcome outcome = postgres_query(

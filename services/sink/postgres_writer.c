@@ -115,6 +115,29 @@ static enum sink_outcome fence_raise(struct postgres_writer *writer, uint64_t at
 	return outcome == SINK_DONE ? fenced(&answer->frontier, attempt, &answer->error) : outcome;
 }
 
+/* Behind the fence: nobody changes it any more. */
+static enum sink_outcome meaning_read(struct postgres_writer *writer, struct sink_answer *answer)
+{
+	struct buffer words = {0};
+	PGresult *result = NULL;
+	const char *job = writer->job;
+	enum sink_outcome outcome = postgres_query(&writer->postgres, &result, &answer->error,
+	    "SELECT coalesce(fingerprint, ''), coalesce(meaning, ''), meant_attempt, meant_epoch FROM sluice.frontier "
+	    "WHERE job = $1",
+	    1, &job);
+	if (outcome == SINK_DONE && PQntuples(result) == 1) {
+		answer->since.attempt = strtoull(PQgetvalue(result, 0, 2), NULL, 10); /* bigints that we wrote */
+		answer->since.n = strtoull(PQgetvalue(result, 0, 3), NULL, 10);
+		outcome = postgres_meaning_change(
+		    writer->pipeline, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), &words, &answer->error);
+	}
+	if (outcome == SINK_DONE && words.len > 0)
+		snprintf(answer->changed, sizeof answer->changed, "%s", (const char *)words.data);
+	PQclear(result);
+	buffer_fini(&words);
+	return outcome;
+}
+
 static enum sink_outcome fenced_read(struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer)
 {
 	struct postgres *postgres = &writer->postgres;
@@ -123,10 +146,8 @@ static enum sink_outcome fenced_read(struct postgres_writer *writer, uint64_t at
 
 	if (outcome == SINK_DONE && frontier->fence != attempt)
 		outcome = fenced(frontier, attempt, &answer->error);
-	/* The schema's check has named the lines; this one is for a start in between. */
 	if (outcome == SINK_DONE && frontier->started)
-		outcome = postgres_meaning_check(
-		    writer->pipeline, frontier->fingerprint, writer->pipeline->meaning, &answer->error);
+		outcome = meaning_read(writer, answer);
 	if (outcome == SINK_DONE)
 		outcome = postgres_checkpoints_read(postgres, writer->job, answer, &answer->error);
 	if (outcome == SINK_DONE)

@@ -56,6 +56,8 @@ struct sink_answer {
 	/* fence and look: */
 	struct frontier frontier;
 	/* fence only: */
+	struct epoch_id since; /* the checkpoint since which the frontier has its meaning; (0,0): from the start */
+	char changed[512]; /* what the pipeline file means otherwise than the frontier; empty: nothing */
 	struct checkpoint_identity *checkpoints; /* newest first */
 	size_t checkpoints_len;
 	/* fence: all that the table holds; late: the verdicts */
@@ -78,8 +80,10 @@ struct sink_port_ops {
 	void (*mark)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
 	    const struct cut *cut);
 	/* This checkpoint is restored: every identity that is newer is deleted, under the fence. MOVED where it is not named: the
-	 * list that it was chosen from is not that of the table any more. */
-	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint);
+	 * list that it was chosen from is not that of the table any more.
+	 * renamed not (0,0): it also gets this name, and the frontier the pipeline file's meaning from there on; MOVED also
+	 * where it does not lie at the frontier. */
+	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed);
 	/* Deletes these identities and the decisions in front of oldest_cut, under the fence. */
 	void (*retire)(struct sink_port *, uint64_t attempt, const struct epoch_id *checkpoints, size_t checkpoints_len,
 	    const struct cut *oldest_cut);

@@ -39,7 +39,7 @@ struct request {
 	enum request_kind kind;
 	uint64_t attempt;
 	struct epoch_id predecessor;
-	struct epoch_id checkpoint;
+	struct epoch_id checkpoint, renamed;
 	const struct cut *cut;
 	const struct transaction *transaction;
 	const struct epoch_id *retired;
@@ -92,7 +92,7 @@ static enum sink_outcome carry_out(struct sink_postgres *self, const struct requ
 		return postgres_writer_mark(
 		    writer, request->attempt, request->predecessor, request->checkpoint, request->cut, answer);
 	case REQUEST_CHOOSE:
-		return postgres_writer_choose(writer, request->attempt, request->checkpoint, answer);
+		return postgres_writer_choose(writer, request->attempt, request->checkpoint, request->renamed, answer);
 	case REQUEST_RETIRE:
 		return postgres_writer_retire(
 		    writer, request->attempt, request->retired, request->retired_len, request->cut, answer);
@@ -178,9 +178,10 @@ static void on_mark(struct sink_port *port, uint64_t attempt, struct epoch_id pr
 	                        .cut = cut});
 }
 
-static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
+static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)
 {
-	request_start(port, (struct request){.kind = REQUEST_CHOOSE, .attempt = attempt, .checkpoint = checkpoint});
+	request_start(port,
+	    (struct request){.kind = REQUEST_CHOOSE, .attempt = attempt, .checkpoint = checkpoint, .renamed = renamed});
 }
 
 static void on_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,

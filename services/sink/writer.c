@@ -126,6 +126,7 @@ static enum result on_command(
 	case FRAME_CHOOSE:
 		writer->choosing = true;
 		writer->chosen = command->body.choose.checkpoint;
+		writer->renamed = command->body.choose.renamed;
 		break;
 	case FRAME_RETIRE:
 		add_retirement(writer, &command->body.retire);

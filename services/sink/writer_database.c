@@ -53,7 +53,7 @@ void writer_begin(struct writer *writer, enum request request, uint64_t now_us)
 		port->ops->mark(port, writer->attempt, writer->frontier.last, writer->first->id, &writer->first->cut);
 		break;
 	case REQUEST_CHOOSE:
-		port->ops->choose(port, writer->attempt, writer->chosen);
+		port->ops->choose(port, writer->attempt, writer->chosen, writer->renamed);
 		break;
 	case REQUEST_RETIRE:
 		port->ops->retire(port, writer->attempt, writer->retirements->identities,

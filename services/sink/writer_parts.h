@@ -53,7 +53,7 @@ struct writer {
 	struct cut start; /* SET_CUT */
 	struct transaction transaction;
 	bool choosing; /* CHOOSE is to be carried out: */
-	struct epoch_id chosen;
+	struct epoch_id chosen, renamed; /* the latter (0,0): its name stays */
 	struct retirement *retirements; /* oldest first */
 	struct error refusal; /* of the commit that was LATE */
 	struct bytes *bodies; /* LATE: the rows of all epochs held */

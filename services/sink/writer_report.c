@@ -38,6 +38,9 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 	    .started = writer->frontier.started,
 	    .cut = writer->frontier.cut,
 	    .counters = writer->frontier.counters,
+	    .fingerprint = writer->frontier.fingerprint,
+	    .since = answer->since,
+	    .changed = answer->changed,
 	};
 	fenced.checkpoints.entries = memory_resize(NULL, answer->checkpoints_len, sizeof *fenced.checkpoints.entries);
 	for (size_t i = 0; i < answer->checkpoints_len; i++)

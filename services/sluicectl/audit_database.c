@@ -305,8 +305,10 @@ static enum sink_outcome read_frontier(struct database *database, struct error *
 
 /* A frontier that knows where the job started says so; otherwise its first checkpoint does, while it is named. */
 static const char partitions_sql[] =
-    "SELECT p.key::bigint, p.value::bigint, coalesce(s.start ->> p.key, '0')::bigint, s.start IS NOT NULL "
-    "FROM (SELECT f.cut, coalesce(nullif(to_jsonb(f) -> 'start', 'null'), (SELECT c.cut FROM sluice.checkpoints c "
+    "SELECT p.key::bigint, p.value::bigint, coalesce(s.start ->> p.key, '0')::bigint, s.start IS NOT NULL, "
+    "coalesce(s.meant_from ->> p.key, '0')::bigint "
+    "FROM (SELECT f.cut, nullif(to_jsonb(f) -> 'meant_from', 'null') AS meant_from, coalesce(nullif(to_jsonb(f) -> "
+    "'start', 'null'), (SELECT c.cut FROM sluice.checkpoints c "
     "WHERE c.job = f.job AND c.attempt = 0 AND c.epoch = 0)) AS start FROM sluice.frontier f WHERE f.job = $1) s, "
     "jsonb_each_text(s.cut) p ORDER BY 1";
 
@@ -327,6 +329,7 @@ static enum sink_outcome read_partitions(struct database *database, struct error
 		partition->partition = (uint32_t)number;
 		partition->cut = strtoll(PQgetvalue(result, (int)i, 1), NULL, 10);
 		partition->start = strtoll(PQgetvalue(result, (int)i, 2), NULL, 10);
+		partition->meant_from = strtoll(PQgetvalue(result, (int)i, 4), NULL, 10);
 		start_known = start_known && *PQgetvalue(result, (int)i, 3) == 't';
 		if (number < 0 || number > INT32_MAX || partition->start < 0 || partition->start > partition->cut) {
 			(void)error_set(error, RESULT_CONFIG,

@@ -176,7 +176,10 @@ static enum result find_places(struct log_reader *log, struct error *error)
 			return fault(log, code, "its offsets", error);
 		}
 		partition->begin = low > partition->start ? low : partition->start;
-		audit->report.partial = audit->report.partial || low > partition->start;
+		audit->report.remeant = audit->report.remeant || partition->meant_from > partition->begin;
+		if (partition->meant_from > partition->begin)
+			partition->begin = partition->meant_from;
+		audit->report.partial = audit->report.partial || partition->begin > partition->start;
 		if (high < partition->cut)
 			say_short(audit, partition, high);
 		log->ends[i] = high < partition->cut ? high : partition->cut;

@@ -109,7 +109,9 @@ static void print_compared(const struct report *report, struct buffer *out)
 	const struct pipeline *pipeline = report->pipeline;
 	print_line(out, "read", report->counters_due[AUDIT_CONSUMED], "records of topic ", pipeline->source.topic);
 	if (report->partial) {
-		buffer_printf(out, "%-12sKafka does not hold the beginning any more. Read was from ", "");
+		buffer_printf(out, "%-12s%s. Read was from ", "",
+		    report->remeant ? "The beginning was read by another pipeline file"
+		                    : "Kafka does not hold the beginning any more");
 		print_places(report, PLACE_BEGIN, out);
 		buffer_printf(out, " to the cut. Totals were compared with the sums of the table %s instead.\n",
 		    pipeline->record.table);

@@ -46,6 +46,7 @@ extern const char *const audit_counter_names[AUDIT_COUNTERS];
 struct audit_partition {
 	uint32_t partition;
 	int64_t start, cut; /* of the job: the first offset, and the one behind the last */
+	int64_t meant_from; /* the pipeline file's meaning counts from here on; 0: it always did */
 	int64_t begin; /* what is read begins here: after start where Kafka does not hold all any more */
 };
 
@@ -55,7 +56,8 @@ struct report {
 	uint64_t attempt, epoch;
 	struct audit_partition *partitions; /* in ascending order */
 	size_t partitions_len;
-	bool partial; /* Kafka does not hold the beginning */
+	bool partial; /* Kafka does not hold the beginning, or it was judged by another pipeline file: */
+	bool remeant;
 	uint64_t counters_found[AUDIT_COUNTERS], counters_due[AUDIT_COUNTERS];
 	uint64_t rows, letters, totals[PIPELINE_ROLLUPS_MAX]; /* of the database */
 	uint64_t rows_unproved, letters_unproved; /* of before what Kafka holds */

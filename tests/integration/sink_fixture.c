@@ -212,7 +212,7 @@ struct sink_answer *fixture_mark(
 
 struct sink_answer *fixture_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
 {
-	port->ops->choose(port, attempt, checkpoint);
+	port->ops->choose(port, attempt, checkpoint, (struct epoch_id){0});
 	return fixture_answer(port);
 }
 

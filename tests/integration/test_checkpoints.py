@@ -2,7 +2,7 @@
 """What is kept of a job: restarts read little again, whatever became of caches, files and processes; and it stays exact."""
 import json, shutil, signal, subprocess, sys, time
 
-from jobs import Failure, must_be, run_cases, sql, wait_for
+from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
 from services import BIN
 
 OFTEN, BY_HAND = ("interval: 5s", "interval: 200ms"), ("interval: 5s", "interval: 1d")
@@ -145,7 +145,76 @@ def clean_stop(job):
         raise Failure(said[-3000:])
 
 
-CASES = (by_hand, cache_lost, other_parallelism, damaged_file, a_process_is_lost, few_are_kept, clean_stop)
+WIDER = ('type: "decimal(10,2)", required: true', 'type: "decimal(12,2)", required: true')
+
+
+def stop_cleanly(it):
+    it.running["coordinator"].send_signal(signal.SIGTERM)
+    for name in list(it.running):
+        must_be(f"exit code of {name}", it.running.pop(name).wait(15), 0)
+
+
+def must_refuse(it, *words):
+    it.start_all(aggregators=2)
+    it.exits_with(EXIT_CONFIG)
+    if not all(word in log_of(it)[-3000:] for word in words):
+        raise Failure(f"not said: {words}\n{log_of(it)[-3000:]}")
+
+
+def large(it, key):
+    """Fits only where amounts have 12 digits."""
+    record = {"transaction_id": key, "product_category": "books", "total_amount": 1234567890.12,
+              "transaction_date": "2024-01-15T10:00:00Z"}
+    it.send([(0, None, json.dumps(record).encode())])
+    it.settle()
+
+
+def row(it, key):
+    return sql(it.url, "SELECT total_amount::text FROM transactions WHERE transaction_id = %s", key)
+
+
+def other_meaning(job):
+    """Limits may change after a clean stop, and only then; what holds no state is judged by the new file from there on."""
+    it = filled(job)
+    large(it, "large-1")
+    must_be("the row of a record that is too large", row(it, "large-1"), None)
+    crash(it)
+    it.write_config(OFTEN, WIDER)
+    sql(it.url, "ALTER TABLE transactions ALTER total_amount TYPE numeric(12,2)")
+    frontier = it.frontier()
+    must_refuse(it, "not stopped cleanly", "decimal(10,2)", "decimal(12,2)", "SIGTERM")
+    must_be("the frontier", it.frontier(), frontier)
+    sql(it.url, "ALTER TABLE transactions ALTER total_amount TYPE numeric(10,2)")
+    it.write_config(OFTEN)
+    it.start_all(aggregators=2).wait_live()
+    stop_cleanly(it)
+    it.write_config(OFTEN, WIDER)
+    must_refuse(it, "total_amount", "ALTER TABLE")
+    it.write_config(OFTEN, ("time_zone: UTC", "time_zone: Europe/Berlin"))
+    must_refuse(it, "time_zone UTC", "time_zone Europe/Berlin", "Only limits")
+    it.write_config(OFTEN, WIDER)
+    sql(it.url, "ALTER TABLE transactions ALTER total_amount TYPE numeric(12,2)")
+    it.start_all(aggregators=2).wait_live()
+    large(it, "large-2")
+    must_be("the row of a record that is too large by the old file", row(it, "large-1"), None)
+    must_be("the row of one that came later", row(it, "large-2"), ("1234567890.12",))
+    crash(it)  # and once more, back to a checkpoint of the new file
+    it.start_all(aggregators=2).wait_live()
+    it.produce(2000, "--rate", 0, seed=8)
+    it.settle()
+    audited = ctl(it, "audit")
+    must_be(f"exit code of the audit\n{audited.stdout}{audited.stderr}", audited.returncode, 0)
+    if "another pipeline file" not in audited.stdout:
+        raise Failure(audited.stdout)
+    root = it.folder / "checkpoints" / it.name / "totals" / "checkpoints"
+    for _ in range(4):
+        it.produce(100, "--rate", 0, seed=9)
+        it.settle()
+        must_be("exit code", ctl(it, "checkpoint").returncode, 0)
+    wait_for("retired checkpoints", lambda: len(list(root.glob("*/manifest"))) <= 3, 20)
+
+
+CASES = (other_meaning, by_hand, cache_lost, other_parallelism, damaged_file, a_process_is_lost, few_are_kept, clean_stop)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))

@@ -172,7 +172,7 @@ def wrong_password(bed):
 
 def other_meaning(bed):
     def change(pipeline):
-        text = (ROOT / "compose/pipeline.yaml").read_text().replace("decimal(15,2)", "decimal(16,2)", 1)
+        text = (ROOT / "compose/pipeline.yaml").read_text().replace("time_zone: UTC", "time_zone: Europe/Berlin", 1)
         (bed.folder / "other.yaml").write_text(text)
         pipeline.environment["SLUICE_CONFIG"] = str(bed.folder / "other.yaml")
     stops_with_78(bed, ("meaning", "fingerprint"), change)

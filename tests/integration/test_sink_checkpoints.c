@@ -113,6 +113,38 @@ static void test_choose(void **state)
 	assert_string_equal(fixture_value(fixture, names), "0.0 {\"0\": 0}");
 }
 
+static struct sink_answer *rename_to(struct sink_port *port, uint64_t attempt, struct epoch_id from, struct epoch_id to)
+{
+	port->ops->choose(port, attempt, from, to);
+	return fixture_answer(port);
+}
+
+/* Another meaning of the pipeline file: only where nothing would be replayed, and the frontier moves with it. */
+static void test_rename(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 5);
+	static const char meant[] =
+	    "SELECT attempt || '.' || epoch || ' ' || meant_attempt || '.' || meant_epoch || ' ' || "
+	    "coalesce(meant_from::text, '-') || ' ' || (fingerprint = 'old')::text FROM "
+	    "sluice.frontier WHERE job = 'shop/totals'";
+
+	assert_done(commit_sale(port, none, epoch_of(5, 1), 1, "a", true));
+	fixture_run(fixture, "UPDATE sluice.frontier SET fingerprint = 'old' WHERE job = 'shop/totals';"
+	                     "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 5, 7, '{\"0\": 2}')");
+	assert_says(rename_to(port, 5, none, epoch_of(5, 0)), SINK_MOVED, "0.0");
+	assert_says(rename_to(port, 4, epoch_of(5, 1), epoch_of(5, 0)), SINK_FENCED, "fence");
+	assert_string_equal(fixture_value(fixture, meant), "5.1 0.0 - true");
+	assert_done(rename_to(port, 5, epoch_of(5, 1), epoch_of(6, 0)));
+	assert_string_equal(fixture_value(fixture, names), "0.0 {\"0\": 0}, 5.1 {\"0\": 2}, 6.0 {\"0\": 2}");
+	assert_string_equal(fixture_value(fixture, meant), "6.0 6.0 {\"0\": 2} false");
+	assert_done(rename_to(port, 5, epoch_of(5, 1), epoch_of(6, 0)));
+	assert_string_equal(fixture_value(fixture, meant), "6.0 6.0 {\"0\": 2} false");
+	/* Whoever does not know of it is noticed. */
+	assert_says(commit_sale(port, epoch_of(5, 1), epoch_of(5, 2), 2, "b", false), SINK_MOVED, "6.0");
+	assert_done(commit_sale(port, epoch_of(6, 0), epoch_of(6, 1), 2, "b", false));
+}
+
 static void test_retire(void **state)
 {
 	struct fixture *fixture = *state;
@@ -392,6 +424,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_commit_names_checkpoint, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_mark, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_choose, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_rename, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_retire, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_late_verdicts, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_late_guards, fixture_setup, fixture_teardown),

@@ -154,7 +154,7 @@ static void test_other_answers_lost(void **state)
 			if (request == 0)
 				port->ops->mark(port, 1, epoch_of(1, 1), epoch_of(1, 5), &cut);
 			else if (request == 1)
-				port->ops->choose(port, 1, epoch_of(1, 5));
+				port->ops->choose(port, 1, epoch_of(1, 5), (struct epoch_id){0});
 			else if (request == 2)
 				port->ops->retire(port, 1, &start, 1, &cut);
 			else

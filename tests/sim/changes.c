@@ -28,7 +28,7 @@ static bool is_number(const struct value *value, int64_t number)
 static void take_row(struct world *world, struct changes *changes, const struct row *row)
 {
 	const struct log_record *record = log_find(&world->log, row->partition, row->offset);
-	if (record == NULL || !record->valid || !is_text(&row->values[0], 'k', record->key) ||
+	if (record == NULL || !record_is_valid(world, record) || !is_text(&row->values[0], 'k', record->key) ||
 	    !is_text(&row->values[1], 'g', record->group) || !is_number(&row->values[2], record->minor) ||
 	    !is_number(&row->values[3], (day_numbers[record->day] * 24 + DAY_US_TEN) * hour_us)) {
 		world_violate(
@@ -67,11 +67,12 @@ static void take_letter(struct world *world, struct changes *changes, const stru
 	static const char conflict[] = "conflict";
 	bool is_conflict = letter->reason.len == sizeof conflict - 1 &&
 	                   memcmp(letter->reason.data, conflict, sizeof conflict - 1) == 0;
-	if (record == NULL || record->valid != is_conflict || letter->payload_raw == is_conflict ||
+	if (record == NULL || record_is_valid(world, record) != is_conflict || letter->payload_raw == is_conflict ||
 	    (!is_conflict && (letter->payload.len != record->payload_len ||
 	                         memcmp(letter->payload.data, record->payload, record->payload_len) != 0))) {
-		world_violate(
-		    world, "the dead letter of %u/%" PRId64 " is not right", letter->partition, letter->offset);
+		world_violate(world, "the dead letter of %u/%" PRId64 " is not right: %.*s, %.*s (%s)",
+		    letter->partition, letter->offset, (int)letter->reason.len, (const char *)letter->reason.data,
+		    (int)letter->detail.len, (const char *)letter->detail.data, record ? record->payload : "no record");
 		return;
 	}
 	CHECK(changes->letters_len < sizeof changes->letters / sizeof *changes->letters);

@@ -81,6 +81,54 @@ static void note_choice(struct world *world, uint64_t attempt, const int64_t cut
 	}
 }
 
+/* --- meaning ------------------------------------------------------------------------------------------------------------------ */
+
+void tell_meaning(const struct world *world, struct sink_answer *answer)
+{
+	const struct database *database = &world->database;
+	bool same = database->wide == world->wide;
+	if (!database->started)
+		return;
+	memcpy(answer->frontier.fingerprint, same ? world->pipeline.fingerprint : world->other.fingerprint,
+	    sizeof answer->frontier.fingerprint);
+	answer->since = database->since;
+	strcpy(answer->changed, same ? "" : "another width of amounts");
+}
+
+/* What lies before the frontier has been judged. */
+static void change_meaning(struct world *world, struct epoch_id since, bool wide)
+{
+	struct database *database = &world->database;
+	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
+		for (uint32_t i = 0; i < world->log.partitions[p].len; i++)
+			if (world->log.partitions[p].records[i].offset < database->cut[p] &&
+			    database->judged[p][i] == JUDGE_NOW)
+				database->judged[p][i] = database->wide ? JUDGE_WIDE : JUDGE_NARROW;
+	database->wide = wide;
+	database->since = since;
+	if (!MUTANT(meaning_unnoticed))
+		database->last = since;
+	world->statistics.meanings++;
+}
+
+static enum sink_outcome rename_chosen(struct world *world, const struct task *task, const struct identity *identity)
+{
+	struct database *database = &world->database;
+	const struct changes *changes = task->changes;
+	struct identity named = *identity;
+	bool at_frontier = memcmp(named.cut, database->cut, sizeof named.cut) == 0;
+	if (!at_frontier && !MUTANT(meaning_unclean)) {
+		world_violate(world, "checkpoint %" PRIu64 ".%" PRIu64 " is renamed, but does not lie at the frontier",
+		    named.epoch.attempt, named.epoch.n);
+		return SINK_MOVED;
+	}
+	keep_snapshot(world);
+	name_checkpoint(world, changes->renamed, named.cut);
+	change_meaning(world, changes->renamed, changes->wide);
+	world->database_changed = true;
+	return SINK_DONE;
+}
+
 enum sink_outcome run_choose(struct world *world, const struct task *task)
 {
 	struct database *database = &world->database;
@@ -88,6 +136,9 @@ enum sink_outcome run_choose(struct world *world, const struct task *task)
 	if (!fence_holds(database, task->attempt))
 		return SINK_FENCED;
 	const struct identity *identity = find_identity(database, chosen);
+	bool renames = !epoch_equal(task->changes->renamed, (struct epoch_id){0});
+	if (renames && find_identity(database, task->changes->renamed) != NULL)
+		return SINK_DONE; /* sent again */
 	if (identity == NULL) {
 		if (!database->failed_over)
 			world_violate(world, "attempt %" PRIu64 " restores %" PRIu64 ".%" PRIu64 ", which is not named",
@@ -100,12 +151,12 @@ enum sink_outcome run_choose(struct world *world, const struct task *task)
 	uint32_t kept = 0;
 	while (kept < database->checkpoints_len && epoch_compare(database->checkpoints[kept].epoch, chosen) <= 0)
 		kept++;
-	if (kept == database->checkpoints_len || MUTANT(branches_kept))
-		return SINK_DONE;
-	keep_snapshot(world);
-	world->statistics.branches += database->checkpoints_len - kept;
-	database->checkpoints_len = kept;
-	return SINK_DONE;
+	if (kept < database->checkpoints_len && !MUTANT(branches_kept)) {
+		keep_snapshot(world);
+		world->statistics.branches += database->checkpoints_len - kept;
+		database->checkpoints_len = kept;
+	}
+	return renames ? rename_chosen(world, task, identity) : SINK_DONE;
 }
 
 static bool is_retired(const struct changes *changes, struct epoch_id epoch)

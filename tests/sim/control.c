@@ -67,7 +67,8 @@ static bool is_usable(const struct world *world, struct epoch_id epoch)
 static bool has_usable_checkpoint(const struct world *world)
 {
 	for (uint32_t i = 0; i < world->database.checkpoints_len; i++)
-		if (is_usable(world, world->database.checkpoints[i].epoch))
+		if (epoch_compare(world->database.checkpoints[i].epoch, world->database.since) >= 0 &&
+		    is_usable(world, world->database.checkpoints[i].epoch))
 			return true;
 	return false;
 }
@@ -81,6 +82,13 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 	if (statistics->failover + statistics->damaged > 0 && !has_usable_checkpoint(coordinator->world) &&
 	    strstr(why, "knows none of its checkpoints") != NULL)
 		coordinator->world->declared = true;
+	else if (code == 0)
+		coordinator->world->stopped_cleanly = true;
+	else if (coordinator->world->database.wide != coordinator->world->wide &&
+	         strstr(why, "not stopped cleanly") != NULL)
+		coordinator->world->refused = true;
+	else if (!coordinator->world->database.started && strstr(why, "of another meaning") != NULL)
+		coordinator->world->refused = true;
 	else
 		world_violate(
 		    coordinator->world, "coordinator.%u stops the job with %d: %s", coordinator->slot, code, why);

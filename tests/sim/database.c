@@ -160,6 +160,7 @@ static enum sink_outcome run_set_cut(struct world *world, const struct task *tas
 		return SINK_MOVED;
 	keep_snapshot(world);
 	database->started = true;
+	database->wide = task->changes->wide;
 	memcpy(database->cut, task->changes->cut, sizeof database->cut);
 	memcpy(database->base, task->changes->cut, sizeof database->base);
 	name_checkpoint(world, (struct epoch_id){0, 0}, task->changes->cut);
@@ -263,6 +264,7 @@ static void tell_fenced(struct world *world, const struct task *task)
 	tell_frontier(world, answer);
 	tell_decisions(world, &answer->decisions);
 	tell_checkpoints(world, answer);
+	tell_meaning(world, answer);
 	note_attempt(world, task->attempt);
 }
 

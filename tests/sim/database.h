@@ -40,6 +40,9 @@ struct identity {
 struct database {
 	uint64_t fence;
 	struct epoch_id last;
+	bool wide; /* the pipeline file that counts, from the frontier on */
+	struct epoch_id since; /* the checkpoint since which it does */
+	uint8_t judged[PARTITIONS_MAX][RECORDS_MAX]; /* by which one, of records before that; enum judge */
 	bool started, failed_over; /* since the fence was last raised */
 	int64_t cut[PARTITIONS_MAX]; /* UNNAMED */
 	int64_t base[PARTITIONS_MAX]; /* where the job started */
@@ -53,12 +56,13 @@ struct database {
 	uint8_t decided[PARTITIONS_MAX]
 	               [RECORDS_MAX]; /* the same, but for ever: what retire deletes was decided all the same */
 };
+enum judge { JUDGE_NOW, JUDGE_NARROW, JUDGE_WIDE };
 enum letter_kind { LETTER_NONE, LETTER_DEAD, LETTER_CONFLICT };
 
 /* A transaction, decoded and checked against the log when it was sent: the bytes may be gone when it runs. */
 struct changes {
-	struct epoch_id predecessor, epoch;
-	bool checkpoint;
+	struct epoch_id predecessor, epoch, renamed;
+	bool checkpoint, wide; /* the latter: the sender's pipeline file */
 	int64_t cut[PARTITIONS_MAX];
 	struct counters counters;
 	struct epoch_id retired[IDENTITIES_MAX];
@@ -141,6 +145,8 @@ enum sink_outcome frontier_holds(struct world *world, const struct task *task);
 void keep_snapshot(struct world *world);
 /* A mutant's: a unique violation counts before, and without, the frontier's compare and swap; nobody ends old backends. */
 bool violation_is_trusted(void);
+/* Which pipeline file the database has, for whoever raises the fence. */
+void tell_meaning(const struct world *world, struct sink_answer *answer);
 /* checkpoints.c: identities and late duplicates */
 void name_checkpoint(struct world *world, struct epoch_id epoch, const int64_t cut[PARTITIONS_MAX]);
 void tell_checkpoints(const struct world *world, struct sink_answer *answer);

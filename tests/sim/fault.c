@@ -247,7 +247,8 @@ static void damage_file(struct world *world)
 	struct epoch_id newest = {0};
 	uint32_t whole = 0;
 	for (uint32_t i = 0; i < database->checkpoints_len; i++) {
-		if (!store_has_manifest(&world->store, database->checkpoints[i].epoch))
+		if (!store_has_manifest(&world->store, database->checkpoints[i].epoch) ||
+		    epoch_compare(database->checkpoints[i].epoch, database->since) < 0)
 			continue;
 		whole++;
 		if (epoch_compare(database->checkpoints[i].epoch, newest) > 0)
@@ -270,12 +271,9 @@ static void damage_file(struct world *world)
 	}
 }
 
-/* Everything is stopped and started again with another pipeline file: other numbers of actors. */
-static void rescale(struct world *world)
+/* Everything is stopped, and comes back. */
+static void stop_all(struct world *world)
 {
-	struct random *random = &world->random;
-	if (!random_chance(random, 400))
-		return;
 	for (uint32_t i = 0; i < COORDINATORS_MAX; i++) {
 		if (world->coordinators[i].life != LIFE_DOWN)
 			coordinator_process_kill(&world->coordinators[i]);
@@ -287,7 +285,16 @@ static void rescale(struct world *world)
 		world->processes[i].back_us = later(world);
 	}
 	for (uint32_t i = 0; i < STALE_MAX; i++)
-		world->stale[i].bytes.len = 0; /* channels have other numbers now */
+		world->stale[i].bytes.len = 0; /* channels may have other numbers then */
+}
+
+/* With another pipeline file: other numbers of actors. */
+static void rescale(struct world *world)
+{
+	struct random *random = &world->random;
+	if (!random_chance(random, 400))
+		return;
+	stop_all(world);
 	world->topology =
 	    (struct topology){random_between(random, 1, 3), random_between(random, 1, 3), random_between(random, 1, 2)};
 	world->pipeline.parallelism.ingest = world->topology.ingest;
@@ -296,6 +303,53 @@ static void rescale(struct world *world)
 	world_trace(world, "fault: now %u ingest, %u dedup and %u rollup actors", world->topology.ingest,
 	    world->topology.dedup, world->topology.rollup);
 	world->statistics.rescaled++;
+}
+
+static void change_file(struct world *world)
+{
+	struct pipeline was = world->pipeline;
+	stop_all(world);
+	world->pipeline = world->other;
+	world->other = was;
+	world->pipeline.parallelism = was.parallelism;
+	world->wide = !world->wide;
+	world_trace(world, "now with the %s pipeline file", world->wide ? "wide" : "narrow");
+}
+
+void fault_back(struct world *world)
+{
+	if (world->refused) {
+		world->statistics.meanings_refused++;
+		change_file(world);
+	} else if (!world->settling && random_chance(&world->random, 700)) {
+		world->statistics.files_changed++;
+		change_file(world);
+	} else {
+		stop_all(world);
+	}
+	if (world->settling)
+		fault_end(world);
+	world->refused = world->stopped_cleanly = false;
+}
+
+/* A person ends the coordinator, which takes a last checkpoint; then everything is started again. */
+static void stop_cleanly(struct world *world)
+{
+	struct coordinator_process *coordinator = any_coordinator(world, LIFE_UP);
+	if (coordinator == NULL || !world->database.started)
+		return;
+	world_trace(world, "fault: coordinator.%u is told to end", coordinator->slot);
+	world->statistics.clean_stops++;
+	coordinator_stop(coordinator->coordinator, world->now_us);
+}
+
+/* The file is changed while the job is not stopped cleanly, or in the middle of it. */
+static void change_file_at_once(struct world *world)
+{
+	if (!world->database.started || !random_chance(&world->random, 300))
+		return;
+	world->statistics.files_changed++;
+	change_file(world);
 }
 
 static const struct {
@@ -317,6 +371,8 @@ static const struct {
     {fail_store, 3},
     {damage_file, 2},
     {rescale, 3},
+    {stop_cleanly, 3},
+    {change_file_at_once, 2},
     {add_partition, 2},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };

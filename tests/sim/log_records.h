@@ -14,7 +14,7 @@ struct world;
 
 struct log_record {
 	int64_t offset;
-	bool valid;
+	bool valid, wide; /* wide: an amount that only the wide pipeline file accepts */
 	uint32_t key, group, day;
 	int64_t minor; /* amount */
 	uint32_t unknown_fields;
@@ -37,6 +37,8 @@ struct record_log {
 /* Wall clock of the days that records fall on; the first two in one month, the third in another year. */
 extern const char *const day_texts[DAYS_MAX];
 
+/* By the pipeline file that the processes have now. */
+bool record_is_valid(const struct world *world, const struct log_record *record);
 void log_produce(struct world *world);
 /* NULL: there is none at this offset. */
 const struct log_record *log_find(const struct record_log *log, uint32_t partition, int64_t offset);

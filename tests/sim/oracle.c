@@ -48,6 +48,15 @@ static void accept(struct expected *expected, uint32_t partition, const struct l
 	add(&expected->totals.by_month[record->day == 2], record->minor);
 }
 
+/* By the pipeline file that counted when the cut passed it. */
+static bool is_valid(const struct world *world, uint32_t p, uint32_t place)
+{
+	const struct database *database = &world->database;
+	const struct log_record *record = &world->log.partitions[p].records[place];
+	enum judge judge = (enum judge)database->judged[p][place];
+	return record->valid && (!record->wide || judge == JUDGE_WIDE || (judge == JUDGE_NOW && database->wide));
+}
+
 /* Records that nobody decided about: within a partition the first one of a key wins, and no other partition has any. */
 static void fold_undecided(struct world *world, uint32_t p, uint32_t place, struct expected *expected)
 {
@@ -95,7 +104,7 @@ static void fold(struct world *world, bool decided, struct expected *expected)
 					    record->offset);
 				continue;
 			}
-			if (record->valid && (verdict != 0) == decided) {
+			if (is_valid(world, p, i) && (verdict != 0) == decided) {
 				if (decided)
 					fold_decided(world, p, i, verdict, expected);
 				else
@@ -104,8 +113,8 @@ static void fold(struct world *world, bool decided, struct expected *expected)
 			if (decided)
 				continue;
 			count(expected, COUNTER_CONSUMED, 1);
-			count(expected, COUNTER_UNKNOWN_FIELDS, record->unknown_fields);
-			if (!record->valid) {
+			count(expected, COUNTER_UNKNOWN_FIELDS, is_valid(world, p, i) ? record->unknown_fields : 0);
+			if (!is_valid(world, p, i)) {
 				count(expected, COUNTER_DEAD, 1);
 				expected->letters[p][i] = LETTER_DEAD;
 			}

@@ -204,7 +204,7 @@ static void host_restart(struct host *host, const char *why)
 static void host_stop(struct host *host, int code, const char *why)
 {
 	struct process *process = process_of(host);
-	if (!process->world->declared)
+	if (!process->world->declared && !process->world->refused && !process->world->stopped_cleanly)
 		world_violate(process->world, "%s is told to exit with %d: %s", process->name, code, why);
 }
 

@@ -58,7 +58,11 @@ struct world {
 	uint64_t seed, step, now_us;
 	struct random random;
 	bool trace, settling;
-	struct pipeline pipeline;
+	struct pipeline pipeline, other; /* the processes have the first one; they differ in the width of amounts */
+	bool
+	    stopped_cleanly; /* the coordinator has ended the job: everything is started again, perhaps with another file */
+	bool wide,
+	    refused; /* the former: pipeline is the wide one; the latter: it may not follow what the database has */
 	struct topology topology;
 	char job[PIPELINE_NAME_MAX + sizeof "/totals"];
 	uint32_t expected_ingest, expected_aggregators;
@@ -112,6 +116,8 @@ struct attempt_note *world_note(struct world *world, uint64_t attempt);
 void fault_happen(struct world *world);
 /* The connection breaks at a moment when a commit or another request is under way. */
 void fault_lose_answer(struct world *world, struct sink *sink);
+/* The person who was refused goes back to the file before. */
+void fault_back(struct world *world);
 /* Faults are over: whoever is stopped or dead comes back, what is away too; one coordinator stays. */
 void fault_end(struct world *world);
 

@@ -46,6 +46,7 @@ static void port_fence(struct sink_port *port, uint64_t attempt)
 static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut)
 {
 	struct changes *changes = memory_new(sizeof *changes);
+	changes->wide = sink_of(port)->world->wide;
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
 		changes->cut[i] = cut_get(cut, i, UNNAMED);
 	ask(sink_of(port), TASK_SET_CUT, attempt, changes);
@@ -73,9 +74,11 @@ static void port_mark(struct sink_port *port, uint64_t attempt, struct epoch_id 
 	ask(sink_of(port), TASK_MARK, attempt, changes);
 }
 
-static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
+static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)
 {
 	struct changes *changes = memory_new(sizeof *changes);
+	changes->renamed = renamed;
+	changes->wide = sink_of(port)->world->wide;
 	changes->epoch = checkpoint;
 	ask(sink_of(port), TASK_CHOOSE, attempt, changes);
 }

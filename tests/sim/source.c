@@ -15,7 +15,7 @@ static const char *const broken_payloads[] = {
     "not json",
     "{\"id\":\"k1\",\"kind\":\"g1\"",
     "[]",
-    "{\"id\":\"k1\",\"kind\":\"g0\",\"amount\":1e9,\"at\":\"2024-01-01T00:00:00Z\"}",
+    "{\"id\":\"k1\",\"kind\":\"g0\",\"amount\":1e11,\"at\":\"2024-01-01T00:00:00Z\"}",
     "{\"id\":\"k2\",\"kind\":\"g0\",\"amount\":1}",
     "{\"id\":null,\"kind\":\"g0\",\"amount\":1,\"at\":\"2024-01-01T00:00:00Z\"}",
     "{\"id\":\"k3\",\"kind\":\"g2\",\"amount\":\"one\",\"at\":\"2024-01-01T00:00:00Z\"}",
@@ -26,7 +26,14 @@ static const struct {
 	int64_t minor;
 	const char *text;
 } amounts[] = {{100, "1.00"}, {1001, "10.009999999999"}, {-350, "-3.5"}, {0, "\"0\""}, {1000000, "1e4"}};
+#define WIDE_TEXT "123456789.01" /* more digits than the narrow file allows */
+static const int64_t WIDE_MINOR = INT64_C(12345678901);
 enum { AMOUNTS = sizeof amounts / sizeof *amounts, CONTENTS = 4 };
+
+bool record_is_valid(const struct world *world, const struct log_record *record)
+{
+	return record->valid && (!record->wide || world->wide);
+}
 
 static void make_record(struct random *random, uint32_t key, struct log_record *record)
 {
@@ -38,12 +45,15 @@ static void make_record(struct random *random, uint32_t key, struct log_record *
 	record->group = content % GROUPS_MAX;
 	record->day = content / 2 % DAYS_MAX;
 	record->minor = amounts[amount].minor;
+	record->wide = record->valid && random_chance(random, 150);
+	if (record->wide)
+		record->minor = WIDE_MINOR;
 	int len;
 	if (record->valid)
 		len = snprintf(record->payload, PAYLOAD_MAX,
 		    "{\"id\":\"k%u\",%s\"kind\":\"g%u\",\"amount\":%s,\"at\":\"%sT10:00:00Z\"}", key,
-		    record->unknown_fields ? "\"extra\":true," : "", record->group, amounts[amount].text,
-		    day_texts[record->day]);
+		    record->unknown_fields ? "\"extra\":true," : "", record->group,
+		    record->wide ? WIDE_TEXT : amounts[amount].text, day_texts[record->day]);
 	else
 		len = snprintf(
 		    record->payload, PAYLOAD_MAX, "%s", broken_payloads[random_below(random, BROKEN_PAYLOADS)]);

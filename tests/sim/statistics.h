@@ -60,6 +60,10 @@
 	STATISTIC(partition_added, "fault: a partition added")                                                         \
 	STATISTIC(damaged, "fault: a file of the newest checkpoint damaged")                                           \
 	STATISTIC(rescaled, "fault: another parallelism from the next start on")                                       \
+	STATISTIC(clean_stops, "fault: a clean stop, and another pipeline file or none")                               \
+	STATISTIC(files_changed, "fault: another pipeline file from the next start on")                                \
+	STATISTIC(meanings, "of these taken over")                                                                     \
+	STATISTIC(meanings_refused, "of these refused")                                                                \
 	STATISTIC(manifests, "manifests written")                                                                      \
 	STATISTIC(files_written, "state files written")                                                                \
 	STATISTIC(retired, "checkpoints retired")                                                                      \

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <xxhash.h>
 
@@ -93,10 +94,17 @@ static void make_pipeline(struct world *world)
 	    random_between(random, 1, 2));
 	if (pipeline_parse(&world->pipeline, "simulated", buffer_bytes(&text), &error) != RESULT_OK)
 		panic("the pipeline file of the simulation: %s", error.text);
+	/* The other one differs in one digit: decimal(12,2). */
+	buffer_append(&text, "", 1);
+	text.len--;
+	memcpy(strstr((char *)text.data, "decimal(10,2)"), "decimal(12,2)", strlen("decimal(12,2)"));
+	if (pipeline_parse(&world->other, "simulated", buffer_bytes(&text), &error) != RESULT_OK)
+		panic("the other pipeline file of the simulation: %s", error.text);
 	buffer_fini(&text);
 	/* Far below what a file may say: so a few records make several epochs. */
 	world->pipeline.epoch.max_bytes = random_between(random, 1, 150) * world->pipeline.parallelism.ingest;
 	world->pipeline.epoch.max_bytes_behind = world->pipeline.epoch.max_bytes * random_between(random, 1, 3);
+	world->other.epoch = world->pipeline.epoch;
 	world->topology = (struct topology){
 	    world->pipeline.parallelism.ingest, world->pipeline.parallelism.dedup, world->pipeline.parallelism.rollup};
 	(void)snprintf(world->job, sizeof world->job, "%s/totals", world->pipeline.job);
@@ -162,6 +170,7 @@ void world_fini(struct world *world)
 	for (uint32_t i = 0; i < STALE_MAX; i++)
 		buffer_fini(&world->stale[i].bytes);
 	pipeline_fini(&world->pipeline);
+	pipeline_fini(&world->other);
 }
 
 /* --- time -------------------------------------------------------------------------------------------------------------------- */
@@ -450,6 +459,8 @@ static void step(struct world *world, struct choices *choices)
 {
 	struct random *random = &world->random;
 	world->step++;
+	if (world->refused || world->stopped_cleanly)
+		fault_back(world);
 	world->now_us += random_below(random, 300);
 	bring_back(world);
 	if (!world->settling && random_chance(random, world->fault_permille))

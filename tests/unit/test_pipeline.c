@@ -705,6 +705,56 @@ static bool means_the_same(const char *from, const char *to)
 	return same;
 }
 
+static enum meaning_change meaning_of(const char *from, const char *to, const char *says)
+{
+	struct pipeline one = parsed(base);
+	struct buffer other = {0}, words = {0};
+	const char *at = strstr(one.meaning, from);
+	assert_non_null(at);
+	buffer_append(&other, one.meaning, (size_t)(at - one.meaning));
+	buffer_append_text(&other, to);
+	buffer_append(&other, at + strlen(from), strlen(at + strlen(from)) + 1);
+	enum meaning_change change = pipeline_meaning_compare(one.meaning, (const char *)other.data, &words);
+	buffer_append(&words, "", 1);
+	assert_non_null(strstr((const char *)words.data, says));
+	pipeline_fini(&one);
+	buffer_fini(&other);
+	buffer_fini(&words);
+	return change;
+}
+
+/* What a job may go on with after a clean stop, and what its state and tables were made by. */
+static void test_meaning_compare(void **state)
+{
+	(void)state;
+	assert_int_equal(meaning_of("topic", "topic", ""), MEANING_SAME);
+	assert_int_equal(
+	    meaning_of("max_record_bytes 262144", "max_record_bytes 9", "is \"max_record_bytes 9\""), MEANING_LIMITS);
+	assert_int_equal(meaning_of("max_future_us 86400000000", "max_future_us 0", "max_future"), MEANING_LIMITS);
+	assert_int_equal(meaning_of("id string(36)", "id string(40)", "string(40)"), MEANING_LIMITS);
+	assert_int_equal(meaning_of(" alias 2:ID", " alias 2:Id alias 1:x", "1:x"), MEANING_LIMITS);
+	assert_int_equal(
+	    meaning_of("amount decimal(10,2) optional", "amount decimal(12,2) required", "12"), MEANING_LIMITS);
+	assert_int_equal(
+	    meaning_of("total sum amount decimal(15,2)", "total sum amount decimal(18,2)", "18"), MEANING_LIMITS);
+
+	assert_int_equal(meaning_of("amount decimal(10,2)", "amount decimal(10,3)", "10,3"), MEANING_OTHER);
+	assert_int_equal(
+	    meaning_of("total sum amount decimal(15,2)", "total sum amount decimal(15,1)", ""), MEANING_OTHER);
+	assert_int_equal(meaning_of("total sum amount", "sum sum amount", ""), MEANING_OTHER);
+	assert_int_equal(meaning_of("total sum amount", "total sum pieces", ""), MEANING_OTHER);
+	assert_int_equal(meaning_of("pieces integer", "pieces string(9)", ""), MEANING_OTHER);
+	assert_int_equal(meaning_of("field note string(200)", "field notes string(200)", ""), MEANING_OTHER);
+	assert_int_equal(meaning_of("time_zone UTC", "time_zone Asia/Tokyo", "was \"time_zone UTC\""), MEANING_OTHER);
+	assert_int_equal(meaning_of("key id", "key shop", ""), MEANING_OTHER);
+	assert_int_equal(meaning_of("format 1", "format 2", ""), MEANING_OTHER);
+	assert_int_equal(meaning_of("by shop field shop\n", "", "no longer \"by shop field shop\""), MEANING_OTHER);
+	assert_int_equal(
+	    meaning_of("field note", "field new integer optional\nfield note", "now also \"field new"), MEANING_OTHER);
+	assert_int_equal(meaning_of("rollup per_shop\n", "rollup per_day\nby day day at\nrollup per_shop\n", "per_day"),
+	    MEANING_OTHER);
+}
+
 static void test_meaning(void **state)
 {
 	(void)state;
@@ -1023,6 +1073,7 @@ int main(void)
 	    cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_load),
 	    cmocka_unit_test(test_meaning),
+	    cmocka_unit_test(test_meaning_compare),
 	    cmocka_unit_test(test_print_reads_back),
 	    cmocka_unit_test(test_secrets),
 	    cmocka_unit_test(test_help),

@@ -76,9 +76,11 @@ static void port_mark(struct sink_port *port, uint64_t attempt, struct epoch_id 
 	cut_copy(&script->cut, cut);
 }
 
-static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
+static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)
 {
-	ask(port, CHOOSE, attempt)->epoch = checkpoint;
+	struct script *script = ask(port, CHOOSE, attempt);
+	script->epoch = checkpoint;
+	script->predecessor = renamed;
 }
 
 static void port_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
