@@ -25,6 +25,12 @@ static inline int epoch_compare(struct epoch_id a, struct epoch_id b)
 	return a.n < b.n ? -1 : a.n > b.n;
 }
 
+/* Epochs are counted from 1: as if by an empty one, a choice of what is restored moves the frontier here. */
+static inline struct epoch_id epoch_of_choice(uint64_t attempt)
+{
+	return (struct epoch_id){attempt, 0};
+}
+
 /* The offset vector: next offset to read of every partition, sorted by partition. */
 struct cut_entry {
 	uint32_t partition;

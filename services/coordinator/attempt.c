@@ -252,16 +252,16 @@ static void act_choose(struct coordinator *coordinator)
 	if (coordinator->changed[0] != '\0') {
 		/* Epochs are counted from 1, so nobody else has or gets this name. Manifest first: the database names nothing
 		 * that is not there. */
-		choose.renamed = (struct epoch_id){coordinator->attempt, 0};
+		choose.renamed = epoch_of_choice(coordinator->attempt);
 		if (checkpoint_keeper_rename(&coordinator->checkpoints, choose.renamed, &error) != RESULT_OK) {
 			on_error(coordinator, &error);
 			return;
 		}
 		log_info("the pipeline file means something else from here on: %s", coordinator->changed);
 		coordinator->restored = choose.renamed;
-		if (!MUTANT(meaning_unnoticed))
-			coordinator->fenced.last = choose.renamed; /* the database's too: as if by an empty epoch */
 	}
+	if (!MUTANT(choice_unnoticed))
+		coordinator->fenced.last = epoch_of_choice(coordinator->attempt);
 	command_writer(coordinator, FRAME_CHOOSE, &choose);
 }
 

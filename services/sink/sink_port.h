@@ -79,8 +79,9 @@ struct sink_port_ops {
 	 * predecessor. Harmless when repeated. */
 	void (*mark)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
 	    const struct cut *cut);
-	/* This checkpoint is restored: every identity that is newer is deleted, under the fence. MOVED where it is not named: the
-	 * list that it was chosen from is not that of the table any more.
+	/* This checkpoint is restored: every identity that is newer is deleted, and the frontier moves to epoch_of_choice, under the
+	 * fence: the next commit notices a failover that loses the choice. MOVED where it is not named: the list that it was
+	 * chosen from is not that of the table any more.
 	 * renamed not (0,0): it also gets this name, and the frontier the pipeline file's meaning from there on; MOVED also
 	 * where it does not lie at the frontier. */
 	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed);

@@ -127,8 +127,8 @@ static enum result on_choose_answer(struct writer *writer, const struct sink_ans
 	enum result result = on_other_answer(writer, answer, &done, now_us, outbox, error);
 	if (done) {
 		writer->choosing = false;
-		if (!epoch_equal(writer->renamed, (struct epoch_id){0}) && !MUTANT(meaning_unnoticed))
-			writer->frontier.last = writer->renamed;
+		if (!MUTANT(choice_unnoticed))
+			writer->frontier.last = epoch_of_choice(writer->attempt);
 		outbox_report(outbox, FRAME_CUT_SET, &(struct frame_cut_set){.cut = writer->frontier.cut});
 	}
 	return result;
@@ -192,7 +192,7 @@ static enum result on_look_answer(struct writer *writer, const struct sink_answe
 		    "epoch %" PRIu64 ".%" PRIu64 " was committed; only its answer was lost", found.attempt, found.n);
 		writer_finish_first(writer, now_us, outbox);
 	} else if (!epoch_equal(found, writer->frontier.last) &&
-	           !(writer->choosing && epoch_equal(found, writer->renamed))) {
+	           !(writer->choosing && epoch_equal(found, epoch_of_choice(writer->attempt)))) {
 		return error_set(error, RESULT_CORRUPT,
 		    "the frontier is at %" PRIu64 ".%" PRIu64 ", this writer left it at %" PRIu64 ".%" PRIu64,
 		    found.attempt, found.n, writer->frontier.last.attempt, writer->frontier.last.n);

@@ -179,9 +179,9 @@ class Watch:
         """Seconds since a monotonic moment to the first commit of an attempt above the fence of that moment, as a reader sees
         it: looked for every few milliseconds, so rather too long than too short."""
         while True:
-            attempt, = self.ask("SELECT attempt FROM sluice.frontier")
+            attempt, epoch = self.ask("SELECT attempt, epoch FROM sluice.frontier")
             now = time.monotonic()
-            if attempt > fence:
+            if attempt > fence and epoch > 0:  # 0: what is restored was chosen
                 return now - since
             if now - since > seconds:
                 raise Failure(f"nothing new was committed within {seconds} s")

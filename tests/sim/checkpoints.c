@@ -106,8 +106,6 @@ static void change_meaning(struct world *world, struct epoch_id since, bool wide
 				database->judged[p][i] = database->wide ? JUDGE_WIDE : JUDGE_NARROW;
 	database->wide = wide;
 	database->since = since;
-	if (!MUTANT(meaning_unnoticed))
-		database->last = since;
 	world->statistics.meanings++;
 }
 
@@ -122,10 +120,8 @@ static enum sink_outcome rename_chosen(struct world *world, const struct task *t
 		    named.epoch.attempt, named.epoch.n);
 		return SINK_MOVED;
 	}
-	keep_snapshot(world);
 	name_checkpoint(world, changes->renamed, named.cut);
 	change_meaning(world, changes->renamed, changes->wide);
-	world->database_changed = true;
 	return SINK_DONE;
 }
 
@@ -151,12 +147,17 @@ enum sink_outcome run_choose(struct world *world, const struct task *task)
 	uint32_t kept = 0;
 	while (kept < database->checkpoints_len && epoch_compare(database->checkpoints[kept].epoch, chosen) <= 0)
 		kept++;
+	keep_snapshot(world);
+	fault_after_choice(world, kept < database->checkpoints_len);
 	if (kept < database->checkpoints_len && !MUTANT(branches_kept)) {
-		keep_snapshot(world);
 		world->statistics.branches += database->checkpoints_len - kept;
 		database->checkpoints_len = kept;
 	}
-	return renames ? rename_chosen(world, task, identity) : SINK_DONE;
+	enum sink_outcome outcome = renames ? rename_chosen(world, task, identity) : SINK_DONE;
+	if (outcome == SINK_DONE && !MUTANT(choice_unnoticed))
+		database->last = epoch_of_choice(task->attempt);
+	world->database_changed = true;
+	return outcome;
 }
 
 static bool is_retired(const struct changes *changes, struct epoch_id epoch)

@@ -77,9 +77,11 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 {
 	struct coordinator_process *coordinator = (struct coordinator_process *)port;
 	/* A failover that loses commits can bring back a time whose checkpoints have been retired; and a damaged file that
-	 * nobody reads for long enough is in all that are left. */
+	 * nobody reads for long enough is in all that are left. What this coordinator saw damaged it does not try again,
+	 * though it may be readable by now. */
 	const struct statistics *statistics = &coordinator->world->statistics;
-	if (statistics->failover + statistics->damaged > 0 && !has_usable_checkpoint(coordinator->world) &&
+	if (statistics->failover + statistics->damaged > 0 &&
+	    (statistics->mended > 0 || !has_usable_checkpoint(coordinator->world)) &&
 	    strstr(why, "knows none of its checkpoints") != NULL)
 		coordinator->world->declared = true;
 	else if (code == 0)

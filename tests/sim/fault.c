@@ -156,12 +156,8 @@ static void database_goes(struct world *world)
 }
 
 /* The standby takes over; it has lost the last commits. Connections break, or lead to it through a proxy. */
-static void fail_over(struct world *world)
+static void lose_commits(struct world *world, uint32_t back)
 {
-	uint32_t kept = world->snapshots_len < SNAPSHOTS ? world->snapshots_len : SNAPSHOTS;
-	if (kept == 0)
-		return;
-	uint32_t back = random_between(&world->random, 1, kept);
 	world_trace(world, "fault: the database loses its last %u commits", back);
 	world->statistics.failover++;
 	struct database lost = world->database;
@@ -177,6 +173,23 @@ static void fail_over(struct world *world)
 		if (world->processes[i].sink_open)
 			sink_break(&world->processes[i].sink, false, "the database failed over");
 	tasks_free(world);
+}
+
+static void fail_over(struct world *world)
+{
+	uint32_t kept = world->snapshots_len < SNAPSHOTS ? world->snapshots_len : SNAPSHOTS;
+	if (kept > 0)
+		lose_commits(world, random_between(&world->random, 1, kept));
+}
+
+/* Rare by themselves, and both would be found out only by what follows: a failover that loses just the choice, and a fall back
+ * to a checkpoint that was passed over, once it can be read again. */
+void fault_after_choice(struct world *world, bool passed_over)
+{
+	if (!random_chance(&world->random, passed_over ? 700 : 30))
+		return;
+	world->blow_loses_choice = random_chance(&world->random, passed_over ? 500 : 1000);
+	world->blow_us = world->now_us + random_below(&world->random, world->blow_loses_choice ? 20000 : PAUSE_MOST_US);
 }
 
 static void source_goes(struct world *world)
@@ -269,6 +282,28 @@ static void damage_file(struct world *world)
 			}
 		return;
 	}
+}
+
+/* Storage that gave back something else for a while: what nobody could restore is whole again. */
+static void mend_files(struct world *world)
+{
+	for (struct stored_file *file = world->store.files; file != NULL; file = file->next) {
+		if (!file->damaged || !random_chance(&world->random, 700))
+			continue;
+		world_trace(world, "%s can be read again", file->name);
+		world->statistics.mended++;
+		file->damaged = false;
+	}
+}
+
+void fault_blow(struct world *world)
+{
+	world->blow_us = 0;
+	mend_files(world);
+	if (world->blow_loses_choice && world->snapshots_len > 0)
+		lose_commits(world, 1);
+	else
+		kill_coordinator(world); /* it knows what was damaged */
 }
 
 /* Everything is stopped, and comes back. */
@@ -370,6 +405,7 @@ static const struct {
     {bring_stale, 12},
     {fail_store, 3},
     {damage_file, 2},
+    {mend_files, 2},
     {rescale, 3},
     {stop_cleanly, 3},
     {change_file_at_once, 2},

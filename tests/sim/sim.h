@@ -69,6 +69,9 @@ struct world {
 	uint32_t weights[CLASSES], fault_permille, produce_permille, drop_permille, loss_permille, records_max;
 	bool names_fixed;
 
+	uint64_t blow_us; /* a second fault, to follow a choice; 0: none */
+	bool blow_loses_choice;
+
 	struct record_log log;
 	bool source_away;
 	uint64_t log_version; /* changes when an ingest would be woken */
@@ -114,6 +117,10 @@ struct attempt_note *world_note(struct world *world, uint64_t attempt);
 
 /* fault.c: breaks something. */
 void fault_happen(struct world *world);
+/* What is restored has been chosen; passed_over: newer checkpoints were erased. A second fault may follow soon. */
+void fault_after_choice(struct world *world, bool passed_over);
+/* When it is due. */
+void fault_blow(struct world *world);
 /* The connection breaks at a moment when a commit or another request is under way. */
 void fault_lose_answer(struct world *world, struct sink *sink);
 /* The person who was refused goes back to the file before. */

@@ -59,6 +59,7 @@
 	STATISTIC(store_failed, "fault: storage failed")                                                               \
 	STATISTIC(partition_added, "fault: a partition added")                                                         \
 	STATISTIC(damaged, "fault: a file of the newest checkpoint damaged")                                           \
+	STATISTIC(mended, "damaged files that could be read again")                                                    \
 	STATISTIC(rescaled, "fault: another parallelism from the next start on")                                       \
 	STATISTIC(clean_stops, "fault: a clean stop, and another pipeline file or none")                               \
 	STATISTIC(files_changed, "fault: another pipeline file from the next start on")                                \

@@ -463,7 +463,9 @@ static void step(struct world *world, struct choices *choices)
 		fault_back(world);
 	world->now_us += random_below(random, 300);
 	bring_back(world);
-	if (!world->settling && random_chance(random, world->fault_permille))
+	if (!world->settling && world->blow_us != 0 && world->now_us >= world->blow_us)
+		fault_blow(world);
+	else if (!world->settling && random_chance(random, world->fault_permille))
 		fault_happen(world);
 	else if (!world->settling && random_chance(random, world->produce_permille))
 		log_produce(world);

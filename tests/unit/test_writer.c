@@ -350,7 +350,7 @@ static void test_silence(void **state)
 	assert_int_equal(barrier(harness, 2, 70, true), RESULT_OK);
 	assert_null(said(harness, FRAME_COMMITTED));
 	assert_asked(harness, MARK);
-	assert_true(epoch_equal(harness->script.predecessor, epoch_of(3, 9)));
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 2)));
 	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 70);
 	/* Another one behind it waits its turn. */
@@ -361,11 +361,11 @@ static void test_silence(void **state)
 	assert_true(epoch_equal(harness->frames[0].body.committed.epoch, epoch_of(ATTEMPT, 2)));
 	assert_true(epoch_equal(harness->frames[1].body.committed.epoch, epoch_of(ATTEMPT, 3)));
 	assert_true(harness->frames[1].body.committed.live);
-	/* The first live one follows the frontier as it was found. */
+	/* The first live one follows the choice. */
 	rows(harness, 1);
 	assert_int_equal(barrier(harness, 4, 110, true), RESULT_OK);
 	assert_asked(harness, COMMIT);
-	assert_true(epoch_equal(harness->script.predecessor, epoch_of(3, 9)));
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
 	assert_true(harness->script.checkpoint);
 	assert_int_equal(harness->script.rows_len, 1);
 	answer_ok(harness, COMMIT, SINK_DONE);
@@ -387,7 +387,7 @@ static void test_mark_unknown(void **state)
 	wait_for_backoff(harness);
 	answer_ok(harness, LOOK, SINK_UNKNOWN);
 	wait_for_backoff(harness);
-	answer_look(harness, epoch_of(3, 9));
+	answer_look(harness, epoch_of_choice(ATTEMPT));
 	assert_asked(harness, MARK);
 	answer_ok(harness, MARK, SINK_DONE);
 	assert_committed(harness, 1, true);
@@ -416,7 +416,7 @@ static void test_choose_unknown(void **state)
 	answer_ok(harness, CHOOSE, SINK_UNKNOWN);
 	assert_null(said(harness, FRAME_CUT_SET));
 	wait_for_backoff(harness);
-	answer_look(harness, epoch_of(3, 9));
+	answer_look(harness, epoch_of_choice(ATTEMPT));
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(3, 4)));
 	answer_ok(harness, CHOOSE, SINK_DONE);
 	assert_non_null(said(harness, FRAME_CUT_SET));
@@ -460,7 +460,7 @@ static void test_retire(void **state)
 	answer_ok(harness, RETIRE, SINK_UNKNOWN);
 	assert_null(said(harness, FRAME_RETIRED));
 	wait_for_backoff(harness);
-	answer_look(harness, epoch_of(3, 9));
+	answer_look(harness, epoch_of_choice(ATTEMPT));
 	answer_ok(harness, RETIRE, SINK_DONE);
 	assert_retired(harness, 2);
 	assert_true(epoch_equal(harness->script.retired[0], epoch_of(3, 3)));
@@ -511,7 +511,7 @@ static void test_late(void **state)
 	rows(harness, 0);
 	answer_ok(harness, COMMIT, SINK_LATE);
 	assert_asked(harness, LATE);
-	assert_true(epoch_equal(harness->script.predecessor, epoch_of(3, 9)));
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
 	assert_int_equal(harness->script.rows_len, 4);
 	rows(harness, 0); /* comes while the database looks */
 	harness->script.answer.decisions = (struct decisions){verdicts, 2};
@@ -523,7 +523,7 @@ static void test_late(void **state)
 	assert_int_equal(frame->body.failed.verdicts.len, 2);
 	assert_int_equal(frame->body.failed.verdicts.entries[1].offset, 7);
 	assert_int_equal(frame->body.failed.verdicts.entries[1].verdict, VERDICT_CONFLICT);
-	assert_true(epoch_equal(frame->body.failed.as_of, epoch_of(3, 9)));
+	assert_true(epoch_equal(frame->body.failed.as_of, epoch_of_choice(ATTEMPT)));
 	for (uint32_t channel = 1; channel <= topology_channels(&harness->topology); channel++)
 		if (topology_edge(&harness->topology, channel).to == actor_id(ROLE_WRITER, 0))
 			assert_false(harness->writer->ops->accepts(harness->writer, channel));
@@ -546,11 +546,11 @@ static void test_late_unknown(void **state)
 	answer_ok(harness, LATE, SINK_UNKNOWN);
 	assert_non_null(said(harness, FRAME_WAITING));
 	wait_for_backoff(harness);
-	answer_look(harness, epoch_of(3, 9));
+	answer_look(harness, epoch_of_choice(ATTEMPT));
 	answer_ok(harness, COMMIT, SINK_LATE);
 	answer_ok(harness, LATE, SINK_UNKNOWN);
 	wait_for_backoff(harness);
-	answer_look(harness, epoch_of(3, 9));
+	answer_look(harness, epoch_of_choice(ATTEMPT));
 	answer_ok(harness, COMMIT, SINK_DONE);
 	assert_committed(harness, 1, false);
 }
@@ -595,7 +595,7 @@ static void test_lost_answer_and_touch(void **state)
 	assert_int_equal(barrier(harness, 2, 110, true), RESULT_OK);
 	answer_ok(harness, COMMIT, SINK_UNKNOWN);
 	wait_for_backoff(harness);
-	answer_look(harness, epoch_of(3, 9));
+	answer_look(harness, epoch_of_choice(ATTEMPT));
 	answer_ok(harness, COMMIT, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of(ATTEMPT, 2));
