@@ -37,10 +37,11 @@
 	ROW(evict_uncommitted, 3000, "keys are forgotten before a checkpoint covers them")                             \
 	ROW(verdict_last_only, 400, "only the last attempt's late verdicts are handed on")                             \
 	ROW(failover_keeps_checkpoints, 400, "checkpoints of a history that a failover lost can be restored")          \
+	ROW(late_skipped, 400, "an epoch that was late is dropped, and the next one committed")                        \
 	ROW(meaning_unclean, 400, "another pipeline file is accepted though the checkpoint lies before the frontier")  \
 	ROW(meaning_unnoticed, 1000,                                                                                   \
 	    "the frontier does not move with another pipeline file: a failover loses it unseen")                       \
-	ROW(meaning_forgotten, 0, "a checkpoint of before the pipeline file was changed is restored")               \
+	ROW(meaning_forgotten, 0, "a checkpoint of before the pipeline file was changed is restored")                  \
 	ROW(violation_trusted, 400,                                                                                    \
 	    "a unique violation counts before the frontier is compared, and old backends live on")
 
