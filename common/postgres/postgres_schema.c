@@ -1,6 +1,8 @@
 /* common/postgres/postgres_schema.c - see postgres_schema.h. */
 #include "common/postgres/postgres_schema.h"
 
+#include "common/base/key_group.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +211,16 @@ enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct 
 	if (report)
 		report->len = said;
 	return outcome;
+}
+
+int64_t postgres_lock_key(const char *job)
+{
+	struct buffer name = {0};
+
+	buffer_printf(&name, "sluice writer %s", job);
+	uint64_t hash = key_hash(buffer_bytes(&name));
+	buffer_fini(&name);
+	return (int64_t)hash;
 }
 
 enum result postgres_init(

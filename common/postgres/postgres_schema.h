@@ -18,6 +18,9 @@ enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct 
 enum result postgres_init(
     const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error) MUST_USE;
 
+/* The session advisory lock that whoever writes for this job holds. */
+int64_t postgres_lock_key(const char *job);
+
 /* postgres_meaning.c: CONFIG, with the first lines that differ, when the pipeline file does not mean what it meant when the job was started. */
 enum sink_outcome postgres_meaning_check(
     const struct pipeline *pipeline, const char *fingerprint, const char *meaning, struct error *error) MUST_USE;

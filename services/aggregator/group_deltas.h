@@ -8,7 +8,7 @@
 
 #include "common/runtime/actor.h"
 #include "services/aggregator/group_batch.h"
-#include "services/aggregator/group_key.h"
+#include "common/state/group_key.h"
 #include "services/aggregator/group_plan.h"
 #include "services/aggregator/group_table.h"
 

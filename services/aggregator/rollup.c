@@ -7,7 +7,7 @@
 #include "common/runtime/aligner.h"
 #include "services/aggregator/actor_state.h"
 #include "services/aggregator/group_batch.h"
-#include "services/aggregator/group_key.h"
+#include "common/state/group_key.h"
 #include "services/aggregator/group_table.h"
 
 struct rollup_actor {

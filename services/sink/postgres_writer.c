@@ -6,22 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/key_group.h"
 #include "common/base/timestamp.h"
 #include "services/sink/postgres_frontier.h"
 #include "common/postgres/postgres_schema.h"
 
 enum { RAISE_WITHIN_MS = 20000, RAISE_LOCK_MS = 1000, NUMBER_MAX = 24 };
-
-static int64_t lock_key(const char *job)
-{
-	struct buffer name = {0};
-
-	buffer_printf(&name, "sluice writer %s", job);
-	uint64_t hash = key_hash(buffer_bytes(&name));
-	buffer_fini(&name);
-	return (int64_t)hash;
-}
 
 void postgres_writer_init(
     struct postgres_writer *writer, const struct pipeline *pipeline, const char *application_name, int stop_fd)
@@ -37,7 +26,7 @@ void postgres_writer_init(
 	    .job = text_clone((const char *)job.data),
 	};
 	buffer_fini(&job);
-	writer->lock = lock_key(writer->job);
+	writer->lock = postgres_lock_key(writer->job);
 }
 
 void postgres_writer_fini(struct postgres_writer *writer)

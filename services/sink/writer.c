@@ -153,6 +153,7 @@ static void writer_free(struct actor *actor)
 	while (writer->retirements != NULL)
 		writer_drop_retirement(writer);
 	free(writer->bodies);
+	free(writer->late.entries);
 	epoch_free(writer->current);
 	aligner_fini(&writer->aligner);
 	cut_fini(&writer->frontier.cut);

@@ -154,11 +154,11 @@ static enum result on_late_answer(struct writer *writer, const struct sink_answe
 	enum result result = on_other_answer(writer, answer, &done, now_us, outbox, error);
 	if (!done)
 		return result;
-	if (answer->decisions.len > 0) {
-		log_warn("%" PRIu32 " late duplicates behind epoch %" PRIu64 ".%" PRIu64 ": %s", answer->decisions.len,
-		    writer->frontier.last.attempt, writer->frontier.last.n, writer->refusal.text);
-		say_late(writer, &answer->decisions, outbox);
-		writer->over = true;
+	if (answer->decisions.len > 0 || writer->surveying) {
+		if (!writer->surveying)
+			log_warn("late duplicates behind epoch %" PRIu64 ".%" PRIu64 ": %s",
+			    writer->frontier.last.attempt, writer->frontier.last.n, writer->refusal.text);
+		writer_survey(writer, &answer->decisions, now_us, outbox);
 		return RESULT_OK;
 	}
 	*error = writer->refusal;

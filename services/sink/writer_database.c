@@ -13,19 +13,20 @@ enum {
 	COMMITS_PAST_RETIREMENT = 4,
 };
 
-/* The rows of every epoch held, also of the one being received: what is found now costs no attempt of its own. */
+/* The rows of every epoch that is aligned: what is found now costs no attempt of its own. */
 static size_t gather_bodies(struct writer *writer)
 {
-	size_t len = writer->current->rows_len;
-	for (const struct epoch *epoch = writer->first; epoch != NULL; epoch = epoch->next)
+	size_t len = 0;
+	writer->asked = 0;
+	for (const struct epoch *epoch = writer->first; epoch != NULL; epoch = epoch->next) {
 		len += epoch->rows_len;
+		writer->asked++;
+	}
 	writer->bodies = memory_resize(writer->bodies, len + 1, sizeof *writer->bodies);
 	len = 0;
 	for (const struct epoch *epoch = writer->first; epoch != NULL; epoch = epoch->next)
 		for (size_t i = 0; i < epoch->rows_len; i++)
 			writer->bodies[len++] = epoch->rows[i];
-	for (size_t i = 0; i < writer->current->rows_len; i++)
-		writer->bodies[len++] = writer->current->rows[i];
 	return len;
 }
 
@@ -177,6 +178,11 @@ static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 	if (writer->next != REQUEST_NONE) {
 		if (writer->next_us <= now_us)
 			writer_begin(writer, writer->next, now_us);
+	} else if (writer->surveying) {
+		if (writer->first != NULL)
+			writer_begin(writer, REQUEST_LATE, now_us);
+		else if (now_us >= writer->survey_end_us)
+			writer_survey_end(writer, outbox);
 	} else if (writer->choosing) {
 		writer_begin(writer, REQUEST_CHOOSE, now_us);
 	} else if (retirement_is_due(writer)) {
@@ -205,6 +211,8 @@ enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox
 	go_on(writer, now_us, outbox);
 	writer->actor.wake_us = writer->next_us;
 	if (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->deployed && writer->live)
-		writer->actor.wake_us = writer->touched_us + TOUCH_US;
+		writer->actor.wake_us = writer->surveying ? writer->survey_end_us : writer->touched_us + TOUCH_US;
+	if (writer->over)
+		writer->actor.wake_us = WAKE_NEVER;
 	return RESULT_OK;
 }

@@ -56,7 +56,14 @@ struct writer {
 	struct epoch_id chosen, renamed; /* the latter (0,0): its name stays */
 	struct retirement *retirements; /* oldest first */
 	struct error refusal; /* of the commit that was LATE */
-	struct bytes *bodies; /* LATE: the rows of all epochs held */
+	struct bytes *bodies; /* LATE: the rows of all epochs that are aligned: */
+	uint32_t asked; /* so many */
+	/* A survey: once an epoch was late, those behind it are looked at and dropped, none is committed, so that one attempt
+	 * finds what would have cost many. */
+	bool surveying;
+	struct decisions late; /* what it has found; the heap's */
+	uint32_t clean; /* answers in a row without any */
+	uint64_t survey_end_us; /* when it ends for want of epochs */
 	char waiting[256];
 	/* epochs */
 	bool live; /* past the silent replay */
@@ -81,6 +88,12 @@ void writer_finish_first(struct writer *writer, uint64_t now_us, struct outbox *
 void writer_finish_silent(struct writer *writer, uint64_t took_us, struct outbox *outbox);
 void writer_drop_first(struct writer *writer);
 void writer_drop_retirement(struct writer *writer);
+
+/* writer_survey.c */
+/* The answer's verdicts are kept, the epochs that it is about dropped; ends the survey where that is due. */
+void writer_survey(struct writer *writer, const struct decisions *found, uint64_t now_us, struct outbox *outbox);
+/* No epoch has come for a while: what is known is reported. */
+void writer_survey_end(struct writer *writer, struct outbox *outbox);
 
 /* writer_answers.c */
 enum result writer_answered(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,

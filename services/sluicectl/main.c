@@ -1,4 +1,4 @@
-/* services/sluicectl/main.c - sluicectl: init, validate, checkpoint, status, audit. */
+/* services/sluicectl/main.c - sluicectl: init, validate, checkpoint, status, audit, rebuild. */
 #include "services/sluicectl/sluicectl.h"
 
 #include <stdio.h>
@@ -23,6 +23,10 @@ static const struct {
     {"status", verb_status, "asks the coordinator how the job is; exit 0: running, 1: not, 69: no coordinator"},
     {"audit", verb_audit,
         "proves rows, totals, dead letters and counters from Kafka; exit 0: exact, 1: not, 69: a service is away"},
+    {"rebuild", verb_rebuild,
+        "writes a checkpoint anew where the checkpoint folder is lost and the database holds a frontier; exit 0: there "
+        "is "
+        "one, 78: refused, 69: a service is away"},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
@@ -33,6 +37,9 @@ static const struct option_row rows[] = {
         "status: control link (default: coordinator.listen of the pipeline file)"},
     {"--wait", "SECONDS", NULL, "0", AT(wait), "status: wait so long until the job runs"},
     {"--ddl", NULL, NULL, NULL, AT(ddl), "validate: print the tables' DDL instead"},
+    {"--from", "SOURCE", NULL, "database", AT(from),
+        "rebuild: database (at once, from the totals), or kafka (the next start replays the log from the job's start)"},
+    {"--dry-run", NULL, NULL, NULL, AT(dry_run), "rebuild: say what would be done, and change nothing"},
     {"-o", "FORMAT", NULL, "table", AT(output), "json or table"},
     {"--help", NULL, NULL, NULL, AT(help), "this text"},
     {"--version", NULL, NULL, NULL, AT(version), "the version"},

@@ -9,8 +9,8 @@
 enum { EXIT_UNAVAILABLE = 69 };
 
 struct arguments {
-	const char *config, *coordinator, *output, *wait;
-	bool ddl, help, version;
+	const char *config, *coordinator, *output, *wait, *from;
+	bool ddl, dry_run, help, version;
 	bool json; /* what output says */
 };
 
@@ -20,5 +20,6 @@ int verb_validate(const struct arguments *arguments, const struct pipeline *pipe
 int verb_checkpoint(const struct arguments *arguments, const struct pipeline *pipeline);
 int verb_status(const struct arguments *arguments, const struct pipeline *pipeline);
 int verb_audit(const struct arguments *arguments, const struct pipeline *pipeline);
+int verb_rebuild(const struct arguments *arguments, const struct pipeline *pipeline);
 
 #endif

@@ -136,6 +136,14 @@ class Job(Pipeline):
             raise Failure("not everything was delivered to Kafka")
         return offsets
 
+    def send_distinct(self, count, prefix="distinct"):
+        """So many records, each with a key of its own; returns them."""
+        records = [(i % 4, None, json.dumps({"transaction_id": f"{prefix}-{i}", "product_category": "books", "total_amount": i,
+                                             "transaction_date": "2024-01-15T10:00:00Z", "product_name": "x" * 250}).encode())
+                   for i in range(count)]
+        self.send(records)
+        return records
+
     def ends(self):
         consumer = Consumer({"bootstrap.servers": self.services.brokers, "group.id": "tests"})
         try:

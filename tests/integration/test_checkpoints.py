@@ -161,11 +161,14 @@ def must_refuse(it, *words):
         raise Failure(f"not said: {words}\n{log_of(it)[-3000:]}")
 
 
+def record_of(key, amount=1):
+    return json.dumps({"transaction_id": key, "product_category": "books", "total_amount": amount,
+                       "transaction_date": "2024-01-15T10:00:00Z"}).encode()
+
+
 def large(it, key):
     """Fits only where amounts have 12 digits."""
-    record = {"transaction_id": key, "product_category": "books", "total_amount": 1234567890.12,
-              "transaction_date": "2024-01-15T10:00:00Z"}
-    it.send([(0, None, json.dumps(record).encode())])
+    it.send([(0, None, record_of(key, 1234567890.12))])
     it.settle()
 
 
@@ -175,7 +178,7 @@ def row(it, key):
 
 def other_meaning(job):
     """Limits may change after a clean stop, and only then; what holds no state is judged by the new file from there on."""
-    it = filled(job)
+    it = filled(job, interval=BY_HAND)  # so that a crash leaves the last checkpoint behind the frontier
     large(it, "large-1")
     must_be("the row of a record that is too large", row(it, "large-1"), None)
     crash(it)
@@ -214,7 +217,34 @@ def other_meaning(job):
     wait_for("retired checkpoints", lambda: len(list(root.glob("*/manifest"))) <= 3, 20)
 
 
-CASES = (other_meaning, by_hand, cache_lost, other_parallelism, damaged_file, a_process_is_lost, few_are_kept, clean_stop)
+FORGETFUL = (("retention: 24h", "retention: 0s"), ("max_bytes: 1MiB", "max_bytes: 64KiB"), ("max_bytes_behind: 6MiB", "max_bytes_behind: 64KiB"))
+
+
+def many_late(job):
+    """Every key of a long stretch is forgotten, and comes again, over many epochs: few attempts, not one for every few epochs."""
+    it = job(changes=(OFTEN, *FORGETFUL))
+    records = it.send_distinct(5000)
+    it.start_all(aggregators=2).wait_live()
+    it.settle()
+    for later in range(4):  # newer generations, so that the one of these keys is dropped
+        time.sleep(1.2)
+        it.send([(0, None, record_of(f"later-{later}"))])
+        it.settle()
+        must_be("exit code", ctl(it, "checkpoint").returncode, 0)
+    ended, epoch = it.status()["attempts_ended"], it.frontier()[1]
+    it.send(records)
+    it.settle()
+    audited = ctl(it, "audit")  # the checker takes every decision for one between partitions
+    must_be(f"exit code of the audit\n{audited.stdout}{audited.stderr}", audited.returncode, 0)
+    counters = it.frontier()[3]
+    must_be("duplicates", counters["duplicates"], 5000)
+    ended = it.status()["attempts_ended"] - ended
+    print(f"    {ended} attempts ended, epoch {epoch} before, {it.frontier()[0]}.{it.frontier()[1]} now")
+    if not 1 <= ended <= 12:
+        raise Failure(f"{ended} attempts ended by 5000 late duplicates")
+
+
+CASES = (many_late, other_meaning, by_hand, cache_lost, other_parallelism, damaged_file, a_process_is_lost, few_are_kept, clean_stop)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))

@@ -25,7 +25,7 @@
 	ROW(stale_attempt_accepted, 400, "a frame of an older attempt is not dropped")                                 \
 	ROW(unknown_commit_is_failure, 400, "a commit without an answer is sent again without a look")                 \
 	ROW(credit_not_reset, 400, "the epoch credit is not given back at a barrier")                                  \
-	ROW(branches_kept, 8000, "the newer checkpoints that a restore passes over stay named")                           \
+	ROW(branches_kept, 8000, "the newer checkpoints that a restore passes over stay named")                        \
 	ROW(retention_unfenced, 0, "checkpoints are retired without a look at the fence")                              \
 	ROW(retirement_trusted, 0, "checkpoints are retired though none that is newer is named")                       \
 	ROW(manifest_first, 400, "the manifest does not wait for the sink")                                            \
@@ -37,9 +37,10 @@
 	ROW(evict_uncommitted, 3000, "keys are forgotten before a checkpoint covers them")                             \
 	ROW(verdict_last_only, 400, "only the last attempt's late verdicts are handed on")                             \
 	ROW(failover_keeps_checkpoints, 400, "checkpoints of a history that a failover lost can be restored")          \
+	ROW(late_skipped, 400, "an epoch that was late is dropped, and the next one committed")                        \
 	ROW(meaning_unclean, 400, "another pipeline file is accepted though the checkpoint lies before the frontier")  \
 	ROW(choice_unnoticed, 1000, "the frontier does not move with a choice: a failover loses it unseen")            \
-	ROW(meaning_forgotten, 2000, "a checkpoint of before the pipeline file was changed is restored")                  \
+	ROW(meaning_forgotten, 2000, "a checkpoint of before the pipeline file was changed is restored")               \
 	ROW(violation_trusted, 400,                                                                                    \
 	    "a unique violation counts before the frontier is compared, and old backends live on")
 

@@ -3,7 +3,7 @@
 
 #include "services/aggregator/group_batch.h"
 #include "services/aggregator/group_deltas.h"
-#include "services/aggregator/group_key.h"
+#include "common/state/group_key.h"
 #include "services/aggregator/group_plan.h"
 #include "services/aggregator/group_table.h"
 

@@ -497,11 +497,13 @@ static void test_retire_between_commits(void **state)
 	assert_asked(harness, NOTHING);
 }
 
-/* All rows held are asked about, the verdicts reported, and then nothing more happens. */
+/* All epochs held are asked about, and those that come behind them; nothing is committed. When none comes any more the verdicts
+ * are reported, and then nothing more happens. */
 static void test_late(void **state)
 {
 	struct harness *harness = *state;
 	struct decision verdicts[] = {{0, 103, VERDICT_DUPLICATE}, {2, 7, VERDICT_CONFLICT}};
+	struct decision more[] = {{1, 44, VERDICT_DUPLICATE}};
 	deploy(harness, 100);
 	rows(harness, 0);
 	rows(harness, 1);
@@ -512,15 +514,28 @@ static void test_late(void **state)
 	answer_ok(harness, COMMIT, SINK_LATE);
 	assert_asked(harness, LATE);
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
-	assert_int_equal(harness->script.rows_len, 4);
+	assert_int_equal(harness->script.rows_len, 3);
 	rows(harness, 0); /* comes while the database looks */
 	harness->script.answer.decisions = (struct decisions){verdicts, 2};
 	answer_ok(harness, LATE, SINK_DONE);
+	assert_null(said(harness, FRAME_FAILED));
+	assert_int_equal(said(harness, FRAME_COMMITTED)->body.committed.epoch.n, 1);
+	assert_true(said(harness, FRAME_COMMITTED)->body.committed.silent);
+	assert_asked(harness, NOTHING);
+	assert_int_equal(barrier(harness, 3, 130, false), RESULT_OK);
+	assert_asked(harness, LATE);
+	assert_int_equal(harness->script.rows_len, 2);
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
+	harness->script.answer.decisions = (struct decisions){more, 1};
+	answer_ok(harness, LATE, SINK_DONE);
+	assert_null(said(harness, FRAME_FAILED));
+	harness->now_us = harness->writer->wake_us;
+	assert_int_equal(tick(harness), RESULT_OK);
 	const struct frame *frame = said(harness, FRAME_FAILED);
 	assert_non_null(frame);
 	assert_int_equal(frame->body.failed.code, RESULT_RETRY);
-	assert_non_null(strstr(frame->body.failed.text, "2 late duplicates"));
-	assert_int_equal(frame->body.failed.verdicts.len, 2);
+	assert_non_null(strstr(frame->body.failed.text, "3 late duplicates"));
+	assert_int_equal(frame->body.failed.verdicts.len, 3);
 	assert_int_equal(frame->body.failed.verdicts.entries[1].offset, 7);
 	assert_int_equal(frame->body.failed.verdicts.entries[1].verdict, VERDICT_CONFLICT);
 	assert_true(epoch_equal(frame->body.failed.as_of, epoch_of_choice(ATTEMPT)));

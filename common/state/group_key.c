@@ -1,4 +1,4 @@
-#include "services/aggregator/group_key.h"
+#include "common/state/group_key.h"
 
 #include <string.h>
 

@@ -1,10 +1,10 @@
-/* services/aggregator/group_key.h - the key of a rollup's group: its columns as a msgpack array.
+/* common/state/group_key.h - the key of a rollup's group: its columns as a msgpack array.
  *
  * A string is a str; an integer, a day (since 1970), a month (1 to 12) and a year are ints. Numbers and lengths take
  * their smallest form and no other is read: equal groups are equal bytes.
  */
-#ifndef GROUP_KEY_H
-#define GROUP_KEY_H
+#ifndef STATE_GROUP_KEY_H
+#define STATE_GROUP_KEY_H
 
 #include "common/base/pipeline.h"
 #include "common/base/timestamp.h"

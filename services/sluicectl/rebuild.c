@@ -1,0 +1,278 @@
+/* services/sluicectl/rebuild.c - see rebuild.h. */
+#include "services/sluicectl/rebuild.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/timestamp.h"
+#include "common/postgres/postgres_schema.h"
+#include "services/sluicectl/sluicectl.h"
+
+struct rebuild {
+	const struct pipeline *pipeline;
+	bool dry_run, from_kafka;
+	char job[256];
+	struct postgres postgres;
+	struct checkpoint_store *store;
+	struct progress progress;
+	/* of the frontier's row */
+	uint64_t fence;
+	char *cut_text, *start_text; /* the latter "": not known */
+	struct cut cut;
+	bool decisions_whole, meant_always; /* no decision was retired; the file's meaning was never another */
+	/* what comes of it */
+	struct epoch_id checkpoint;
+	struct rebuilt rebuilt;
+};
+
+static enum result ask(struct rebuild *rebuild, PGresult **result, struct error *error, const char *sql, int len,
+    const char *const *params)
+{
+	enum sink_outcome outcome = postgres_query(&rebuild->postgres, result, error, sql, len, params);
+	if (outcome == SINK_DONE)
+		return RESULT_OK;
+	error->code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
+	return error->code;
+}
+
+/* {"0": 12, "3": 4}, one row of the answer an entry: jsonb's own reading. */
+static enum result read_cut(struct rebuild *rebuild, const char *text, struct cut *cut, struct error *error)
+{
+	PGresult *result = NULL;
+	if (ask(rebuild, &result, error, "SELECT key::bigint, value::bigint FROM jsonb_each_text($1::jsonb) ORDER BY 1",
+	        1, &text) != RESULT_OK)
+		return error->code;
+	for (int i = 0; i < PQntuples(result); i++)
+		cut_set(cut, (uint32_t)strtoul(PQgetvalue(result, i, 0), NULL, 10),
+		    strtoll(PQgetvalue(result, i, 1), NULL, 10));
+	PQclear(result);
+	return RESULT_OK;
+}
+
+/* Nobody commits while this transaction holds the row. */
+static enum result read_frontier(struct rebuild *rebuild, bool hold, struct error *error)
+{
+	PGresult *result = NULL;
+	const char *job = rebuild->job;
+	enum result outcome = ask(rebuild, &result, error,
+	    hold ? "SELECT fence, cut::text, coalesce(start::text, ''), fingerprint, meaning, meant_epoch = 0 AND "
+	           "meant_attempt "
+	           "= 0, EXISTS (SELECT FROM sluice.checkpoints c WHERE c.job = f.job AND c.attempt = 0 AND c.epoch = "
+	           "0) "
+	           "FROM sluice.frontier f WHERE f.job = $1 AND f.cut IS NOT NULL FOR UPDATE"
+	         : "SELECT fence FROM sluice.frontier f WHERE f.job = $1 AND f.cut IS NOT NULL",
+	    1, &job);
+	if (outcome == RESULT_OK && PQntuples(result) != 1)
+		outcome = error_set(error, RESULT_CONFIG, "job %s was never started: there is nothing to rebuild", job);
+	if (outcome == RESULT_OK)
+		rebuild->fence = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	if (outcome == RESULT_OK && hold) {
+		rebuild->cut_text = text_clone(PQgetvalue(result, 0, 1));
+		rebuild->start_text = text_clone(PQgetvalue(result, 0, 2));
+		rebuild->meant_always = PQgetvalue(result, 0, 5)[0] == 't';
+		rebuild->decisions_whole = PQgetvalue(result, 0, 6)[0] == 't';
+		if (postgres_meaning_check(
+		        rebuild->pipeline, PQgetvalue(result, 0, 3), PQgetvalue(result, 0, 4), error) != SINK_DONE)
+			outcome = error->code;
+	}
+	PQclear(result);
+	if (outcome == RESULT_OK && hold)
+		outcome = read_cut(rebuild, rebuild->cut_text, &rebuild->cut, error);
+	return outcome;
+}
+
+static enum result take_lock(struct rebuild *rebuild, struct error *error)
+{
+	char key[24];
+	const char *params[] = {key};
+	PGresult *result = NULL;
+	(void)snprintf(key, sizeof key, "%" PRId64, postgres_lock_key(rebuild->job));
+	if (ask(rebuild, &result, error, "SELECT pg_try_advisory_lock($1)", 1, params) != RESULT_OK)
+		return error->code;
+	bool mine = PQgetvalue(result, 0, 0)[0] == 't';
+	PQclear(result);
+	return mine ? RESULT_OK
+	            : error_set(error, RESULT_CONFIG,
+	                  "job %s is running (a writer is connected to its database): stop it first", rebuild->job);
+}
+
+/* From here on a writer of before cannot commit. */
+static enum result raise_fence(struct rebuild *rebuild, struct error *error)
+{
+	char number[24];
+	const char *params[] = {rebuild->job, number};
+	if (read_frontier(rebuild, false, error) != RESULT_OK)
+		return error->code;
+	rebuild->checkpoint = (struct epoch_id){rebuild->fence + 1, 0};
+	if (rebuild->dry_run)
+		return RESULT_OK;
+	if (rebuild->store->ops->take_attempt(
+	        rebuild->store, rebuild->fence + 1, &rebuild->checkpoint.attempt, error) != RESULT_OK)
+		return error->code;
+	(void)snprintf(number, sizeof number, "%" PRIu64, rebuild->checkpoint.attempt);
+	return ask(rebuild, NULL, error, "UPDATE sluice.frontier SET fence = $2 WHERE job = $1 AND fence < $2::bigint",
+	    2, params);
+}
+
+static enum result check_kafka(const struct rebuild *rebuild, struct error *error)
+{
+	static const char instead[] = "use --from database";
+	if (rebuild->start_text[0] == '\0')
+		return error_set(error, RESULT_CONFIG, "the database does not say where the job started: %s", instead);
+	if (!rebuild->meant_always)
+		return error_set(error, RESULT_CONFIG,
+		    "the log was read by another pipeline file at first, so a replay would judge it otherwise: %s",
+		    instead);
+	if (!rebuild->decisions_whole && rebuild->cut.len > 1)
+		return error_set(error, RESULT_CONFIG,
+		    "decisions about repeats between partitions have been retired with older checkpoints, so a replay "
+		    "from the "
+		    "start might decide otherwise: %s",
+		    instead);
+	return RESULT_OK;
+}
+
+static enum result write_manifest(struct rebuild *rebuild, const struct cut *cut, struct error *error)
+{
+	struct checkpoint_store *store = rebuild->store;
+	struct frame_manifest manifest = {
+	    .job = rebuild->job,
+	    .epoch = rebuild->checkpoint,
+	    .cut = *cut,
+	    .fingerprint = rebuild->pipeline->fingerprint,
+	    .key_groups = rebuild->pipeline->key_groups,
+	    .created_us = clock_realtime_us(),
+	};
+	struct frame_manifest found;
+	struct arena arena = {0};
+	bool existed, there = false;
+	if (rebuild->rebuilt.file.bytes > 0)
+		manifest.files = (struct files){&rebuild->rebuilt.file, 1};
+	enum result result = store->ops->put_manifest(store, &manifest, &existed, error);
+	if (result == RESULT_OK && existed)
+		result = store->ops->get_manifest(store, manifest.epoch, &arena, &found, &there, error);
+	if (result == RESULT_OK && existed && (!there || !cut_equal(&found.cut, cut)))
+		result = error_set(error, RESULT_CONFIG,
+		    "the checkpoint folder holds another checkpoint %" PRIu64 ".%" PRIu64 ": empty it first",
+		    manifest.epoch.attempt, manifest.epoch.n);
+	arena_fini(&arena);
+	return result;
+}
+
+/* The names: none but this one. */
+static enum result name_it(struct rebuild *rebuild, const char *cut, struct error *error)
+{
+	char attempt[24];
+	const char *params[] = {rebuild->job, attempt, cut};
+	(void)snprintf(attempt, sizeof attempt, "%" PRIu64, rebuild->checkpoint.attempt);
+	if (ask(rebuild, NULL, error, "DELETE FROM sluice.checkpoints WHERE job = $1", 1, params) != RESULT_OK)
+		return error->code;
+	return ask(rebuild, NULL, error,
+	    "INSERT INTO sluice.checkpoints (job, attempt, epoch, cut) VALUES ($1, $2, 0, $3)", 3, params);
+}
+
+static enum result within_transaction(struct rebuild *rebuild, struct error *error)
+{
+	uint64_t fence = rebuild->fence;
+	struct cut start = {0};
+	if (read_frontier(rebuild, true, error) != RESULT_OK)
+		return error->code;
+	if (rebuild->fence != (rebuild->dry_run ? fence : rebuild->checkpoint.attempt))
+		return error_set(error, RESULT_CONFIG, "a job has started meanwhile: stop it, and try again");
+	enum result result = RESULT_OK;
+	if (rebuild->from_kafka) {
+		result = check_kafka(rebuild, error);
+		rebuild->checkpoint = (struct epoch_id){0};
+		if (result == RESULT_OK)
+			result = read_cut(rebuild, rebuild->start_text, &start, error);
+	} else {
+		result = rebuild_totals(&rebuild->postgres, rebuild->pipeline, rebuild->store, rebuild->checkpoint,
+		    rebuild->dry_run, &rebuild->progress, &rebuild->rebuilt, error);
+	}
+	if (result == RESULT_OK && !rebuild->dry_run)
+		result = write_manifest(rebuild, rebuild->from_kafka ? &start : &rebuild->cut, error);
+	if (result == RESULT_OK && !rebuild->dry_run)
+		result = name_it(rebuild, rebuild->from_kafka ? rebuild->start_text : rebuild->cut_text, error);
+	cut_fini(&start);
+	return result;
+}
+
+static enum result run(struct rebuild *rebuild, struct error *error)
+{
+	const struct pipeline *pipeline = rebuild->pipeline;
+	enum sink_outcome outcome = postgres_connect(&rebuild->postgres, pipeline, "sluicectl rebuild", error);
+	if (outcome == SINK_DONE && !rebuild->dry_run)
+		outcome = postgres_schema_apply(&rebuild->postgres, pipeline, rebuild->job, NULL, error);
+	enum result result = outcome == SINK_DONE     ? RESULT_OK
+	                     : outcome == SINK_CONFIG ? (error->code = RESULT_CONFIG)
+	                                              : (error->code = RESULT_RETRY);
+	if (result == RESULT_OK)
+		result = take_lock(rebuild, error);
+	if (result == RESULT_OK)
+		result = checkpoint_folder_open(&rebuild->store, pipeline->checkpoint.dir, rebuild->job, error);
+	if (result == RESULT_OK)
+		result = raise_fence(rebuild, error);
+	if (result == RESULT_OK)
+		result = ask(rebuild, NULL, error, "BEGIN; SET LOCAL statement_timeout = 0", 0, NULL);
+	if (result == RESULT_OK)
+		result = within_transaction(rebuild, error);
+	if (result == RESULT_OK)
+		result = ask(rebuild, NULL, error, rebuild->dry_run ? "ROLLBACK" : "COMMIT", 0, NULL);
+	progress_clear(&rebuild->progress);
+	return result;
+}
+
+static void print(const struct rebuild *rebuild, bool json)
+{
+	const char *source = rebuild->from_kafka ? "kafka" : "database";
+	if (json) {
+		(void)printf("{\"job\": \"%s\", \"from\": \"%s\", \"dry_run\": %s, \"checkpoint\": \"%" PRIu64
+		             ".%" PRIu64 "\", \"cut\": %s, \"totals\": %" PRIu64 "}\n",
+		    rebuild->job, source, rebuild->dry_run ? "true" : "false", rebuild->checkpoint.attempt,
+		    rebuild->checkpoint.n, rebuild->from_kafka ? rebuild->start_text : rebuild->cut_text,
+		    rebuild->rebuilt.totals);
+		return;
+	}
+	(void)printf("job         %s\nfrontier    %s\ncheckpoint  %" PRIu64 ".%" PRIu64 " %s\n", rebuild->job,
+	    rebuild->cut_text, rebuild->checkpoint.attempt, rebuild->checkpoint.n,
+	    rebuild->dry_run ? "would be written; nothing was changed" : "is written and named");
+	if (rebuild->from_kafka)
+		(void)printf(
+		    "from kafka  The next start replays the log from %s up to the frontier, in silence. If Kafka does "
+		    "not hold it any more, that start is refused: then use --from database.\n",
+		    rebuild->start_text);
+	else
+		(void)printf(
+		    "from the    %" PRIu64
+		    " totals. Keys are not in it: the table holds them. A repeat of a record of before is found by "
+		    "its primary key and compared with its row: exact, but each stretch of them costs an attempt "
+		    "or two.\n",
+		    rebuild->rebuilt.totals);
+}
+
+int verb_rebuild(const struct arguments *arguments, const struct pipeline *pipeline)
+{
+	struct rebuild rebuild = {.pipeline = pipeline, .dry_run = arguments->dry_run, .postgres = {.stop_fd = -1}};
+	struct error error = {0};
+	rebuild.from_kafka = strcmp(arguments->from, "kafka") == 0;
+	if (!rebuild.from_kafka && strcmp(arguments->from, "database") != 0) {
+		(void)fprintf(stderr, "sluicectl: --from %s: it is kafka or database\n", arguments->from);
+		return EXIT_USAGE;
+	}
+	(void)snprintf(rebuild.job, sizeof rebuild.job, "%s/totals", pipeline->job);
+	progress_open(&rebuild.progress);
+	enum result result = run(&rebuild, &error);
+	if (result == RESULT_OK)
+		print(&rebuild, arguments->json);
+	else
+		(void)fprintf(stderr, "sluicectl: %s\n", error.text);
+	postgres_disconnect(&rebuild.postgres);
+	if (rebuild.store != NULL)
+		rebuild.store->ops->close(rebuild.store);
+	free(rebuild.cut_text);
+	free(rebuild.start_text);
+	cut_fini(&rebuild.cut);
+	return result == RESULT_OK ? EXIT_SUCCESS : result == RESULT_CONFIG ? EXIT_CONFIG : EXIT_UNAVAILABLE;
+}
