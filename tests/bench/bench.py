@@ -21,7 +21,7 @@ def main():
     parser.add_argument("--records", type=int, default=1_000_000, help="of a backlog")
     parser.add_argument("--keys", type=int, default=20_000_000, help="of the part with many keys")
     parser.add_argument("--seconds", type=int, default=15, help="of each latency run")
-    parser.add_argument("--kills", type=int, default=0, help="of each kind; 0: 34 with a peer, 20 without")
+    parser.add_argument("--kills", type=int, default=0, help="of each kind; 0: 34 with a peer, 12 without")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     parser.add_argument("--quick", action="store_true", help="small and few, to see that it works; figures mean little then")
     parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parent, help="where the results go")

@@ -94,7 +94,7 @@ def kill_many(bed, name, roles, kills, ingest, aggregators, sinks):
 
 
 def measure(bed):
-    with_peer, alone = (2, 1) if bed.quick else (34, 20)
+    with_peer, alone = (2, 1) if bed.quick else (34, 12)
     kills = bed.arguments.kills
     if kills:
         with_peer, alone = kills, kills

@@ -60,6 +60,9 @@ def snapshot(url, topic):
     found["day"] = dict(rows("SELECT transaction_date, total_sales FROM sales_per_day"))
     found["month"] = {row[:2]: row[2] for row in rows("SELECT year, month, total_sales FROM sales_per_month")}
     found["start"] = {int(p): o for p, o in start.items()}
+    # Decisions are kept as long as a replay may need them: from the cut of the oldest checkpoint that is named.
+    cuts = [cut for cut, in rows("SELECT cut FROM sluice.checkpoints")]
+    found["decided_from"] = {p: min([c.get(str(p), 0) for c in cuts] or [end]) for p, end in found["cut"].items()}
     found["letters"] = {(p, o) if t == topic else (t, p, o): letter_of(reason, key, payload, raw) for t, p, o, reason, key, payload,
                         raw in rows('SELECT topic, partition, "offset", reason, key, payload, payload_raw FROM dead_letters')}
     connection.close()
@@ -110,8 +113,10 @@ def ends_of(brokers, topic, cut):
     return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in {*partitions, *cut}}
 
 
-def fold(log, decisions, report):
-    """What the database has to hold: the first record of a key counts, where no decision says otherwise."""
+def fold(log, found, report):
+    """What the database has to hold: the first record of a key counts, where no decision says otherwise. Which of two partitions
+    came first is for the row to tell once the decision is no longer kept."""
+    decisions, decided_from = found["decisions"], found["decided_from"]
     rows, letters, winners, repeats, undecided = {}, {}, {}, [], set(decisions)
     n = dict.fromkeys(COUNTERS, 0)
     for partition, offset, timestamp, bytes_key, payload in log:
@@ -128,9 +133,14 @@ def fold(log, decisions, report):
         if (partition, offset) in decisions:
             repeats.append((partition, offset, values))
         elif key not in rows:
-            rows[key], winners[key] = values, partition
-        elif winners[key] != partition:
-            report.check(f"record {partition}/{offset}, whose key has a row from partition {winners[key]}", "a decision", "none")
+            rows[key], winners[key] = values, (partition, offset)
+        elif winners[key][0] == partition:
+            repeats.append((partition, offset, values))
+        elif offset >= decided_from.get(partition, 0) and winners[key][1] >= decided_from.get(winners[key][0], 0):
+            report.check(f"record {partition}/{offset}, whose key has a row from partition {winners[key][0]}", "a decision", "none")
+        elif rows[key] != found["rows"].get(key) and values == found["rows"].get(key):
+            repeats.append((*winners[key], rows[key]))
+            rows[key], winners[key] = values, (partition, offset)
         else:
             repeats.append((partition, offset, values))
     for partition, offset, values in repeats:
@@ -139,8 +149,6 @@ def fold(log, decisions, report):
             report.check(f"the row of a repeat at {partition}/{offset}", "a row", "none")
         if (partition, offset) in decisions and decisions[partition, offset] != verdict:
             report.check(f"the decision on {partition}/{offset}", verdict, decisions[partition, offset])
-        if (partition, offset) in decisions and winners.get(values[KEY]) == partition:
-            report.check(f"the decision on {partition}/{offset}, whose row is of the same partition", "none", verdict)
         n[verdict] += 1
         if verdict == "conflicts":
             letters[partition, offset] = ("conflict", values[KEY].encode(), values)
@@ -173,7 +181,7 @@ def main():
     if arguments.whole:
         report.check("the cut is the end of the topic", ends_of(arguments.brokers, arguments.topic, found["cut"]), found["cut"])
     rows, letters, counters = fold(
-        log_of(arguments.brokers, arguments.topic, found["start"], found["cut"]), found["decisions"], report)
+        log_of(arguments.brokers, arguments.topic, found["start"], found["cut"]), found, report)
     category, day, month = totals_of(rows)
     report.check(f"{len(rows):,} rows, every column", rows, found["rows"])
     report.check(f"{len(category)} totals of sales_per_category", category, found["category"])

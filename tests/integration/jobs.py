@@ -4,7 +4,7 @@ import json, subprocess, sys, time, traceback
 import psycopg2
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from services import BIN, HERE, ROOT, Failure, Pipeline, call, private_services, wait_for
+from services import BIN, ROOT, Failure, Pipeline, call, private_services, prove, wait_for
 from snapshots import Reader  # for the cases
 
 EXIT_CONFIG = 78
@@ -162,7 +162,7 @@ class Job(Pipeline):
         wait_for(f"the cut {ends}", there, seconds)
 
     def prove(self):
-        call(HERE / "checker.py", "--brokers", self.services.brokers, "--database", self.url, "--topic", self.name, "--whole")
+        prove(self.services, self.environment, self.name)
 
 
 def must_be(what, found, wanted):

@@ -89,9 +89,11 @@ def wait_for(what, condition, seconds):
         time.sleep(0.05)
 
 
-def prove(services):
-    """Everything in the topic, and nothing else, is in the database."""
-    return call(HERE / "checker.py", "--brokers", services.brokers, "--database", services.url, "--whole")
+def prove(services, environment, topic="financial_transactions"):
+    """Everything in the topic, and nothing else, is in the database: say a checker in another language, and the audit."""
+    said = call(HERE / "checker.py", "--brokers", services.brokers, "--database", environment["DATABASE_URL"], "--topic", topic, "--whole")
+    given = [f"{k}={environment[k]}" for k in ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "CHECKPOINT_DIR", "SLUICE_CONFIG")]
+    return said + call("env", *given, BIN / "sluicectl", "audit")
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def crashes(folder, services):
         if producer.wait() != 0:
             raise Failure("the producer did not deliver everything")
         wait_for("all records", lambda: reader.counters["consumed"] >= RECORDS, 60)
-        prove(services)
+        prove(services, pipeline.environment)
         pipeline.stop()
         reader.finish()
         if reader.counters["consumed"] != RECORDS or reader.snapshots < 50:

@@ -228,7 +228,7 @@ def main():
                 failed += 1
                 print(failure)
             if not failed:
-                print(prove(services).splitlines()[-1])
+                print(prove(services, bed.pipeline.environment).splitlines()[-1])
             print(f"  {bed.reader.snapshots} snapshots")
         finally:
             for process in bed.pipeline.running.values():
