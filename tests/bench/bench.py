@@ -10,7 +10,8 @@ from bed import Bed, Failure, show
 from services import private_services
 
 PARTS = {  # and about how long each takes
-    "drain": "12 minutes", "checkpoints": "4 minutes", "recovery": "15 minutes", "snapshot": "7 minutes", "state": "20 minutes",
+    "drain": "8 minutes", "growth": "4 minutes", "checkpoints": "4 minutes", "recovery": "9 minutes", "snapshot": "7 minutes",
+    "state": "12 minutes",
 }
 
 

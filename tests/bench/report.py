@@ -44,11 +44,15 @@ def drain_rows(part, drain, limits):
     return rows
 
 
-def growth(part, state):
-    lines = ["| records | partitions | records/s | our CPU-s per million | backend's | PSS MB |", "| --- | --- | --- | --- | --- | --- |"]
-    for partitions, drain in [*part["drains"].items(), ("4", part["large"])] + ([("4", state)] if state else []):
+def growth(part, state, live):
+    lines = ["| records | partitions | records/s | our CPU-s per million | backend's | PSS MB | then 5,000/s live: p50 / p99 |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]
+    cases = [(name, name, drain) for name, drain in part["drains"].items()] + [("large", "4", part["large"])]
+    for name, partitions, drain in cases + ([("state", "4", state)] if state else []):
+        latency = (live or {}).get("cases", {}).get(name)
         lines.append(f"| {drain['records']:,} | {partitions} | {drain['rate']:,.0f} | {sum(drain['cpu'].values()):.2f} | "
-                     f"{drain['backend']:.1f} | {sum(drain['pss'].values()):.0f} |")
+                     f"{drain['backend']:.1f} | {sum(drain['pss'].values()):.0f} | "
+                     + (f"{latency['p50']:.1f} / {latency['p99']:.1f} ms |" if latency else "|"))
     return lines + [""]
 
 
@@ -108,7 +112,7 @@ def write(results, folder):
                   "Without checkpoints:", "", *table(drain_rows(part, part["without"], {"cpu": 3.5, "pss": 200})),
                   "With checkpoints every 5 s, the default:", "", *table(drain_rows(part, part["drains"]["4"], {"cpu": 4.5, "pss": 150})),
                   "Latency is the commit timestamp of the row's transaction less the moment the producer made the record, the first three seconds "
-                  "left out; of three runs the one with the median p99.", "", "### Growth", "", *growth(part, results.get("state"))]
+                  "left out; of three runs the one with the median p99.", "", "### Growth", "", *growth(part, results.get("state"), results.get("growth"))]
     for name, title, rows in (("checkpoints", "Checkpoints", checkpoint_rows), ("recovery", "Recovery", recovery_rows),
                               ("state", "Many keys", state_rows), ("snapshot", "Somebody else's snapshot", snapshot_rows)):
         if name in results:
@@ -127,7 +131,7 @@ def plot(results, folder):
     import matplotlib.pyplot as plt
     matplotlib.rcParams["svg.hashsalt"] = "sluice"
     if "drain" in results:
-        plot_drain(plt, results["drain"], results.get("state"), folder / "results.svg")
+        plot_drain(plt, results["drain"], results.get("state"), results.get("growth"), folder / "results.svg")
     if "recovery" in results:
         plot_recovery(plt, results["recovery"], folder / "recovery.svg")
 
@@ -140,9 +144,10 @@ def stack(axis, cases, what):
         bottom = [b + v for b, v in zip(bottom, values)]
 
 
-def plot_drain(plt, part, state, path):
-    figure, axes = plt.subplots(2, 2, figsize=(12, 8))
-    (rate, cpu), (memory, latency) = axes
+def plot_drain(plt, part, state, live, path):
+    figure, axes = plt.subplots(2, 3, figsize=(16, 8))
+    (rate, cpu, behind), (memory, latency, rest) = axes
+    rest.axis("off")
     cases = [("1 M, no\ncheckpoints", part["without"])] + [(f"1 M,\n{p} part.", d) for p, d in sorted(part["drains"].items(), key=lambda x: int(x[0]))]
     cases += [("4 M", part["large"])] + ([(f"{state['records'] / 1e6:.0f} M", state)] if state else [])
     rate.bar([name for name, _ in cases], [drain["rate"] / 1000 for _, drain in cases], color="#1565c0")
@@ -164,6 +169,12 @@ def plot_drain(plt, part, state, path):
     latency.set_xticks(range(len(runs)), [f"{r['rate']:,}/s" for r in runs])
     latency.set_title("produce to commit, ms (dots: p50)")
     latency.legend()
+    if live:
+        names = [("1", "1 M,\n1 part."), ("4", "1 M,\n4 part."), ("16", "1 M,\n16 part."), ("large", "4 M")]
+        behind.bar([name for _, name in names], [live["cases"][key]["p99"] for key, _ in names], color="#1565c0", label="p99")
+        behind.bar([name for _, name in names], [live["cases"][key]["p50"] for key, _ in names], color="#90caf9", label="p50")
+        behind.legend()
+    behind.set_title("live at 5,000/s behind a backlog, ms")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
