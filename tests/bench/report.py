@@ -36,6 +36,10 @@ def drain_rows(part, drain, limits):
             ("CPU-seconds per million records", f"{cpu:.2f} ({by_kind(drain['cpu'], 2)})", "all Sluice processes", most(cpu, limits["cpu"])),
             ("the backend's CPU-seconds per million", f"{drain['backend']:.1f}", f"text COPY: {floor_cpu:.1f}", ""),
             ("memory, at its most (PSS)", f"{pss:.0f} MB ({by_kind(drain['pss'], 0)})", "all Sluice processes", most(pss, limits["pss"], " MB"))]
+    if drain is part["drains"]["4"]:
+        more = sum(part["large"]["pss"].values()) - pss
+        rows.append(("memory for a further key", f"{more * 1e6 / (part['large']['records'] - drain['records']):.0f} bytes",
+                     f"{part['large']['records']:,} records against {drain['records']:,}", ""))
     for run in part["latency"]["1d" if drain["interval"] == "1d" else "5s"]:
         limit = {5000: 30, 10000: 40}.get(run["rate"])
         rows.append((f"latency at {run['rate']:,}/s, p50 / p99 / p99.9", f"{run['p50']:.1f} / {run['p99']:.1f} / {run['p999']:.1f} ms",
@@ -175,6 +179,8 @@ def plot_drain(plt, part, state, live, path):
         behind.bar([name for _, name in names], [live["cases"][key]["p50"] for key, _ in names], color="#90caf9", label="p50")
         behind.legend()
     behind.set_title("live at 5,000/s behind a backlog, ms")
+    for axis in (rate, cpu, memory, latency):  # room for the legend
+        axis.set_ylim(top=axis.get_ylim()[1] * 1.35)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
