@@ -4,6 +4,8 @@
 #   postgres.sh start DIR [PORT]          makes the cluster where there is none, and starts it
 #   postgres.sh stop DIR [fast|immediate]
 #   postgres.sh url DIR                   the address of its database `ecommerce`, with a password
+#   postgres.sh backup DIR                takes a base backup, beside the data
+#   postgres.sh failover DIR              the server dies, and the backup goes on in its place: what was committed since is lost
 #   postgres.sh with DIR COMMAND...       start, DATABASE_URL and POSTGRES_DIR in the environment, stop; the command's exit code
 #
 # The server listens on 127.0.0.1 (passwords are checked there) and on a unix socket in DIR (they are not). As root it runs
@@ -18,7 +20,7 @@ fail() {
 }
 
 usage() {
-	sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
@@ -114,6 +116,19 @@ url() {
 	echo "postgresql://postgres:$password@127.0.0.1:$(cat "$dir/port")/ecommerce"
 }
 
+backup() {
+	rm -rf "$dir/backup"
+	as_server "$bin/pg_basebackup" -h "$dir" -p "$(cat "$dir/port")" -U postgres -D "$dir/backup" -c fast -X stream
+}
+
+failover() {
+	[ -f "$dir/backup/PG_VERSION" ] || fail "$dir: there is no backup"
+	stop immediate
+	rm -rf "$dir/data"
+	mv "$dir/backup" "$dir/data"
+	start
+}
+
 with() {
 	trap 'stop immediate' EXIT
 	start
@@ -129,6 +144,8 @@ case $verb in
 start) start "$@" ;;
 stop) stop "$@" ;;
 url) url ;;
+backup) backup ;;
+failover) failover ;;
 with) with "$@" ;;
 *) usage ;;
 esac

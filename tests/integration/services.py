@@ -97,11 +97,11 @@ def prove(services, environment, topic="financial_transactions"):
 
 
 @contextmanager
-def private_services():
+def private_services(kind=Services):
     """Services under a folder of their own; both are gone afterwards, whatever happens."""
     folder = Path(tempfile.mkdtemp(prefix="sluice-"))
     folder.chmod(0o755)
-    services = Services(folder)
+    services = kind(folder)
     try:
         services.start()
         yield folder, services

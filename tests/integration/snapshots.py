@@ -14,10 +14,11 @@ SNAPSHOT = """SELECT cut, counters,
 
 
 class Reader(threading.Thread):
-    """One statement sees one snapshot."""
+    """One statement sees one snapshot. rest: how long to rest after each, in times of what it took."""
 
-    def __init__(self, url):
+    def __init__(self, url, rest=0):
         super().__init__(daemon=True)
+        self.rest = rest
         self.url, self.snapshots, self.violations, self.cut, self.over = url, 0, [], {}, False
         self.counters = {}
 
@@ -47,7 +48,9 @@ class Reader(threading.Thread):
                 connection.autocommit = True
                 with connection.cursor() as cursor:
                     while not self.over:
+                        began = time.monotonic()
                         self.look(cursor)
+                        time.sleep(self.rest * (time.monotonic() - began))
                 connection.close()
             except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable):
                 time.sleep(0.1)  # away, or not made yet

@@ -13,7 +13,8 @@
 #   kafka.sh with DIR COMMAND...         runs a command with KAFKA_BOOTSTRAP_SERVERS set to a fresh broker
 #
 # Needs: a Java runtime (11 or newer), and Maven to download. Environment: SLUICE_KAFKA_JARS names a folder with the jars
-# instead of the cache; KAFKA_HEAP is the broker's heap (512m).
+# instead of the cache; KAFKA_HEAP is the broker's heap (512m); KAFKA_ADVERTISED a port that clients are sent to instead of the
+# broker's own.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -78,7 +79,7 @@ write_properties() {
 		node.id=1
 		controller.quorum.voters=1@127.0.0.1:$controller
 		listeners=PLAINTEXT://127.0.0.1:$port,SASL_PLAINTEXT://127.0.0.1:$sasl,CONTROLLER://127.0.0.1:$controller
-		advertised.listeners=PLAINTEXT://127.0.0.1:$port,SASL_PLAINTEXT://127.0.0.1:$sasl
+		advertised.listeners=PLAINTEXT://127.0.0.1:${KAFKA_ADVERTISED:-$port},SASL_PLAINTEXT://127.0.0.1:$sasl
 		controller.listener.names=CONTROLLER
 		inter.broker.listener.name=PLAINTEXT
 		listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT

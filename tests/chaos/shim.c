@@ -1,0 +1,204 @@
+/* tests/chaos/shim.c - preloaded into a process: makes its disk fail and its clock jump while it runs.
+ *
+ * SLUICE_SHIM names a file of five 32-bit integers, mapped at start and written by whoever wants trouble (struct trouble
+ * below, all 0: none). SLUICE_SHIM_FOLDERS, a list separated by colons, says beneath which folders files are in trouble:
+ * everything else, sockets and logs for instance, stays as it is.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+struct trouble {
+	int32_t write_error; /* errno of every write; 0: none */
+	int32_t sync_error; /* of every fsync and fdatasync */
+	int32_t open_error; /* of every open for writing, and of every rename */
+	int32_t short_writes; /* not 0: a write writes half */
+	int32_t clock_seconds; /* added to the wall clock */
+};
+
+enum { FILES_MAX = 4096 };
+
+static const struct trouble no_trouble;
+static const volatile struct trouble *trouble = (const volatile struct trouble *)&no_trouble;
+static const char *folders;
+static bool watched[FILES_MAX]; /* by file descriptor: lies beneath one of the folders */
+
+__attribute__((constructor)) static void start(void)
+{
+	const char *path = getenv("SLUICE_SHIM");
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	void *mapped = mmap(NULL, sizeof *trouble, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (mapped != MAP_FAILED)
+		trouble = mapped;
+	folders = getenv("SLUICE_SHIM_FOLDERS");
+}
+
+static bool beneath(const char *path)
+{
+	for (const char *at = folders; at && *at;) {
+		size_t len = strcspn(at, ":");
+		if (len && strncmp(path, at, len) == 0 && path[len] == '/')
+			return true;
+		at += len + (at[len] == ':');
+	}
+	return false;
+}
+
+static bool is_watched(int fd)
+{
+	return fd >= 0 && fd < FILES_MAX && watched[fd];
+}
+
+#define REAL(name) ((__typeof__(&(name)))real(#name))
+
+static void *real(const char *name)
+{
+	return dlsym(RTLD_NEXT, name);
+}
+
+static int opened(const char *path, int flags, mode_t mode, const char *name)
+{
+	static int (*next)(const char *, int, ...), (*next64)(const char *, int, ...);
+	bool watch = beneath(path);
+
+	if (!next)
+		next = (int (*)(const char *, int, ...))real("open");
+	if (!next64)
+		next64 = (int (*)(const char *, int, ...))real("open64");
+	if (watch && trouble->open_error && (flags & O_ACCMODE) != O_RDONLY) {
+		errno = trouble->open_error;
+		return -1;
+	}
+	int fd = (strcmp(name, "open") == 0 ? next : next64)(path, flags, mode);
+	if (fd >= 0 && fd < FILES_MAX)
+		watched[fd] = watch;
+	return fd;
+}
+
+#define OPEN(name)                                                                                                     \
+	int name(const char *path, int flags, ...)                                                                     \
+	{                                                                                                              \
+		mode_t mode = 0;                                                                                       \
+		if (flags & (O_CREAT | O_TMPFILE)) {                                                                   \
+			va_list arguments;                                                                             \
+			va_start(arguments, flags);                                                                    \
+			mode = va_arg(arguments, mode_t);                                                              \
+			va_end(arguments);                                                                             \
+		}                                                                                                      \
+		return opened(path, flags, mode, #name);                                                               \
+	}
+
+OPEN(open)
+OPEN(open64)
+
+int close(int fd)
+{
+	static __typeof__(&close) next;
+
+	if (!next)
+		next = REAL(close);
+	if (fd >= 0 && fd < FILES_MAX)
+		watched[fd] = false;
+	return next(fd);
+}
+
+ssize_t write(int fd, const void *data, size_t len)
+{
+	static __typeof__(&write) next;
+
+	if (!next)
+		next = REAL(write);
+	if (is_watched(fd) && trouble->write_error) {
+		errno = trouble->write_error;
+		return -1;
+	}
+	if (is_watched(fd) && trouble->short_writes && len > 1)
+		len /= 2;
+	return next(fd, data, len);
+}
+
+static int synced(int fd, int (*next)(int))
+{
+	if (is_watched(fd) && trouble->sync_error) {
+		errno = trouble->sync_error;
+		return -1;
+	}
+	return next(fd);
+}
+
+int fsync(int fd)
+{
+	static __typeof__(&fsync) next;
+
+	if (!next)
+		next = REAL(fsync);
+	return synced(fd, next);
+}
+
+int fdatasync(int fd)
+{
+	static __typeof__(&fdatasync) next;
+
+	if (!next)
+		next = REAL(fdatasync);
+	return synced(fd, next);
+}
+
+int rename(const char *from, const char *to)
+{
+	static __typeof__(&rename) next;
+
+	if (!next)
+		next = REAL(rename);
+	if (beneath(to) && trouble->open_error) {
+		errno = trouble->open_error;
+		return -1;
+	}
+	return next(from, to);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *at)
+{
+	static __typeof__(&clock_gettime) next;
+
+	if (!next)
+		next = REAL(clock_gettime);
+	int result = next(clock, at);
+	if (result == 0 && clock == CLOCK_REALTIME)
+		at->tv_sec += trouble->clock_seconds;
+	return result;
+}
+
+int gettimeofday(struct timeval *at, void *zone)
+{
+	struct timespec now;
+
+	(void)zone;
+	clock_gettime(CLOCK_REALTIME, &now);
+	*at = (struct timeval){now.tv_sec, now.tv_nsec / 1000};
+	return 0;
+}
+
+time_t time(time_t *out)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (out)
+		*out = now.tv_sec;
+	return now.tv_sec;
+}
