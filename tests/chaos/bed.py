@@ -45,8 +45,8 @@ class ProxiedServices(Services):
 
 
 class Shim:
-    """Trouble with disk and clock of all processes, while they run: see shim.c."""
-    FIELDS = ("write_error", "sync_error", "open_error", "short_writes", "clock_seconds")
+    """Trouble with disk, clock and channels of all processes, while they run: see shim.c."""
+    FIELDS = ("write_error", "sync_error", "open_error", "short_writes", "clock_seconds", "reset_every", "channel_us")
 
     def __init__(self, path):
         self.path = path
@@ -55,7 +55,7 @@ class Shim:
             self.memory = mmap.mmap(file.fileno(), 4 * len(self.FIELDS))
 
     def set(self, **trouble):
-        self.memory[:] = struct.pack("=5i", *(trouble.get(name, 0) for name in self.FIELDS))
+        self.memory[:] = struct.pack("=7i", *(trouble.get(name, 0) for name in self.FIELDS))
 
 
 class Watch(threading.Thread):
@@ -150,7 +150,7 @@ class Bed:
         self.environment = dict(os.environ, KAFKA_BOOTSTRAP_SERVERS=services.brokers, SLUICE_CONFIG=str(self.folder / "pipeline.yaml"),
                                 DATABASE_URL=f"{host}:{services.postgres_proxy.port}/{rest.split('/', 1)[1]}",
                                 CHECKPOINT_DIR=str(self.checkpoints), STATE_DIR=str(self.state), SLUICE_COORDINATOR=f"tcp://127.0.0.1:{port}")
-        self.write_wrappers()
+        self.write_wrappers((port, self.control_proxy.port, services.postgres_proxy.port, services.kafka_proxy.port))
         self.records = Records(self, rate)
         self.watch = Watch(self.url)
         self.readers = [Reader(self.url, rest=2)]
@@ -170,7 +170,7 @@ class Bed:
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.mounted = done.returncode == 0
 
-    def write_wrappers(self):
+    def write_wrappers(self, spared):
         """Programs for supervisord that set up their own trouble: the shim, a proxy to the coordinator, a crash point to come."""
         self.wrappers, self.arms = self.folder / "bin", self.folder / "arms"
         self.wrappers.mkdir()
@@ -181,7 +181,8 @@ class Bed:
                 continue
             kind = program.name.removeprefix("sluice-")
             (self.wrappers / program.name).write_text(f"""#!/bin/sh
-export SLUICE_SHIM={self.shim.path} SLUICE_SHIM_FOLDERS={self.checkpoints}:{self.state} LD_PRELOAD={BIN / 'chaos_shim.so'}
+export SLUICE_SHIM={self.shim.path} SLUICE_SHIM_FOLDERS={self.checkpoints}:{self.state} SLUICE_SHIM_SPARED={":".join(map(str, spared))}
+export LD_PRELOAD={BIN / 'chaos_shim.so'}
 {'' if kind == 'coordinator' else f'export SLUICE_COORDINATOR=tcp://127.0.0.1:{self.control_proxy.port}'}
 export SLUICE_CRASH_FOLDER={self.arms}
 [ -r {self.arms}/{kind} ] && export SLUICE_CRASH_POINT=$(cat {self.arms}/{kind})

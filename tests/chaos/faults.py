@@ -238,6 +238,20 @@ commit_lost("sent")
 commit_lost("answered")
 
 
+def channels_of(name, **trouble):
+    """Between the processes themselves."""
+    def run(bed, rng):
+        bed.shim.set(**{field: rng.choice(values) for field, values in trouble.items()})
+        time.sleep(rng.uniform(0.5, 4))
+        bed.shim.set()
+    run.__name__ = name
+    fault("network", 2)(run)
+
+
+channels_of("channels_reset", reset_every=(20, 100, 400))
+channels_of("channels_slow", channel_us=(500, 5000, 30000))
+
+
 # ---- disk and clock ------------------------------------------------------------------------------------------------------
 def disk_of(name, share=1, **trouble):
     def run(bed, rng):

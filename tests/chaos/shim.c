@@ -1,18 +1,24 @@
-/* tests/chaos/shim.c - preloaded into a process: makes its disk fail and its clock jump while it runs.
+/* tests/chaos/shim.c - preloaded into a process: makes its disk fail, its clock jump and its channels break while it runs.
  *
- * SLUICE_SHIM names a file of five 32-bit integers, mapped at start and written by whoever wants trouble (struct trouble
+ * SLUICE_SHIM names a file of seven 32-bit integers, mapped at start and written by whoever wants trouble (struct trouble
  * below, all 0: none). SLUICE_SHIM_FOLDERS, a list separated by colons, says beneath which folders files are in trouble:
- * everything else, sockets and logs for instance, stays as it is.
+ * everything else, logs for instance, stays as it is. SLUICE_SHIM_SPARED, a list of ports of the same kind: connections to
+ * these are no channels between processes.
  */
+#include <arpa/inet.h>
 #include <dlfcn.h>
+
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/types.h>
 #include <time.h>
@@ -24,13 +30,15 @@ struct trouble {
 	int32_t open_error; /* of every open for writing, and of every rename */
 	int32_t short_writes; /* not 0: a write writes half */
 	int32_t clock_seconds; /* added to the wall clock */
+	int32_t reset_every; /* so many messages on channels, and the connection of the last one is reset; 0: never */
+	int32_t channel_us; /* each takes so much longer */
 };
 
 enum { FILES_MAX = 4096 };
 
 static const struct trouble no_trouble;
 static const volatile struct trouble *trouble = (const volatile struct trouble *)&no_trouble;
-static const char *folders;
+static const char *folders, *spared;
 static bool watched[FILES_MAX]; /* by file descriptor: lies beneath one of the folders */
 
 __attribute__((constructor)) static void start(void)
@@ -45,6 +53,7 @@ __attribute__((constructor)) static void start(void)
 	if (mapped != MAP_FAILED)
 		trouble = mapped;
 	folders = getenv("SLUICE_SHIM_FOLDERS");
+	spared = getenv("SLUICE_SHIM_SPARED");
 }
 
 static bool beneath(const char *path)
@@ -169,6 +178,45 @@ int rename(const char *from, const char *to)
 		return -1;
 	}
 	return next(from, to);
+}
+
+static bool is_spared(int port)
+{
+	for (const char *at = spared; at && *at; at += strcspn(at, ":"), at += *at == ':')
+		if (atoi(at) == port)
+			return true;
+	return false;
+}
+
+/* Either end of it may be the one that listens. */
+static bool is_channel(int fd)
+{
+	struct sockaddr_in here, there;
+	socklen_t here_len = sizeof here, there_len = sizeof there;
+
+	return getsockname(fd, (struct sockaddr *)&here, &here_len) == 0 &&
+	       getpeername(fd, (struct sockaddr *)&there, &there_len) == 0 && there.sin_family == AF_INET &&
+	       !is_spared(ntohs(here.sin_port)) && !is_spared(ntohs(there.sin_port));
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	static __typeof__(&sendmsg) next;
+	static atomic_uint sent;
+	int32_t every = trouble->reset_every, delay_us = trouble->channel_us;
+
+	if (!next)
+		next = REAL(sendmsg);
+	if ((every || delay_us) && is_channel(fd)) {
+		if (delay_us)
+			usleep((useconds_t)delay_us);
+		if (every && atomic_fetch_add(&sent, 1) % (unsigned)every == (unsigned)every - 1) {
+			shutdown(fd, SHUT_RDWR);
+			errno = ECONNRESET;
+			return -1;
+		}
+	}
+	return next(fd, message, flags);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *at)
