@@ -256,27 +256,40 @@ static bool is_named(const struct files *named, const char *checkpoint, const ch
 	return false;
 }
 
-/* A checkpoint without a manifest: everything in it that nobody names goes. */
+/* Of one that is not named: everything in it that is no file of another one goes. */
 static enum result sweep_checkpoint(
-    const struct folder *folder, const char *checkpoint, const struct files *named, struct error *error)
+    const struct folder *folder, const char *checkpoint, const struct files *files, struct error *error)
 {
 	char path[PATH_MAX];
 	path_of(path, "%s/checkpoints/%s", folder->root, checkpoint);
 	DIR *dir = opendir(path);
 	if (dir == NULL)
 		return errno == ENOENT ? RESULT_OK : file_failed(error, "read folder", path);
-	bool manifest = faccessat(dirfd(dir), "manifest", F_OK, 0) == 0;
-	for (struct dirent *entry; !manifest && (entry = readdir(dir)) != NULL;)
-		if (entry->d_name[0] != '.' && !is_named(named, checkpoint, entry->d_name))
+	for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+		if (entry->d_name[0] != '.' && !is_named(files, checkpoint, entry->d_name))
 			(void)unlinkat(dirfd(dir), entry->d_name, 0);
 	(void)closedir(dir);
-	if (!manifest)
-		(void)rmdir(path);
+	(void)rmdir(path); /* once it is empty */
 	return RESULT_OK;
 }
 
-static enum result sweep(
-    struct checkpoint_store *store, uint64_t oldest, const struct files *named, struct error *error)
+static bool epoch_of(const char *name, struct epoch_id *epoch)
+{
+	int len = 0;
+	return sscanf(name, "%" SCNu64 ".%" SCNu64 "%n", &epoch->attempt, &epoch->n, &len) == 2 && name[len] == '\0';
+}
+
+static bool names_epoch(const struct checkpoints *named, struct epoch_id epoch)
+{
+	for (uint32_t i = 0; i < named->len; i++)
+		if (epoch_equal(named->entries[i].epoch, epoch))
+			return true;
+	return false;
+}
+
+/* Manifest first: a file that is gone must not be named by any. */
+static enum result sweep(struct checkpoint_store *store, uint64_t oldest, const struct checkpoints *named,
+    const struct files *files, struct error *error)
 {
 	struct folder *folder = folder_of(store);
 	enum result result = RESULT_OK;
@@ -286,10 +299,12 @@ static enum result sweep(
 	if (dir == NULL)
 		return errno == ENOENT ? RESULT_OK : file_failed(error, "read folder", path);
 	for (struct dirent *entry; result == RESULT_OK && (entry = readdir(dir)) != NULL;) {
-		char *end;
-		unsigned long long attempt = strtoull(entry->d_name, &end, 10);
-		if (end != entry->d_name && *end == '.' && attempt < oldest)
-			result = sweep_checkpoint(folder, entry->d_name, named, error);
+		struct epoch_id epoch;
+		if (!epoch_of(entry->d_name, &epoch) || epoch.attempt >= oldest || names_epoch(named, epoch))
+			continue;
+		result = remove_manifest(store, epoch, error);
+		if (result == RESULT_OK)
+			result = sweep_checkpoint(folder, entry->d_name, files, error);
 	}
 	(void)closedir(dir);
 	return result;

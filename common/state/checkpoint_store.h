@@ -30,9 +30,10 @@ struct checkpoint_store_ops {
 	/* One that is not there is no error, for both. */
 	enum result (*remove_manifest)(struct checkpoint_store *, struct epoch_id, struct error *);
 	enum result (*remove_file)(struct checkpoint_store *, const char *name, struct error *);
-	/* Removes checkpoints of attempts before `oldest` that have no manifest (given up on the way, or their removal was
-	 * interrupted), all but the files of `named`. */
-	enum result (*sweep)(struct checkpoint_store *, uint64_t oldest, const struct files *named, struct error *);
+	/* Removes what is left of checkpoints of attempts before `oldest` (given up on the way, or their removal was
+	 * interrupted): the manifests of all but `named`, then all files but `files`. */
+	enum result (*sweep)(struct checkpoint_store *, uint64_t oldest, const struct checkpoints *named,
+	    const struct files *files, struct error *);
 	/* Where names of files begin, for whoever writes and reads them: <dir>/<job>. */
 	const char *(*root)(struct checkpoint_store *);
 	void (*close)(struct checkpoint_store *);

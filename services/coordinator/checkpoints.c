@@ -574,16 +574,20 @@ static void remove_kept(struct checkpoint_keeper *keeper, uint32_t place)
 static void sweep(const struct checkpoint_keeper *keeper)
 {
 	struct checkpoint_store *store = keeper->config.store;
-	struct files named = {0};
+	struct checkpoints named = {memory_resize(NULL, keeper->named_len + 1, sizeof *named.entries), 0};
+	struct files files = {0};
 	struct error error;
+	for (uint32_t i = 0; i < keeper->named_len; i++)
+		named.entries[named.len++] = (struct checkpoint_entry){.epoch = keeper->named[i].epoch};
 	for (uint32_t i = 0; i < keeper->kept_len; i++) {
-		const struct files *files = &keeper->kept[i].files;
-		named.entries = memory_resize(named.entries, named.len + files->len + 1, sizeof *named.entries);
-		memcpy(named.entries + named.len, files->entries, files->len * sizeof *files->entries);
-		named.len += files->len;
+		const struct files *more = &keeper->kept[i].files;
+		files.entries = memory_resize(files.entries, files.len + more->len + 1, sizeof *files.entries);
+		memcpy(files.entries + files.len, more->entries, more->len * sizeof *more->entries);
+		files.len += more->len;
 	}
-	complain(store->ops->sweep(store, keeper->kept[0].epoch.attempt, &named, &error), &error);
+	complain(store->ops->sweep(store, keeper->kept[0].epoch.attempt, &named, &files, &error), &error);
 	free(named.entries);
+	free(files.entries);
 }
 
 void checkpoint_keeper_retired(struct checkpoint_keeper *keeper, const struct checkpoints *retired)

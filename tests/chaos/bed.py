@@ -1,5 +1,5 @@
 """What a chaos run is made of: the services, the network between, the deployed pipeline, and those who watch it."""
-import json, mmap, os, random, signal, socket, struct, subprocess, sys, threading, time
+import json, mmap, os, random, re, signal, socket, struct, subprocess, sys, threading, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -233,6 +233,23 @@ exec {program} "$@"
                     os.kill(pids[name], what)
                 except ProcessLookupError:
                     pass
+
+    def look_for_deaths(self):
+        """Of a kind that nobody has dealt: a failed check, a segmentation fault."""
+        log = (self.run_dir / "logs/supervisord.log").read_text()
+        found = [line for line in log.splitlines() if re.search(r"terminated by SIG(?!KILL|TERM)", line)]
+        if found:
+            raise Failure("a process died by itself: " + "; ".join(found[:3]))
+
+    def look_for_leftovers(self):
+        """When all has ended, a folder of an attempt before the oldest checkpoint holds only what a named one needs."""
+        named, = sql(self.url, "SELECT array_agg(attempt || '.' || epoch) FROM sluice.checkpoints")
+        manifests = [m for m in self.checkpoints.glob("*/*/checkpoints/*/manifest") if m.parent.name in named]
+        needed, oldest = b"".join(m.read_bytes() for m in manifests), min(int(m.parent.name.split(".")[0]) for m in manifests)
+        for path in self.checkpoints.glob("*/*/checkpoints/*/*"):
+            checkpoint = path.parent.name
+            if int(checkpoint.split(".")[0]) < oldest and path not in manifests and f"checkpoints/{checkpoint}/{path.name}".encode() not in needed:
+                raise Failure(f"{named} are named; left behind: {path}")
 
     def down(self):
         done = subprocess.run([ROOT / "scripts/down", "--run-dir", self.run_dir], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

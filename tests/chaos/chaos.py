@@ -78,6 +78,8 @@ def run_round(folder, services, seed, seconds, arguments, results):
         bed.prove()
         found["audits"] += 1
         bed.down()
+        bed.look_for_deaths()
+        bed.look_for_leftovers()
         bed.finish_readers()
         found["seconds"] = round(time.monotonic() - begin)
         say(f"round {seed}: {len(found['faults'])} faults, {found['records']:,} records, exact")

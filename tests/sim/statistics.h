@@ -68,6 +68,7 @@
 	STATISTIC(manifests, "manifests written")                                                                      \
 	STATISTIC(files_written, "state files written")                                                                \
 	STATISTIC(retired, "checkpoints retired")                                                                      \
+	STATISTIC(swept, "manifests swept that nobody names")                                                          \
 	STATISTIC(restores, "actors restored")                                                                         \
 	STATISTIC(caches_reused, "caches of exactly the checkpoint found")                                             \
 	STATISTIC(caches_brought_forward, "caches of an ancestor brought forward")                                     \

@@ -182,17 +182,36 @@ static bool names(const struct files *files, const char *name)
 	return false;
 }
 
-static enum result store_sweep(
-    struct checkpoint_store *port, uint64_t oldest, const struct files *named, struct error *error)
+static bool names_epoch(const struct checkpoints *named, struct epoch_id epoch)
+{
+	for (uint32_t i = 0; i < named->len; i++)
+		if (epoch_equal(named->entries[i].epoch, epoch))
+			return true;
+	return false;
+}
+
+static enum result store_sweep(struct checkpoint_store *port, uint64_t oldest, const struct checkpoints *named,
+    const struct files *files, struct error *error)
 {
 	struct store *store = (struct store *)port;
 	bool done;
 	if (fails(store, &done))
 		return failure(error);
+	for (struct stored_manifest **at = &store->manifests; *at != NULL;) {
+		struct stored_manifest *gone = *at;
+		if (gone->epoch.attempt < oldest && !names_epoch(named, gone->epoch)) {
+			*at = gone->next;
+			buffer_fini(&gone->frame);
+			free(gone);
+			store->world->statistics.swept++;
+		} else {
+			at = &gone->next;
+		}
+	}
 	for (struct stored_file **at = &store->files; *at != NULL;) {
 		struct epoch_id epoch = {0};
 		CHECK(sscanf((*at)->name, "checkpoints/%" SCNu64 ".%" SCNu64 "/", &epoch.attempt, &epoch.n) == 2);
-		if (epoch.attempt < oldest && !store_has_manifest(store, epoch) && !names(named, (*at)->name))
+		if (epoch.attempt < oldest && !names_epoch(named, epoch) && !names(files, (*at)->name))
 			remove_file(at);
 		else
 			at = &(*at)->next;

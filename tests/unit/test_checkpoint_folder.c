@@ -193,7 +193,7 @@ static void test_remove_manifest(void **state)
 	store->ops->close(store);
 }
 
-/* What nobody names goes, but only where no manifest is, and only of older attempts. */
+/* What nobody names goes, but only of older attempts. */
 static void test_sweep(void **state)
 {
 	struct checkpoint_store *store = open_store();
@@ -203,10 +203,19 @@ static void test_sweep(void **state)
 	(void)make_file("checkpoints/20.1/2.1");
 	(void)make_file("checkpoints/20.1/2.1.new");
 	(void)make_file("checkpoints/20.2/2.0");
-	put_empty_manifest(store, (struct epoch_id){20, 3});
+	struct checkpoint_entry kept = {.epoch = {20, 3}};
+	put_empty_manifest(store, kept.epoch);
 	(void)make_file("checkpoints/20.3/2.0");
+	put_empty_manifest(store, (struct epoch_id){20, 4}); /* retired in the database, and nobody came to remove it */
+	(void)make_file("checkpoints/20.4/2.0");
+	struct file_entry shared = make_file("checkpoints/20.4/2.1");
 	(void)make_file("checkpoints/21.4/2.0");
-	assert_int_equal(store->ops->sweep(store, 21, &(struct files){&named, 1}, &error), RESULT_OK);
+	assert_int_equal(store->ops->sweep(store, 21, &(struct checkpoints){&kept, 1},
+	                     &(struct files){(struct file_entry[]){named, shared}, 2}, &error),
+	    RESULT_OK);
+	assert_false(is_there("checkpoints/20.4/manifest"));
+	assert_false(is_there("checkpoints/20.4/2.0"));
+	assert_true(is_there("checkpoints/20.4/2.1"));
 	assert_true(is_there("checkpoints/20.1/2.0"));
 	assert_false(is_there("checkpoints/20.1/2.1"));
 	assert_false(is_there("checkpoints/20.1/2.1.new"));
