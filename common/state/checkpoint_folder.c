@@ -275,8 +275,13 @@ static enum result sweep_checkpoint(
 
 static bool epoch_of(const char *name, struct epoch_id *epoch)
 {
-	int len = 0;
-	return sscanf(name, "%" SCNu64 ".%" SCNu64 "%n", &epoch->attempt, &epoch->n, &len) == 2 && name[len] == '\0';
+	char *end;
+	epoch->attempt = strtoull(name, &end, 10);
+	if (end == name || *end != '.')
+		return false;
+	name = end + 1;
+	epoch->n = strtoull(name, &end, 10);
+	return end != name && *end == '\0';
 }
 
 static bool names_epoch(const struct checkpoints *named, struct epoch_id epoch)
