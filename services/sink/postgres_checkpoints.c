@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/base/crash_point.h"
 #include "services/sink/postgres_late.h"
 
 enum { NUMBER_MAX = 24 };
@@ -29,8 +30,10 @@ enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t 
 	const char *params[] = {writer->job, number_print(fence, attempt), number_print(at[0], predecessor.attempt),
 	    number_print(at[1], predecessor.n), number_print(identity[0], checkpoint.attempt),
 	    number_print(identity[1], checkpoint.n), cut_text(cut, &text)};
+	CRASH_POINT(mark_asked);
 	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
 	    "SELECT sluice.checkpoint_mark($1, $2, $3, $4, $5, $6, $7)", 7, params);
+	CRASH_POINT(mark_done);
 
 	buffer_fini(&text);
 	return postgres_refused(writer, outcome, answer);
@@ -57,8 +60,10 @@ enum sink_outcome postgres_writer_choose(struct postgres_writer *writer, uint64_
 		return rename_checkpoint(writer, attempt, checkpoint, renamed, answer);
 	const char *params[] = {writer->job, number_print(fence, attempt),
 	    number_print(identity[0], checkpoint.attempt), number_print(identity[1], checkpoint.n)};
+	CRASH_POINT(choose_asked);
 	enum sink_outcome outcome = postgres_query(
 	    &writer->postgres, NULL, &answer->error, "SELECT sluice.checkpoint_choose($1, $2, $3, $4)", 4, params);
+	CRASH_POINT(choose_done);
 
 	return postgres_refused(writer, outcome, answer);
 }
@@ -82,8 +87,10 @@ enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_
 	const char *params[] = {writer->job, number_print(fence, attempt),
 	    identities_text(checkpoints, checkpoints_len, &identities), writer->pipeline->source.topic,
 	    cut_text(oldest_cut, &text)};
+	CRASH_POINT(retire_asked);
 	enum sink_outcome outcome = postgres_query(
 	    &writer->postgres, NULL, &answer->error, "SELECT sluice.checkpoint_retire($1, $2, $3, $4, $5)", 5, params);
+	CRASH_POINT(retire_done);
 
 	buffer_fini(&identities);
 	buffer_fini(&text);
@@ -112,9 +119,11 @@ enum sink_outcome postgres_writer_late(struct postgres_writer *writer, uint64_t 
 
 	if (epoch_rows_build(rows, writer->pipeline, bodies, bodies_len, &answer->error) != RESULT_OK)
 		return SINK_CONFIG; /* error.code tells CORRUPT from CONFIG */
+	CRASH_POINT(late_asked);
 	enum sink_outcome outcome = late_begin(writer, attempt, predecessor, answer);
 	if (outcome == SINK_DONE)
 		outcome =
 		    postgres_late_find(&writer->postgres, writer->pipeline, rows, &answer->decisions, &answer->error);
+	CRASH_POINT(late_found);
 	return postgres_refused(writer, outcome, answer);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
+#include "common/base/key_group.h"
 #include "common/postgres/ddl.h"
 #include "services/sink/postgres_frontier.h"
 
@@ -21,6 +23,8 @@ struct run {
 	size_t parts_len;
 	size_t asked; /* how many of them the server has asked for */
 	bool copying; /* the last of these is not over */
+	bool advanced; /* the frontier has answered */
+	size_t rollup; /* from this one on, totals have not answered */
 	bool committed;
 	enum sink_outcome outcome;
 	struct error *error;
@@ -37,17 +41,18 @@ enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct
 	commit->pipeline = pipeline;
 	commit->job = job;
 	buffer_clear(&commit->sql);
-	totals_prepare_print(pipeline, &commit->sql);
+	totals_prepare_print(&commit->totals, pipeline, &commit->sql);
+	commit->frontier = key_hash(text_bytes(job));
 	buffer_append(&commit->sql, "", 1);
 	return postgres_query(postgres, NULL, error, (const char *)commit->sql.data, 0, NULL);
 }
 
 /* ---- the string ---- */
 
-static void advance_print(
-    const struct postgres_commit *commit, const struct transaction *transaction, struct buffer *sql)
+static void advance_print(struct postgres_commit *commit, const struct transaction *transaction, struct buffer *sql)
 {
 	const struct epoch_id *from = &transaction->predecessor, *to = &transaction->epoch;
+	char place[PLACE_TEXT_MAX] = PLACE_NOWHERE;
 
 	buffer_printf(sql, "BEGIN;\nSELECT sluice.frontier_advance%s(", transaction->checkpoint ? "_checkpoint" : "");
 	sql_literal(sql, text_bytes(commit->job));
@@ -56,7 +61,9 @@ static void advance_print(
 	cut_print(transaction->cut, sql);
 	buffer_append_text(sql, "', '");
 	counters_print(&transaction->counters, sql);
-	buffer_append_text(sql, "');\n");
+	if (way_is_place(&commit->way))
+		places_print(&commit->totals.places, commit->frontier, place);
+	buffer_printf(sql, "', '%s');\n", place);
 }
 
 static void copy_rows_print(const struct pipeline *pipeline, struct buffer *sql)
@@ -228,6 +235,23 @@ static void on_refused(struct run *run, const PGresult *result)
 		error_wrap(run->error, "a dead letter was refused");
 }
 
+/* The only statements that answer rows are the frontier's and those of the totals. Where the transaction fails after all, the
+ * places learned are wrong, and missed. */
+static void on_rows(struct run *run, const PGresult *result)
+{
+	struct postgres_commit *commit = run->commit;
+
+	if (!run->advanced) {
+		run->advanced = true;
+		places_learn(&commit->totals.places, commit->frontier, PQgetvalue(result, 0, 0), &commit->way);
+		return;
+	}
+	while (run->rollup < commit->pipeline->rollups_len && !commit->totals.groups[run->rollup])
+		run->rollup++;
+	if (run->rollup < commit->pipeline->rollups_len)
+		totals_learn(&commit->totals, run->rollup++, result);
+}
+
 /* false: the link is lost. */
 static bool on_result(struct run *run, const PGresult *result)
 {
@@ -236,11 +260,17 @@ static bool on_result(struct run *run, const PGresult *result)
 	if (status == PGRES_COPY_IN) {
 		CHECK(run->asked < run->parts_len);
 		run->copying = true;
-		return part_send(run, run->parts[run->asked++]);
+		bool sent = part_send(run, run->parts[run->asked++]);
+		CRASH_POINT(commit_copying);
+		if (run->asked == run->parts_len)
+			CRASH_POINT(commit_sent);
+		return sent;
 	}
 	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
 		run->copying = false;
 		run->committed = strcmp(PQcmdStatus((PGresult *)result), "COMMIT") == 0;
+		if (status == PGRES_TUPLES_OK)
+			on_rows(run, result);
 	} else {
 		on_refused(run, result);
 	}
@@ -251,6 +281,7 @@ static enum sink_outcome drive(struct run *run)
 {
 	PGresult *result = NULL;
 
+	CRASH_POINT(commit_encoded);
 	if (!postgres_send(run->postgres, (const char *)run->commit->sql.data))
 		return postgres_lost(run->postgres, run->error);
 	for (;;) {
@@ -263,6 +294,8 @@ static enum sink_outcome drive(struct run *run)
 		if (!here)
 			return postgres_lost(run->postgres, run->error);
 	}
+	if (run->committed)
+		CRASH_POINT(commit_answered);
 	if (run->outcome == SINK_DONE && !run->committed) {
 		error_set(run->error, RESULT_RETRY, "PostgreSQL did not say COMMIT");
 		run->outcome = SINK_UNKNOWN;

@@ -19,6 +19,8 @@ struct postgres_commit {
 	struct totals totals;
 	struct copy copy;
 	struct buffer sql;
+	uint64_t frontier; /* hash of the frontier's row, for its place */
+	struct way way; /* to it */
 };
 
 /* Prepares the statements of a new session. */

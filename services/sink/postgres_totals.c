@@ -1,9 +1,11 @@
 /* services/sink/postgres_totals.c - see postgres_totals.h. */
 #include "services/sink/postgres_totals.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/decimal.h"
+#include "common/base/key_group.h"
 #include "common/base/timestamp.h"
 #include "proto/wire.h"
 #include "common/postgres/ddl.h"
@@ -32,38 +34,77 @@ static void column_list(const struct ddl_table *table, size_t columns, struct bu
 	}
 }
 
+/* c0, c1... are the table's columns in order. IS NOT DISTINCT FROM is for the planner: an equality could be looked up in the
+ * index, and that is the walk that a place saves. */
+static void hit_print(const struct ddl_table *table, const struct rollup *rollup, struct buffer *out)
+{
+	buffer_append_text(out, "hit AS (UPDATE ");
+	sql_identifier(out, table->name);
+	buffer_append_text(out, " AS t SET ");
+	for (size_t i = rollup->by_len; i < table->columns_len; i++) {
+		buffer_append_text(out, i > rollup->by_len ? ", " : "");
+		sql_identifier(out, table->columns[i].name);
+		buffer_printf(out, " = u.c%zu", i);
+	}
+	buffer_append_text(out, " FROM u WHERE t.ctid = u.place");
+	for (size_t i = 0; i < rollup->by_len; i++) {
+		buffer_append_text(out, " AND t.");
+		sql_identifier(out, table->columns[i].name);
+		buffer_printf(out, " IS NOT DISTINCT FROM u.c%zu", i);
+	}
+	buffer_append_text(out, " RETURNING u.ord, t.ctid AS place)");
+}
+
+static void made_print(const struct ddl_table *table, const struct rollup *rollup, struct buffer *out)
+{
+	buffer_append_text(out, "made AS (INSERT INTO ");
+	sql_identifier(out, table->name);
+	buffer_append_text(out, " (");
+	column_list(table, table->columns_len, out);
+	buffer_append_text(out, ") SELECT ");
+	for (size_t i = 0; i < table->columns_len; i++)
+		buffer_printf(out, "%sc%zu", i ? ", " : "", i);
+	buffer_append_text(out, " FROM u WHERE ord NOT IN (SELECT hit.ord FROM hit) ON CONFLICT (");
+	column_list(table, rollup->by_len, out);
+	buffer_append_text(out, ") DO UPDATE SET ");
+	for (size_t i = rollup->by_len; i < table->columns_len; i++) {
+		buffer_append_text(out, i > rollup->by_len ? ", " : "");
+		sql_identifier(out, table->columns[i].name);
+		buffer_append_text(out, " = EXCLUDED.");
+		sql_identifier(out, table->columns[i].name);
+	}
+	buffer_append_text(out, " RETURNING ctid AS place)");
+}
+
 static void prepare_print(const struct pipeline *pipeline, size_t place, struct buffer *out)
 {
 	const struct rollup *rollup = &pipeline->rollups[place];
 	struct ddl_table table;
 
 	ddl_table_describe(pipeline, place + 1, &table);
-	buffer_printf(out, "PREPARE totals_%zu (", place);
+	buffer_printf(out, "PREPARE totals_%zu (tid[]", place);
 	for (size_t i = 0; i < rollup->by_len; i++)
-		buffer_printf(out, "%s%s", i ? ", " : "", array_type(pipeline, &rollup->by[i]));
+		buffer_printf(out, ", %s", array_type(pipeline, &rollup->by[i]));
 	for (size_t i = 0; i < rollup->measures_len; i++)
 		buffer_append_text(out, ", numeric[]");
-	buffer_append_text(out, ") AS INSERT INTO ");
-	sql_identifier(out, table.name);
-	buffer_append_text(out, " (");
-	column_list(&table, table.columns_len, out);
-	buffer_append_text(out, ") SELECT * FROM unnest(");
+	buffer_append_text(out, ") AS WITH u AS MATERIALIZED (SELECT * FROM unnest($1");
 	for (size_t i = 0; i < table.columns_len; i++)
-		buffer_printf(out, "%s$%zu", i ? ", " : "", i + 1);
-	buffer_append_text(out, ") ON CONFLICT (");
-	column_list(&table, rollup->by_len, out);
-	buffer_append_text(out, ") DO UPDATE SET ");
-	for (size_t i = rollup->by_len; i < table.columns_len; i++) {
-		buffer_append_text(out, i > rollup->by_len ? ", " : "");
-		sql_identifier(out, table.columns[i].name);
-		buffer_append_text(out, " = EXCLUDED.");
-		sql_identifier(out, table.columns[i].name);
-	}
-	buffer_append_text(out, ";\n");
+		buffer_printf(out, ", $%zu", i + 2);
+	buffer_append_text(out, ") WITH ORDINALITY AS v(place");
+	for (size_t i = 0; i < table.columns_len; i++)
+		buffer_printf(out, ", c%zu", i);
+	buffer_append_text(out, ", ord)), ");
+	hit_print(&table, rollup, out);
+	buffer_append_text(out, ", ");
+	made_print(&table, rollup, out);
+	buffer_append_text(out, " SELECT ord, place FROM hit UNION ALL SELECT NULL, place FROM made;\n");
 }
 
-void totals_prepare_print(const struct pipeline *pipeline, struct buffer *out)
+void totals_prepare_print(struct totals *totals, const struct pipeline *pipeline, struct buffer *out)
 {
+	places_forget(&totals->places);
+	/* One plan for ever, by place: a table that is small now is no reason to read it whole when it has grown. */
+	buffer_append_text(out, "SET enable_seqscan = off;\nSET plan_cache_mode = force_generic_plan;\n");
 	for (size_t i = 0; i < pipeline->rollups_len; i++)
 		prepare_print(pipeline, i, out);
 }
@@ -131,6 +172,22 @@ static bool measure_put(const struct measure *measure, const uint8_t *encoded, s
 	return true;
 }
 
+static void place_put(struct totals *totals, const struct group *group)
+{
+	struct buffer *column = &totals->places_text[group->rollup];
+	char text[PLACE_TEXT_MAX];
+	uint64_t hash = key_hash(group->key) ^ group->rollup * UINT64_C(0x9e3779b97f4a7c15);
+
+	buffer_append(&totals->hashes[group->rollup], &hash, sizeof hash);
+	element_begin(column);
+	buffer_append(column, "\"", 1);
+	if (totals->by_place[group->rollup])
+		buffer_append(column, text, places_print(&totals->places, hash, text));
+	else
+		buffer_append_text(column, PLACE_NOWHERE);
+	buffer_append(column, "\"", 1);
+}
+
 static enum result group_add(
     struct totals *totals, const struct pipeline *pipeline, const struct group *group, struct error *error)
 {
@@ -154,6 +211,7 @@ static enum result group_add(
 			    "pipeline file",
 			    measure->column, rollup->table, measure->precision);
 	}
+	place_put(totals, group);
 	totals->groups[group->rollup]++;
 	return RESULT_OK;
 }
@@ -162,9 +220,13 @@ enum result totals_build(struct totals *totals, const struct pipeline *pipeline,
     size_t chunks_len, struct error *error)
 {
 	memset(totals->groups, 0, sizeof totals->groups);
-	for (size_t i = 0; i < pipeline->rollups_len; i++)
+	for (size_t i = 0; i < pipeline->rollups_len; i++) {
+		totals->by_place[i] = way_is_place(&totals->ways[i]);
+		buffer_clear(&totals->places_text[i]);
+		buffer_clear(&totals->hashes[i]);
 		for (size_t j = 0; j < TOTALS_COLUMNS_MAX; j++)
 			buffer_clear(&totals->columns[i][j]);
+	}
 	for (size_t i = 0; i < chunks_len; i++) {
 		for (uint32_t j = 0; j < chunks[i].len; j++) {
 			enum result result = group_add(totals, pipeline, &chunks[i].entries[j], error);
@@ -175,6 +237,13 @@ enum result totals_build(struct totals *totals, const struct pipeline *pipeline,
 	return RESULT_OK;
 }
 
+static void array_print(const struct buffer *column, struct buffer *out)
+{
+	sql_literal(out, buffer_bytes(column));
+	out->len--; /* the array ends before its quote does */
+	buffer_append_text(out, "}'");
+}
+
 void totals_execute_print(const struct totals *totals, const struct pipeline *pipeline, struct buffer *out)
 {
 	for (size_t i = 0; i < pipeline->rollups_len; i++) {
@@ -182,19 +251,48 @@ void totals_execute_print(const struct totals *totals, const struct pipeline *pi
 		if (!totals->groups[i])
 			continue;
 		buffer_printf(out, "EXECUTE totals_%zu (", i);
+		array_print(&totals->places_text[i], out);
 		for (size_t j = 0; j < rollup->by_len + rollup->measures_len; j++) {
-			buffer_append_text(out, j ? ", " : "");
-			sql_literal(out, buffer_bytes(&totals->columns[i][j]));
-			out->len--; /* the array ends before its quote does */
-			buffer_append_text(out, "}'");
+			buffer_append_text(out, ", ");
+			array_print(&totals->columns[i][j], out);
 		}
 		buffer_append_text(out, ");\n");
 	}
 }
 
+/* Rows that were hit say which; the others come in the order in which they were given. Where that were not so, places would
+ * be wrong, and the next epoch would miss. */
+void totals_learn(struct totals *totals, size_t rollup, const PGresult *result)
+{
+	uint64_t *hashes = (uint64_t *)(void *)totals->hashes[rollup].data;
+	size_t groups = totals->groups[rollup], next = 0;
+	int rows = PQntuples(result);
+
+	if (PQnfields(result) != 2)
+		return;
+	for (int i = 0; i < rows; i++) {
+		size_t ord = PQgetisnull(result, i, 0) ? 0 : strtoull(PQgetvalue(result, i, 0), NULL, 10);
+		if (ord < 1 || ord > groups)
+			continue;
+		places_learn(&totals->places, hashes[ord - 1], PQgetvalue(result, i, 1), &totals->ways[rollup]);
+		hashes[ord - 1] = 0; /* done with */
+	}
+	for (int i = 0; i < rows; i++) {
+		if (!PQgetisnull(result, i, 0))
+			continue;
+		while (next < groups && hashes[next] == 0)
+			next++;
+		if (next < groups)
+			places_learn(&totals->places, hashes[next++], PQgetvalue(result, i, 1), &totals->ways[rollup]);
+	}
+}
+
 void totals_fini(struct totals *totals)
 {
-	for (size_t i = 0; i < PIPELINE_ROLLUPS_MAX; i++)
+	for (size_t i = 0; i < PIPELINE_ROLLUPS_MAX; i++) {
+		buffer_fini(&totals->places_text[i]);
+		buffer_fini(&totals->hashes[i]);
 		for (size_t j = 0; j < TOTALS_COLUMNS_MAX; j++)
 			buffer_fini(&totals->columns[i][j]);
+	}
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/timestamp.h"
 #include "services/sink/postgres_frontier.h"
 #include "common/postgres/postgres_schema.h"
@@ -152,15 +153,19 @@ enum sink_outcome postgres_writer_fence(struct postgres_writer *writer, uint64_t
 
 	if (outcome == SINK_DONE)
 		outcome = postgres_schema_apply(postgres, writer->pipeline, writer->job, NULL, &answer->error);
+	CRASH_POINT(fence_connected);
 	if (outcome == SINK_DONE)
 		outcome = fence_raise(writer, attempt, answer);
+	CRASH_POINT(fence_raised);
 	if (outcome == SINK_DONE)
 		outcome = postgres_lock_take(writer, attempt, &answer->error);
+	CRASH_POINT(fence_locked);
 	if (outcome == SINK_DONE)
 		outcome =
 		    postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome = fenced_read(writer, attempt, answer);
+	CRASH_POINT(fence_read);
 	/* The link also holds the lock: a writer that may not write does not keep it. */
 	if (outcome != SINK_DONE)
 		postgres_disconnect(postgres);
@@ -178,8 +183,10 @@ enum sink_outcome postgres_writer_set_cut(
 	buffer_append(&text, "", 1);
 	const char *params[] = {writer->job, number, (const char *)text.data, writer->pipeline->fingerprint,
 	    writer->pipeline->meaning ? writer->pipeline->meaning : ""};
+	CRASH_POINT(start_unset);
 	enum sink_outcome outcome = postgres_query(
 	    &writer->postgres, NULL, &answer->error, "SELECT sluice.frontier_start($1, $2, $3, $4, $5)", 5, params);
+	CRASH_POINT(start_set);
 	buffer_fini(&text);
 	return postgres_refused(writer, outcome, answer);
 }
@@ -229,10 +236,12 @@ enum sink_outcome postgres_writer_look(struct postgres_writer *writer, uint64_t 
 		snprintf(writer->old_started, sizeof writer->old_started, "%s", postgres->started);
 	}
 	outcome = postgres_connect(postgres, writer->pipeline, writer->application_name, &answer->error);
+	CRASH_POINT(look_connected);
 	if (outcome == SINK_DONE)
 		outcome = fence_check(writer, attempt, false, answer);
 	if (outcome == SINK_DONE)
 		outcome = postgres_backend_end(postgres, writer->old_pid, writer->old_started, &answer->error);
+	CRASH_POINT(look_ended);
 	if (outcome == SINK_DONE)
 		outcome = postgres_lock_take(writer, attempt, &answer->error);
 	if (outcome == SINK_DONE)
@@ -240,6 +249,7 @@ enum sink_outcome postgres_writer_look(struct postgres_writer *writer, uint64_t 
 		    postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome = fence_check(writer, attempt, true, answer);
+	CRASH_POINT(look_done);
 	if (outcome == SINK_DONE)
 		writer->old_pid = 0;
 	else

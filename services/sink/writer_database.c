@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/key_group.h"
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
 #include "services/sink/writer_parts.h"
@@ -146,6 +147,7 @@ void writer_finish_first(struct writer *writer, uint64_t now_us, struct outbox *
 	writer->setbacks = 0;
 	writer->touched_us = now_us;
 	say_waiting(writer, outbox, "");
+	CRASH_POINT(commit_said);
 	say_committed(writer, epoch, now_us - writer->started_us, outbox);
 	writer_drop_first(writer);
 }

@@ -305,7 +305,7 @@ static void test_zombie(void **state)
 	port->ops->close(port);
 	PGconn *zombie = PQconnectdb((const char *)fixture->url.data);
 	const char *steps[] = {sql, "BEGIN",
-	    "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}')",
+	    "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}', NULL)",
 	    "INSERT INTO transactions VALUES ('2.1-00000000', 'x', 1, 1, NULL, now(), NULL)"};
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
 		PGresult *result = PQexec(zombie, steps[i]);

@@ -1,6 +1,7 @@
 /* The sink port on a real PostgreSQL: fence, frontier, and what one epoch writes. Needs DATABASE_URL. */
 #include "tests/integration/sink_fixture.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -456,6 +457,105 @@ static void test_frontier_stays_small(void **state)
 	assert_string_equal(fixture_value(fixture, "SELECT counters ->> 'consumed' FROM sluice.frontier"), "300");
 }
 
+enum { PLACE_GROUPS = 20 };
+
+/* Epochs n + 1 to n + epochs, each of which changes PLACE_GROUPS totals to its number. */
+static uint64_t change_totals(struct sink_port *port, uint64_t n, uint64_t epochs)
+{
+	for (uint64_t end = n + epochs; n < end; n++) {
+		struct draft draft;
+		draft_open(&draft, 1, n ? epoch_of(1, n) : none, epoch_of(1, n + 1), (int64_t)n + 1);
+		for (int i = 0; i < PLACE_GROUPS; i++) {
+			char category[32];
+			snprintf(category, sizeof category, "category %d", i);
+			const struct value key[] = {value_integer(19737), value_text(category)};
+			draft_group(&draft, 0, key, 2, (int64_t)n + 1);
+		}
+		assert_done(draft_commit(&draft, port));
+		draft_close(&draft);
+	}
+	return n;
+}
+
+static void assert_totals(struct fixture *fixture, uint64_t n)
+{
+	char wanted[64];
+	snprintf(wanted, sizeof wanted, "%d|%" PRIu64 ".%02" PRIu64, PLACE_GROUPS, PLACE_GROUPS * n / 100,
+	    PLACE_GROUPS * n % 100);
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT count(*) || '|' || sum(total_sales) FROM sales_per_category"), wanted);
+}
+
+/* Blocks of the totals and of their index that were looked at so far, by all sessions that have told. */
+static long blocks_seen(struct fixture *fixture)
+{
+	return strtol(fixture_value(fixture, "SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read "
+	                                     "FROM pg_statio_user_tables WHERE relname = 'sales_per_category'"),
+	    NULL, 10);
+}
+
+/* Whatever others do to the rows: places that are wrong cost nothing but the look. */
+static void test_wrong_places(void **state)
+{
+	static const char *const harm[] = {
+	    "VACUUM FULL sales_per_category",
+	    "UPDATE sales_per_category SET total_sales = total_sales; UPDATE sluice.frontier SET job = job",
+	    "DELETE FROM sales_per_category WHERE category LIKE '%1%'",
+	    /* Places of other rows: the table is written anew in another order. */
+	    ("CREATE TEMP TABLE kept AS SELECT * FROM sales_per_category; TRUNCATE sales_per_category; "
+	     "INSERT INTO sales_per_category SELECT * FROM kept ORDER BY category DESC; DROP TABLE kept"),
+	    "VACUUM FULL sluice.frontier",
+	};
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+	uint64_t n = change_totals(port, 0, 3);
+
+	for (size_t i = 0; i < sizeof harm / sizeof harm[0]; i++) {
+		for (uint64_t before = 1; before <= 5; before++) { /* by place or not: some of these are */
+			fixture_run(fixture, harm[i]);
+			n = change_totals(port, n, before);
+			assert_totals(fixture, n);
+		}
+	}
+	/* A transaction that fails behind the totals leaves places of rows that never were. */
+	struct draft draft;
+	draft_open(&draft, 1, epoch_of(1, n - 1), epoch_of(1, n + 1), (int64_t)n + 1);
+	assert_says(draft_commit(&draft, port), SINK_MOVED, "");
+	draft_close(&draft);
+	n = change_totals(port, n, 3);
+	assert_totals(fixture, n);
+}
+
+/* Without somebody's snapshot the space of old versions is used again; with one, they are not walked over. */
+static void test_hot_rows(void **state)
+{
+	enum { EPOCHS = 600 };
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+
+	fixture_run(fixture, "ALTER TABLE sales_per_category SET (autovacuum_enabled = off)");
+	uint64_t n = change_totals(port, 0, EPOCHS);
+	assert_totals(fixture, n);
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT CASE WHEN pg_relation_size('sales_per_category') <= 4 * 8192 THEN 'small' "
+	                           "ELSE pg_relation_size('sales_per_category')::text END"),
+	    "small");
+
+	PGconn *reader = PQconnectdb((const char *)fixture->url.data);
+	PQclear(PQexec(reader, "BEGIN ISOLATION LEVEL REPEATABLE READ"));
+	PQclear(PQexec(reader, "SELECT count(*) FROM sales_per_category"));
+	long before = blocks_seen(fixture);
+	n = change_totals(port, n, EPOCHS);
+	assert_totals(fixture, n);
+	port->ops->close(port); /* its statistics are told now */
+	fixture->port = NULL;
+	long seen = blocks_seen(fixture) - before, versions = (long)EPOCHS * PLACE_GROUPS;
+	PQfinish(reader);
+	/* Through the index alone it would be more than 40 blocks a version. */
+	print_message("%ld blocks for %ld versions\n", seen, versions);
+	assert_true(seen > 0 && seen < 15 * versions);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -470,6 +570,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_refused_rows, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_touch, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_frontier_stays_small, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_wrong_places, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_hot_rows, fixture_setup, fixture_teardown),
 	};
 	return cmocka_run_group_tests_name("sink_postgres", tests, NULL, NULL);
 }

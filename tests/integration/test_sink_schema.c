@@ -41,7 +41,8 @@ static void test_init_makes_everything(void **state)
 	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
 	assert_string_equal((const char *)report.data,
 	    "applied migration 001_sluice.sql\napplied migration 002_checkpoints.sql\n"
-	    "applied migration 003_meaning.sql\napplied migration 004_choice.sql\ncreated table "
+	    "applied migration 003_meaning.sql\napplied migration 004_choice.sql\napplied migration "
+	    "005_place.sql\ncreated table "
 	    "transactions\ncreated table sales_per_category\n"
 	    "created table sales_per_month\ncreated table dead_letters\ncreated frontier shop/totals\n");
 	assert_columns(fixture, "transactions",
@@ -207,9 +208,9 @@ static void test_second_migration(void **state)
 	                     "INSERT INTO sluice.decisions VALUES ('shop/totals', 'sales', 0, 60, 'conflicts', '3.9');"
 	                     "INSERT INTO transactions VALUES ('a', 'x', 1, 1, NULL, now(), NULL)");
 	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
-	assert_non_null(
-	    strstr((const char *)report.data, "applied migration 002_checkpoints.sql\napplied migration "
-	                                      "003_meaning.sql\napplied migration 004_choice.sql\nfound table"));
+	assert_non_null(strstr((const char *)report.data,
+	    "applied migration 002_checkpoints.sql\napplied migration "
+	    "003_meaning.sql\napplied migration 004_choice.sql\napplied migration 005_place.sql\nfound table"));
 	assert_null(strstr((const char *)report.data, "001"));
 	assert_string_equal(
 	    fixture_value(fixture, "SELECT string_agg(job || ' ' || coalesce(start::text, '-'), ', ' ORDER BY job) "
@@ -225,7 +226,7 @@ static void test_second_migration(void **state)
 	assert_int_equal(fixture_choose(fixture->port, 4, (struct epoch_id){0, 0})->outcome, SINK_DONE);
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.checkpoints"), "1");
 	assert_string_equal(
-	    fixture_value(fixture, "SELECT string_agg(version::text, ',') FROM sluice.migrations"), "1,2,3,4");
+	    fixture_value(fixture, "SELECT string_agg(version::text, ',') FROM sluice.migrations"), "1,2,3,4,5");
 	buffer_fini(&report);
 	buffer_fini(&tables);
 }
