@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/key_group.h"
 
 struct schema {
@@ -136,6 +137,7 @@ static enum sink_outcome migrate(struct schema *schema)
 			error_wrap(schema->error, "migration %s", migrations[i].name);
 			return outcome;
 		}
+		CRASH_POINT(schema_migrated);
 		say(schema, "applied migration", migrations[i].name);
 	}
 	return SINK_DONE;
@@ -169,6 +171,7 @@ static enum sink_outcome frontier_make(struct schema *schema)
 		say(schema, "found frontier", schema->job);
 		return SINK_DONE;
 	}
+	CRASH_POINT(schema_made);
 	say(schema, "created frontier", schema->job);
 	return run(schema, NULL, "INSERT INTO sluice.frontier (job) VALUES ($1)", 1, &schema->job);
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/crash_point.h"
 #include "common/state/files.h"
 
 enum { MANIFEST_BYTES_MAX = FRAME_MAX, ATTEMPTS_KEPT = 64 };
@@ -87,6 +88,7 @@ static enum result take_attempt(
 			return file_failed(error, "create", path);
 	}
 	*attempt = number;
+	CRASH_POINT(attempt_made);
 	if (folder_sync(attempts, error) != RESULT_OK)
 		return error->code;
 	if (number > ATTEMPTS_KEPT) /* the highest is all that matters: old ones do not pile up */
@@ -121,18 +123,22 @@ static enum result put_manifest(
 		return file_failed(error, "create", beside);
 	frame_encode(&message, &header, manifest);
 	result = file_write(fd, buffer_bytes(&message), beside, error);
+	CRASH_POINT(manifest_written);
 	if (result == RESULT_OK && fsync(fd) != 0)
 		result = file_failed(error, "sync", beside);
 	(void)close(fd);
+	CRASH_POINT(manifest_synced);
 	*existed = false;
 	if (result == RESULT_OK && link(beside, path) != 0) {
 		*existed = errno == EEXIST;
 		if (!*existed)
 			result = file_failed(error, "make", path);
 	}
+	CRASH_POINT(manifest_linked);
 	(void)unlink(beside);
 	if (result == RESULT_OK)
 		result = folder_sync(place, error);
+	CRASH_POINT(manifest_durable);
 	buffer_fini(&message);
 	return result;
 }

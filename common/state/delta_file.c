@@ -12,6 +12,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include "common/base/crash_point.h"
 #include "common/state/files.h"
 
 enum {
@@ -86,6 +87,7 @@ enum result delta_writer_open(struct delta_writer **opened, const char *path, st
 	put(header + 4, VERSION, 4);
 	buffer_append(&writer->out, header, sizeof header);
 	*opened = writer;
+	CRASH_POINT(delta_begun);
 	return RESULT_OK;
 }
 
@@ -154,10 +156,13 @@ enum result delta_writer_finish(struct delta_writer *writer, struct delta_summar
 		result = flush(writer, error);
 		summary->bytes = writer->written;
 	}
+	CRASH_POINT(delta_written);
 	if (result == RESULT_OK && fsync(writer->fd) != 0)
 		result = file_failed(error, "sync", writer->beside);
+	CRASH_POINT(delta_synced);
 	if (result == RESULT_OK && rename(writer->beside, writer->path) != 0)
 		result = file_failed(error, "rename", writer->beside);
+	CRASH_POINT(delta_renamed);
 	if (result == RESULT_OK) {
 		writer->beside[0] = '\0';
 		char folder[PATH_MAX];
@@ -167,6 +172,7 @@ enum result delta_writer_finish(struct delta_writer *writer, struct delta_summar
 		if (result != RESULT_OK)
 			(void)unlink(writer->path);
 	}
+	CRASH_POINT(delta_durable);
 	delta_writer_abandon(writer);
 	return result;
 }

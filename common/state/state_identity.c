@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/crash_point.h"
 #include "common/state/files.h"
 
 enum { IDENTITY_BYTES_MAX = 128 * 1024, LINEAGE_BYTES = 16, LINE_BYTES = 64 };
@@ -106,6 +107,7 @@ enum result identity_write(
 	    fd < 0 ? file_failed(error, "create", beside) : file_write(fd, buffer_bytes(&text), beside, error);
 	if (fd >= 0)
 		(void)close(fd);
+	CRASH_POINT(identity_written);
 	if (result == RESULT_OK && rename(beside, path) != 0)
 		result = file_failed(error, "rename", beside);
 	buffer_fini(&text);

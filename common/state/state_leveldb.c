@@ -3,6 +3,7 @@
  * The mutex guards `request` and `answered`. What a request points to, the answer and the lists of files belong to the
  * thread from the moment the request is set until answered is.
  */
+#include "common/base/crash_point.h"
 #include "common/state/state_leveldb.h"
 
 #include <errno.h>
@@ -193,13 +194,16 @@ static enum result apply(struct state_leveldb *self, const struct request *reque
 	if (!epoch_equal(request->checkpoint, self->written_checkpoint))
 		return error_set(error, RESULT_CORRUPT, "a checkpoint is complete that was not the last one written");
 	enum result result = state_cache_begin(&self->cache, request->checkpoint, error);
+	CRASH_POINT(apply_begun);
 	if (result == RESULT_OK && self->run.len > 0)
 		result = apply_run(self, error);
 	layer_run_fini(&self->run);
+	CRASH_POINT(apply_put);
 	if (result == RESULT_OK)
 		result = state_cache_end(&self->cache, self->written_keep_from, error);
 	if (result != RESULT_OK)
 		return error->code = RESULT_CORRUPT;
+	CRASH_POINT(apply_ended);
 	atomic_store(&self->generation, self->written_generation);
 	hide(self);
 	self->complete = request->checkpoint;

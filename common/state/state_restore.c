@@ -2,6 +2,7 @@
 
 #include "common/base/key_group.h"
 #include "common/state/state_merge.h"
+#include "common/base/crash_point.h"
 
 /* From which checkpoint on the files have to be taken in: all that the cache holds already is left out. An identity is
  * given once for ever, so a cache of a checkpoint in the line of this one holds what that one held, whatever became of
@@ -111,6 +112,7 @@ enum result state_restore_run(struct state_restore *restore, struct epoch_id che
 	struct epoch_id from;
 	if (state_cache_open(restore->cache, restore->config, error) != RESULT_OK)
 		return error->code;
+	CRASH_POINT(restore_opened);
 	if (!cache_is_of_line(restore, checkpoint, line, &from)) {
 		from = (struct epoch_id){0};
 		if (state_cache_clear(restore->cache, error) != RESULT_OK)
@@ -118,8 +120,14 @@ enum result state_restore_run(struct state_restore *restore, struct epoch_id che
 	}
 	if (epoch_equal(restore->cache->identity.checkpoint, checkpoint))
 		return RESULT_OK;
-	if (state_cache_begin(restore->cache, checkpoint, error) != RESULT_OK ||
-	    load_files(restore, from, damaged, error) != RESULT_OK)
+	if (state_cache_begin(restore->cache, checkpoint, error) != RESULT_OK)
 		return error->code;
-	return state_cache_end(restore->cache, oldest_generation(restore->base), error);
+	CRASH_POINT(restore_begun);
+	if (load_files(restore, from, damaged, error) != RESULT_OK)
+		return error->code;
+	CRASH_POINT(restore_loaded);
+	if (state_cache_end(restore->cache, oldest_generation(restore->base), error) != RESULT_OK)
+		return error->code;
+	CRASH_POINT(restore_ended);
+	return RESULT_OK;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/key_group.h"
 
 enum { SAY_EVERY_US = 1000000 };
@@ -49,6 +50,7 @@ static void say_done(
 {
 	struct frame_snapshot_done done = {
 	    .actor = state->actor->id, .checkpoint = event->checkpoint, .failure = failure, .files = event->files};
+	CRASH_POINT(state_said);
 	outbox_report(outbox, FRAME_SNAPSHOT_DONE, &done);
 }
 
@@ -59,6 +61,7 @@ void actor_state_barrier(struct actor_state *state, const struct frame_barrier *
 		return;
 	if (!state_freeze(state->state, barrier->epoch, barrier->base))
 		say_done(state, &event, "the checkpoint before it is still being written", outbox);
+	CRASH_POINT(state_frozen);
 	state->actor->wake_us = WAKE_NOW; /* a port without an eventfd may have answered at once */
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/key_group.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
@@ -140,10 +141,12 @@ static void act_fence(struct coordinator *coordinator)
 	struct error error = {0};
 	forget_attempt(coordinator);
 	registry_sweep(&coordinator->registry);
+	CRASH_POINT(attempt_untaken);
 	if (store->ops->take_attempt(store, coordinator->at_least, &coordinator->attempt, &error) != RESULT_OK) {
 		on_error(coordinator, &error);
 		return;
 	}
+	CRASH_POINT(attempt_taken);
 	if (MUTANT(attempt_not_monotone))
 		coordinator->attempt = 1;
 	coordinator->at_least = coordinator->attempt + 1;
@@ -238,6 +241,7 @@ static void act_choose(struct coordinator *coordinator)
 			on_error(coordinator, &error);
 			return;
 		}
+		CRASH_POINT(begin_written);
 		cut_copy(&coordinator->fenced.cut, &coordinator->base_cut);
 		coordinator->restored = (struct epoch_id){0};
 		command_writer(coordinator, FRAME_SET_CUT, &(struct frame_set_cut){.cut = coordinator->base_cut});
@@ -263,6 +267,7 @@ static void act_choose(struct coordinator *coordinator)
 	if (!MUTANT(choice_unnoticed))
 		coordinator->fenced.last = epoch_of_choice(coordinator->attempt);
 	command_writer(coordinator, FRAME_CHOOSE, &choose);
+	CRASH_POINT(choose_commanded);
 }
 
 static void act_deploy(struct coordinator *coordinator)
@@ -275,7 +280,9 @@ static void act_deploy(struct coordinator *coordinator)
 	    .frontier_cut = coordinator->fenced.cut,
 	    .places = {coordinator->places, coordinator->places_len},
 	};
+	CRASH_POINT(deploy_begun);
 	command_all(coordinator, FRAME_DEPLOY, &deploy);
+	CRASH_POINT(deploy_commanded);
 }
 
 /* What was decided about records that will be read again. */
@@ -324,6 +331,7 @@ static void act_connect(struct coordinator *coordinator)
 	hand_on_late(coordinator);
 	struct frame_connect connect = {.addresses = {coordinator->addresses, coordinator->addresses_len}};
 	command_all(coordinator, FRAME_CONNECT, &connect);
+	CRASH_POINT(connect_commanded);
 }
 
 static void act_start(struct coordinator *coordinator)
@@ -343,6 +351,7 @@ static void act_start(struct coordinator *coordinator)
 		coordinator->rebalance |=
 		    registry_would_even(&coordinator->registry, &coordinator->topology, coordinator->places, process);
 	command_all(coordinator, FRAME_START, &(struct frame_start){.silent = silent});
+	CRASH_POINT(start_commanded);
 	log_info("attempt %" PRIu64 " runs from checkpoint %" PRIu64 ".%" PRIu64 "%s", coordinator->attempt,
 	    coordinator->restored.attempt, coordinator->restored.n,
 	    silent ? ": silent replay up to the frontier first" : "");
@@ -377,6 +386,7 @@ static void act_cancel(struct coordinator *coordinator)
 		if (takes_part(coordinator, coordinator->registry.members[i].name))
 			coordinator->registry.members[i].leaving = true;
 	coordinator->registered_us = coordinator->now_us;
+	CRASH_POINT(attempt_cancelled);
 	back_off(coordinator);
 	forget_attempt(coordinator);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
@@ -358,6 +359,7 @@ static void publish(struct checkpoint_keeper *keeper, uint64_t now_us)
 	keeper->due_us = keeper->begun_us + pipeline->checkpoint.interval_us;
 	if (keeper->due_us < keeper->earliest_us)
 		keeper->due_us = keeper->earliest_us;
+	CRASH_POINT(checkpoint_published);
 	log_info("checkpoint %" PRIu64 ".%" PRIu64 " is complete: %u files, %" PRIu64 " bytes new, %" PRIu64 " ms",
 	    keeper->epoch.attempt, keeper->epoch.n, keeper->files.len, keeper->added_bytes, keeper->took_us / 1000);
 }
@@ -563,6 +565,7 @@ static void remove_kept(struct checkpoint_keeper *keeper, uint32_t place)
 	keeper->kept[place] = (struct kept_checkpoint){0};
 	forget_kept(keeper, place);
 	enum result result = store->ops->remove_manifest(store, gone.epoch, &error);
+	CRASH_POINT(retired_manifest);
 	for (uint32_t i = 0; i < gone.files.len && result == RESULT_OK; i++)
 		if (!names_file(keeper, gone.files.entries[i].name))
 			result = store->ops->remove_file(store, gone.files.entries[i].name, &error);
@@ -592,6 +595,7 @@ static void sweep(const struct checkpoint_keeper *keeper)
 
 void checkpoint_keeper_retired(struct checkpoint_keeper *keeper, const struct checkpoints *retired)
 {
+	CRASH_POINT(retired_told);
 	for (uint32_t i = 0; i < retired->len; i++) {
 		for (uint32_t k = keeper->named_len; k-- > 0;)
 			if (epoch_equal(keeper->named[k].epoch, retired->entries[i].epoch))
@@ -601,5 +605,6 @@ void checkpoint_keeper_retired(struct checkpoint_keeper *keeper, const struct ch
 				remove_kept(keeper, k);
 	}
 	keeper->retiring = false;
+	CRASH_POINT(retired_files);
 	sweep(keeper);
 }

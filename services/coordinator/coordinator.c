@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
@@ -440,6 +441,10 @@ static void inject(struct coordinator *coordinator)
 	};
 	checkpoint_keeper_injected(&coordinator->checkpoints, order.epoch, checkpoint, coordinator->now_us);
 	command_role(coordinator, ROLE_INGEST, FRAME_INJECT, &order);
+	if (checkpoint)
+		CRASH_POINT(checkpoint_injected);
+	if (order.lift)
+		CRASH_POINT(lift_injected);
 }
 
 static void watch_rate(struct coordinator *coordinator)

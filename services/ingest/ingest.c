@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/key_group.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
@@ -107,6 +108,8 @@ static void say_pending(struct ingest *ingest, struct outbox *outbox)
 	    .full = !has_credit(ingest),
 	    .at_ceiling = ingest->silent && at_ceiling(ingest),
 	};
+	if (now.at_ceiling)
+		CRASH_POINT(ingest_ceiling);
 	if (!now.waiting && !now.at_ceiling)
 		return;
 	const struct frame_pending *said = &ingest->said;
@@ -437,6 +440,7 @@ static enum result on_inject(
 	for (uint32_t i = 0; i < ingest->partitions_len; i++)
 		cut_set(&barrier.cut, ingest->partitions[i].id, ingest->partitions[i].position);
 	barrier.shares = (struct shares){&share, 1};
+	CRASH_POINT(ingest_barrier);
 	for (uint32_t i = 0; i < ingest->process->topology.dedup; i++) {
 		flush_rows(&ingest->outputs[i], outbox);
 		flush_letters(&ingest->outputs[i], outbox);
@@ -485,6 +489,7 @@ static enum result on_command(
 	case FRAME_DEPLOY:
 		return on_deploy(ingest, &command->body.deploy, error);
 	case FRAME_START:
+		CRASH_POINT(ingest_started);
 		ingest->state = INGEST_READING;
 		actor->wake_us = WAKE_NOW;
 		return RESULT_OK;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/timestamp.h"
 #include "common/postgres/postgres_schema.h"
 #include "services/sluicectl/sluicectl.h"
@@ -191,10 +192,13 @@ static enum result within_transaction(struct rebuild *rebuild, struct error *err
 		result = rebuild_totals(&rebuild->postgres, rebuild->pipeline, rebuild->store, rebuild->checkpoint,
 		    rebuild->dry_run, &rebuild->progress, &rebuild->rebuilt, error);
 	}
+	CRASH_POINT(rebuild_written);
 	if (result == RESULT_OK && !rebuild->dry_run)
 		result = write_manifest(rebuild, rebuild->from_kafka ? &start : &rebuild->cut, error);
+	CRASH_POINT(rebuild_manifest);
 	if (result == RESULT_OK && !rebuild->dry_run)
 		result = name_it(rebuild, rebuild->from_kafka ? rebuild->start_text : rebuild->cut_text, error);
+	CRASH_POINT(rebuild_named);
 	cut_fini(&start);
 	return result;
 }
@@ -214,6 +218,7 @@ static enum result run(struct rebuild *rebuild, struct error *error)
 		result = checkpoint_folder_open(&rebuild->store, pipeline->checkpoint.dir, rebuild->job, error);
 	if (result == RESULT_OK)
 		result = raise_fence(rebuild, error);
+	CRASH_POINT(rebuild_begun);
 	if (result == RESULT_OK)
 		result = ask(rebuild, NULL, error, "BEGIN; SET LOCAL statement_timeout = 0", 0, NULL);
 	if (result == RESULT_OK)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+CRASH_POINTS = dict(re.findall(r"ROW\((\w+), (\w+),", (ROOT / "common/base/crash_points.h").read_text()))  # name to when
 sys.path[:0] = [str(HERE.parent / "integration"), str(ROOT / "scripts/lib")]
 import psycopg2
 from jobs import sql
@@ -14,6 +15,11 @@ from snapshots import Reader
 from proxy import Network
 
 EXIT_CONFIG = 78
+
+
+def has_crash_points():
+    return b"rebuild_named" in (BIN / "sluicectl").read_bytes()
+
 PARTITIONS = 4
 
 
@@ -127,7 +133,7 @@ class Records:
 class Bed:
     """One round: a topic, a database and a deployment of its own."""
 
-    def __init__(self, folder, services, seed, rate):
+    def __init__(self, folder, services, seed, rate, changes=()):
         self.services, self.seed, self.name = services, seed, f"chaos_{seed}"
         self.folder = folder / self.name
         self.run_dir = self.folder / "run"
@@ -139,7 +145,7 @@ class Bed:
         call("psql", services.url, "-qc", f'CREATE DATABASE "{self.name}"')
         self.url = services.url.rsplit("/", 1)[0] + "/" + self.name
         host, rest = self.url.rsplit(":", 1)
-        self.write_config()
+        self.write_config(changes)
         self.shim = Shim(self.folder / "shim")
         self.checkpoints, self.state = self.run_dir / "checkpoints", self.run_dir / "state"
         self.mount()
@@ -155,9 +161,9 @@ class Bed:
         self.watch = Watch(self.url)
         self.readers = [Reader(self.url, rest=2)]
 
-    def write_config(self):
+    def write_config(self, changes):
         text = (ROOT / "compose/pipeline.yaml").read_text()
-        for old, new in (("job: ecommerce-transactions", f"job: {self.name}"), ("topic: financial_transactions", f"topic: {self.name}")):
+        for old, new in (("job: ecommerce-transactions", f"job: {self.name}"), ("topic: financial_transactions", f"topic: {self.name}"), *changes):
             if old not in text:
                 raise Failure(f"the shipped pipeline file has no {old!r} to change")
             text = text.replace(old, new)
@@ -171,10 +177,10 @@ class Bed:
         self.mounted = done.returncode == 0
 
     def write_wrappers(self, spared):
-        """Programs for supervisord that set up their own trouble: the shim, a proxy to the coordinator, a crash point to come."""
-        self.wrappers, self.arms = self.folder / "bin", self.folder / "arms"
+        """Programs for supervisord that set up their own trouble: the shim, a proxy to the coordinator, crash points."""
+        self.wrappers, self.crash_points = self.folder / "bin", self.folder / "crash_points"
         self.wrappers.mkdir()
-        self.arms.mkdir()
+        self.crash_points.mkdir()
         for program in BIN.glob("sluice*"):
             if program.name not in ("sluice-coordinator", "sluice-ingest", "sluice-aggregator", "sluice-sink"):
                 (self.wrappers / program.name).symlink_to(program)
@@ -184,8 +190,7 @@ class Bed:
 export SLUICE_SHIM={self.shim.path} SLUICE_SHIM_FOLDERS={self.checkpoints}:{self.state} SLUICE_SHIM_SPARED={":".join(map(str, spared))}
 export LD_PRELOAD={BIN / 'chaos_shim.so'}
 {'' if kind == 'coordinator' else f'export SLUICE_COORDINATOR=tcp://127.0.0.1:{self.control_proxy.port}'}
-export SLUICE_CRASH_FOLDER={self.arms}
-[ -r {self.arms}/{kind} ] && export SLUICE_CRASH_POINT=$(cat {self.arms}/{kind})
+export SLUICE_CRASH_FOLDER={self.crash_points}
 exec {program} "$@"
 """)
             (self.wrappers / program.name).chmod(0o755)
@@ -195,6 +200,9 @@ exec {program} "$@"
         self.watch.start()
         self.readers[-1].start()
         self.records.keep()
+        self.deploy()
+
+    def deploy(self):
         environment = dict(self.environment, SLUICE_BIN=str(self.wrappers))
         done = subprocess.run([ROOT / "scripts/up", "--run-dir", self.run_dir, "--config", self.folder / "pipeline.yaml", "--ingest", "2",
                                "--aggregators", "2"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -224,6 +232,16 @@ exec {program} "$@"
         process = self.extra.pop(name)
         process.send_signal(how)
         process.wait(15)
+
+    def arm(self, point):
+        """The next process that comes to this crash point dies there."""
+        (self.crash_points / point).touch()
+
+    def is_armed(self, point):
+        return (self.crash_points / point).exists()
+
+    def disarm(self, point):
+        (self.crash_points / point).unlink(missing_ok=True)
 
     def signal(self, names, what):
         pids = self.pids()

@@ -7,7 +7,7 @@ faults, in which order, with which parameters) follows from the seed; the moment
 import argparse, json, random, signal, sys, threading, time, traceback
 from pathlib import Path
 
-from bed import Bed, Failure, HERE, ProxiedServices, private_services
+from bed import Bed, Failure, HERE, ProxiedServices, has_crash_points, private_services
 from faults import FAULTS
 
 ROUND_MINUTES = 12
@@ -40,7 +40,7 @@ def strike(bed, fault, rng):
         second = threading.Timer(rng.uniform(0, 1.5), FAULTS[f"kill_{victim}"].run, (bed, random.Random(rng.random())))
         second.start()
     try:
-        fault.run(bed, rng)
+        detail = fault.run(bed, rng)
     finally:
         if second:
             second.join()
@@ -49,7 +49,7 @@ def strike(bed, fault, rng):
     after = bed.await_progress(healed, fault.limit, fault.over) - healed
     time.sleep(rng.choice((rng.uniform(0, 0.3), rng.uniform(0.3, 3))))
     found = {"fault": fault.name, "lasted": round(healed - began, 3), "after": round(after, 3), "stall": round(bed.watch.stall(began), 3),
-             "attempts": bed.watch.fence - fence, "with_kill": bool(second)}
+             "attempts": bed.watch.fence - fence, "with_kill": bool(second), **({"at": detail} if detail else {})}
     bed.check()
     return found
 
@@ -68,7 +68,7 @@ def run_round(folder, services, seed, seconds, arguments, results):
             fault = deck.draw()
             one = strike(bed, fault, bed.rng)
             found["faults"].append(one)
-            say(f"{len(found['faults']):4} {one['fault']:26} lasted {one['lasted']:5.1f} s, then {one['after']:6.2f} s; "
+            say(f"{len(found['faults']):4} {one['fault'] + (' ' + one['at'] if 'at' in one else ''):34} lasted {one['lasted']:5.1f} s, then {one['after']:6.2f} s; "
                 f"longest stall {one['stall']:5.2f} s, {one['attempts']} attempts{', and a kill' if one['with_kill'] else ''}")
             if len(found["faults"]) % AUDIT_EVERY == 0:
                 bed.audit()
@@ -107,6 +107,9 @@ def main():
             print(f"{fault.group:12} {fault.name:28} {fault.share} in a deck")
         return 0
     arguments.faults = arguments.faults.split(",") if arguments.faults else list(FAULTS)
+    if not has_crash_points():
+        say("these programs were built without crash points: that fault is left out")
+        arguments.faults = [name for name in arguments.faults if name != "crash_point"]
     for name in arguments.faults:
         if name not in FAULTS:
             parser.error(f"no fault {name}; --list prints them")

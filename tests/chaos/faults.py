@@ -2,12 +2,12 @@
 
 A fault does its damage, waits, repairs what does not repair itself, and returns; whoever called it waits then for the pipeline.
 """
-import errno, os, signal, subprocess, threading, time
+import errno, signal, subprocess, time
 from collections import namedtuple
 
 import psycopg2
 
-from bed import Failure, call, sql, wait_for
+from bed import CRASH_POINTS, Failure, sql
 
 KINDS = ("coordinator", "ingest", "aggregator", "sink")
 HEARTBEAT = 5
@@ -123,6 +123,23 @@ def remove_process(bed, rng):
         bed.add(rng.choice(("ingest", "aggregator", "sink")))
         time.sleep(rng.uniform(1, 7))
     bed.remove(rng.choice(sorted(bed.extra)), rng.choice((signal.SIGTERM, signal.SIGKILL)))
+
+
+@fault("crash point", 12)
+def crash_point(bed, rng):
+    """A process dies at a place that was chosen for it, where one comes by."""
+    point = rng.choice([name for name, when in CRASH_POINTS.items() if when in ("work", "restart", "lost")])
+    bed.arm(point)
+    if CRASH_POINTS[point] == "restart":
+        bed.signal(choose(bed, rng, rng.choice(KINDS)), signal.SIGKILL)
+    if CRASH_POINTS[point] == "lost":
+        bed.services.postgres_proxy.lose_commit("answered")
+    deadline = time.monotonic() + 12
+    while bed.is_armed(point) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    bed.disarm(point)
+    bed.services.postgres_proxy.lose = None
+    return point
 
 
 # ---- PostgreSQL ----------------------------------------------------------------------------------------------------------
