@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 
 /* Where the parts of a number stand in its text. The digits are whole followed by fraction, and the decimal point
  * belongs behind digit number whole_len + exponent. */
@@ -105,7 +106,10 @@ enum decimal_verdict decimal_parse(const char *text, size_t len, int precision, 
 	int64_t value = 0;
 	for (size_t place = first; place < (size_t)last; place++)
 		value = value * 10 + number_digit(&number, place);
-	if (number_digit(&number, (size_t)last) >= 5)
+	bool up = number_digit(&number, (size_t)last) >= 5;
+	if (MUTANT(money_rounded_twice))
+		up = up || (number_digit(&number, (size_t)last) == 4 && number_digit(&number, (size_t)last + 1) >= 5);
+	if (up)
 		value++; /* half away from zero: the digits behind do not matter */
 	if (value >= (int64_t)decimal_limit(precision))
 		return DECIMAL_RANGE;

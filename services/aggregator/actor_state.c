@@ -5,6 +5,7 @@
 
 #include "common/base/crash_point.h"
 #include "common/base/key_group.h"
+#include "common/base/mutant.h"
 
 enum { SAY_EVERY_US = 1000000 };
 
@@ -17,6 +18,10 @@ uint32_t actor_groups(uint32_t index, uint32_t key_groups, uint32_t actors, uint
 			*first = len == 0 ? group : *first;
 			len++;
 		}
+	if (MUTANT(groups_off_by_one) && index > 0 && len > 1) {
+		++*first;
+		len--;
+	}
 	return len;
 }
 

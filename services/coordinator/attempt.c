@@ -196,6 +196,7 @@ static bool find_base(struct coordinator *coordinator, const struct checkpoints 
 		log_warn("checkpoint %" PRIu64 ".%" PRIu64 " is restored: none that is newer can be",
 		    base->epoch.attempt, base->epoch.n);
 	cut_copy(&coordinator->base_cut, &base->cut);
+	cut_copy(&coordinator->decided_from, MUTANT(decisions_from_newest) ? &named->entries[0].cut : &base->cut);
 	return check_change(coordinator, base, error) == RESULT_OK;
 }
 
@@ -325,7 +326,7 @@ static void act_connect(struct coordinator *coordinator)
 		struct error error;
 		CHECK(
 		    frame_decode(buffer_bytes(&coordinator->decisions[i]), &arena, &frame, NULL, &error) == RESULT_OK);
-		hand_back(coordinator, &frame.body.decisions.decisions, &coordinator->base_cut);
+		hand_back(coordinator, &frame.body.decisions.decisions, &coordinator->decided_from);
 		arena_fini(&arena);
 	}
 	hand_on_late(coordinator);

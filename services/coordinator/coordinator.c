@@ -601,6 +601,7 @@ void coordinator_free(struct coordinator *coordinator)
 	registry_fini(&coordinator->registry);
 	cut_fini(&coordinator->fenced.cut);
 	cut_fini(&coordinator->base_cut);
+	cut_fini(&coordinator->decided_from);
 	cut_fini(&coordinator->cut);
 	cut_fini(&coordinator->ends);
 	free(coordinator);

@@ -38,6 +38,7 @@ struct coordinator {
 	char changed[512]; /* what the pipeline file means otherwise than the frontier; empty: nothing */
 	struct checkpoint_keeper checkpoints;
 	struct cut base_cut; /* of the checkpoint that is restored */
+	struct cut decided_from; /* what was decided about records from here on is handed back */
 	struct epoch_id restored;
 	uint32_t partitions;
 	struct buffer *decisions; /* encoded DECISIONS bodies, to be handed back */

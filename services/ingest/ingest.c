@@ -438,7 +438,8 @@ static enum result on_inject(
 		return error_set(error, RESULT_CORRUPT, "told to cut epoch %" PRIu64 " after %" PRIu64, inject->epoch.n,
 		    ingest->barriers);
 	for (uint32_t i = 0; i < ingest->partitions_len; i++)
-		cut_set(&barrier.cut, ingest->partitions[i].id, ingest->partitions[i].position);
+		cut_set(&barrier.cut, ingest->partitions[i].id,
+		    ingest->partitions[i].position + (MUTANT(cut_off_by_one) ? 1 : 0));
 	barrier.shares = (struct shares){&share, 1};
 	CRASH_POINT(ingest_barrier);
 	for (uint32_t i = 0; i < ingest->process->topology.dedup; i++) {

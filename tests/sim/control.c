@@ -24,6 +24,18 @@ static void note_base(struct world *world, uint64_t attempt, const struct frame_
 		note->base[p] = cut_get(&deploy->base_cut, p, 0);
 }
 
+/* Actors and retention rely on it: as long as the database names it, it can be restored. */
+static void check_complete(struct world *world, struct epoch_id checkpoint)
+{
+	const struct database *database = &world->database;
+	for (uint32_t i = 0; i < database->checkpoints_len; i++)
+		if (epoch_equal(database->checkpoints[i].epoch, checkpoint) &&
+		    !store_has_manifest(&world->store, checkpoint))
+			world_violate(world,
+			    "checkpoint %" PRIu64 ".%" PRIu64 " is called complete, and has no manifest",
+			    checkpoint.attempt, checkpoint.n);
+}
+
 static void port_command(
     struct coordinator_port *port, const char *worker, uint64_t attempt, enum frame_kind kind, const void *body)
 {
@@ -41,6 +53,8 @@ static void port_command(
 		world_note(world, attempt)->injected = ((const struct frame_inject *)body)->epoch.n;
 	if (kind == FRAME_DEPLOY)
 		note_base(world, attempt, body);
+	if (kind == FRAME_CHECKPOINT_COMPLETE)
+		check_complete(world, ((const struct frame_checkpoint_complete *)body)->checkpoint);
 	if (session != NULL)
 		queue_push(&session->commands, &message);
 	buffer_fini(&message);

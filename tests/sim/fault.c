@@ -413,7 +413,7 @@ static const struct {
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 
-void fault_happen(struct world *world)
+static void draw_fault(struct world *world)
 {
 	uint32_t all = 0, place = 0;
 	for (uint32_t i = 0; i < FAULTS; i++)
@@ -422,6 +422,19 @@ void fault_happen(struct world *world)
 	while (chosen >= faults[place].weight)
 		chosen -= faults[place++].weight;
 	faults[place].happen(world);
+}
+
+/* From numbers of its own, so that a walk without it stays the same walk as far as that goes. */
+void fault_happen(struct world *world)
+{
+	uint64_t number = world->faults++;
+	if (world->omitted != NULL && (number >= SHRINK_FAULTS_MAX || world->omitted->is[number]))
+		return;
+	struct random saved = world->random;
+	world->random.state = (world->seed * SHRINK_FAULTS_MAX + number) * UINT64_C(0xd1342543de82ef95) + 1;
+	world_trace(world, "fault %" PRIu64, number);
+	draw_fault(world);
+	world->random = saved;
 }
 
 /* Time alone brings everybody back; here it has no patience. New partitions are seen by the next attempt. */

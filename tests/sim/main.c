@@ -1,8 +1,12 @@
 /* tests/sim/main.c - walks worlds from seeds; see sim.h.
  *
  *   sim [--seeds N] [--first S] [--steps N] [--jobs N]    N worlds; the first seed that fails is named
- *   sim --seed S [--trace]                                one world again, readably
+ *   sim --seed S [--only LIST] [--trace]                  one world again, readably; of its faults only these
+ *   sim --seed S --shrink                                 one that fails, made short
  *   sim_mutants --mutant NAME | --all-mutants             switches a rule off; a mutant that lives on is a failure
+ *
+ * --coverage also prints which rows of the coordinator's tables were passed. From COVERED seeds on, a row or a fault that never
+ * came is a failure.
  *
  * Every twentieth world is walked twice: both walks must send the same bytes. A world that ends in a panic or in a
  * sanitizer's complaint fails like any other: worlds are walked in child processes.
@@ -17,20 +21,25 @@
 
 #include "common/base/log.h"
 #include "common/base/mutant.h"
+#include "tests/sim/coverage.h"
 #include "tests/sim/mutants.h"
+#include "tests/sim/shrink.h"
 #include "tests/sim/sim.h"
 
-enum { JOBS_MAX = 64, TWICE_EVERY = 20, CODE_VIOLATION = 1, CODE_USAGE = 2 };
+enum { JOBS_MAX = 64, TWICE_EVERY = 20, COVERED = 2000, CODE_VIOLATION = 1, CODE_USAGE = 2 };
 
 struct options {
 	uint64_t seeds, first, steps, jobs;
-	bool trace, one, all_mutants;
+	bool trace, one, all_mutants, coverage, shrink;
 	const char *mutant;
+	const struct omitted *omitted;
 };
 
 /* What a child leaves behind, whatever becomes of it. */
 struct report {
 	struct statistics statistics;
+	struct coverage coverage;
+	uint64_t faults; /* of the world walked last */
 	uint64_t seed; /* being walked */
 	uint64_t failed; /* seed + 1 */
 	char violation[VIOLATION_MAX + 32];
@@ -48,9 +57,9 @@ bool mutant_is_chosen(const char *name)
 
 static const struct {
 	const char *name, *what;
-	uint64_t walks;
+	uint64_t first, walks;
 } mutants[] = {
-#define ROW(name, walks, what) {#name, what, walks},
+#define ROW(name, first, walks, what) {#name, what, first, walks},
     MUTANTS(ROW)
 #undef ROW
 };
@@ -61,7 +70,8 @@ enum { MUTANTS_LEN = sizeof mutants / sizeof *mutants };
 static bool walk(const struct options *options, uint64_t seed, uint64_t *hash, struct report *report)
 {
 	struct world *world = memory_new(sizeof *world);
-	world_init(world, seed, options->trace);
+	coverage_to(&report->coverage);
+	world_init(world, seed, options->trace, options->omitted);
 	bool good = world_run(world, options->steps);
 	*hash = world->trace_hash ^ world->step;
 	if (!good && report->failed == 0) {
@@ -69,8 +79,10 @@ static bool walk(const struct options *options, uint64_t seed, uint64_t *hash, s
 		(void)snprintf(
 		    report->violation, sizeof report->violation, "step %" PRIu64 ": %s", world->step, world->violation);
 	}
+	report->faults = world->faults;
 	statistics_add(&report->statistics, &world->statistics);
 	world_fini(world);
+	coverage_to(NULL);
 	free(world);
 	return good;
 }
@@ -141,6 +153,9 @@ static void walk_all(const struct options *options, struct report *result)
 	for (uint64_t job = 0; job < options->jobs; job++) {
 		await_child(children[job], &reports[job]);
 		statistics_add(&result->statistics, &reports[job].statistics);
+		if (reports[job].faults > result->faults)
+			result->faults = reports[job].faults;
+		coverage_add(&result->coverage, &reports[job].coverage);
 		if (reports[job].failed != 0 && (result->failed == 0 || reports[job].failed < result->failed)) {
 			result->failed = reports[job].failed;
 			memcpy(result->violation, reports[job].violation, sizeof result->violation);
@@ -149,17 +164,70 @@ static void walk_all(const struct options *options, struct report *result)
 	(void)munmap(reports, size);
 }
 
+/* --- a short one -------------------------------------------------------------------------------------------------------------- */
+
+struct shrinking {
+	struct options options;
+	char violation[VIOLATION_MAX]; /* in words: numbers differ from walk to walk */
+};
+
+static void words_of(const char *violation, char *words)
+{
+	size_t len = 0;
+	const char *at = strncmp(violation, "step ", 5) == 0 ? strchr(violation, ':') : violation;
+	for (; at != NULL && *at != '\0' && len + 1 < VIOLATION_MAX; at++)
+		if (*at < '0' || *at > '9')
+			words[len++] = *at;
+	words[len] = '\0';
+}
+
+static bool fails_the_same(void *context, const struct omitted *omitted)
+{
+	struct shrinking *shrinking = context;
+	struct report report;
+	char words[VIOLATION_MAX];
+	shrinking->options.omitted = omitted;
+	walk_all(&shrinking->options, &report);
+	words_of(report.violation, words);
+	return report.failed != 0 && strcmp(words, shrinking->violation) == 0;
+}
+
+static void run_shrink(const struct options *options, uint64_t seed)
+{
+	static struct omitted omitted;
+	struct shrinking shrinking = {.options = *options};
+	struct report report;
+	char left[512];
+	shrinking.options.first = seed;
+	shrinking.options.seeds = shrinking.options.jobs = 1;
+	walk_all(&shrinking.options, &report);
+	words_of(report.violation, shrinking.violation);
+	omitted = (struct omitted){.faults = report.faults < SHRINK_FAULTS_MAX ? report.faults : SHRINK_FAULTS_MAX};
+	if (report.failed == 0 || omitted.faults == 0)
+		return;
+	uint64_t faults = shrink(&omitted, fails_the_same, &shrinking);
+	omitted_print(&omitted, left, sizeof left);
+	(void)printf("%" PRIu64 " of its %" PRIu64 " faults are enough; to see them:\n  --seed %" PRIu64
+	             " --only %s --trace\n",
+	    faults, report.faults, seed, left);
+}
+
 static int run_protocol(const struct options *options)
 {
 	struct report result;
+	bool all = true;
 	walk_all(options, &result);
-	statistics_print(&result.statistics);
-	if (result.failed == 0) {
-		(void)printf("nothing found in %" PRIu64 " seeds\n", options->seeds);
-		return EXIT_SUCCESS;
+	if (options->coverage)
+		all = coverage_print(&result.coverage);
+	all &= statistics_print(&result.statistics);
+	if (result.failed != 0) {
+		(void)printf("seed %" PRIu64 " fails: %s\n", result.failed - 1, result.violation);
+		run_shrink(options, result.failed - 1);
+		return CODE_VIOLATION;
 	}
-	(void)printf("seed %" PRIu64 " fails: %s\n", result.failed - 1, result.violation);
-	return CODE_VIOLATION;
+	(void)printf(
+	    "nothing found in %" PRIu64 " seeds%s\n", options->seeds, all ? "" : ", but not everything was tried");
+	return all || options->seeds < COVERED ? EXIT_SUCCESS : CODE_VIOLATION;
 }
 
 static int run_one(const struct options *options)
@@ -182,22 +250,22 @@ static int run_mutants(const struct options *options)
 		if (!options->all_mutants && strcmp(options->mutant, mutants[i].name) != 0)
 			continue;
 		chosen_mutant = mutants[i].name;
+		if (options->shrink)
+			run_shrink(options, options->first);
 		if (options->one)
 			return run_one(options) == EXIT_SUCCESS ? CODE_VIOLATION : EXIT_SUCCESS;
 		struct options walks = *options;
-		if (options->all_mutants && mutants[i].walks == 0) {
-			(void)printf("%-26s is not asked for\n", mutants[i].name);
-			continue;
-		}
-		if (options->all_mutants)
+		if (options->all_mutants) {
+			walks.first = mutants[i].first;
 			walks.seeds = mutants[i].walks;
+		}
 		walk_all(&walks, &result);
 		if (result.failed == 0)
 			(void)printf("%-26s lives on after %" PRIu64 " seeds   <-- %s\n", mutants[i].name, walks.seeds,
 			    mutants[i].what);
 		else
 			(void)printf(
-			    "%-26s seed %3" PRIu64 "  %s\n", mutants[i].name, result.failed - 1, result.violation);
+			    "%-26s seed %5" PRIu64 "  %s\n", mutants[i].name, result.failed - 1, result.violation);
 		(void)fflush(stdout);
 		alive += result.failed == 0;
 	}
@@ -228,6 +296,8 @@ static bool known_mutant(const char *name)
 	return false;
 }
 
+static struct omitted only;
+
 static bool parse(struct options *options, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
@@ -248,12 +318,18 @@ static bool parse(struct options *options, int argc, char **argv)
 			options->all_mutants = true;
 		else if (strcmp(argv[i], "--trace") == 0)
 			options->trace = true;
+		else if (strcmp(argv[i], "--coverage") == 0)
+			options->coverage = true;
+		else if (strcmp(argv[i], "--shrink") == 0)
+			options->shrink = true;
+		else if (strcmp(argv[i], "--only") == 0)
+			good = omitted_parse(&only, argv[++i]) && (options->omitted = &only);
 		else
 			good = false;
 		if (!good)
 			return false;
 	}
-	return !options->trace || options->one;
+	return options->one || (!options->trace && !options->shrink && !options->omitted);
 }
 
 int main(int argc, char **argv)
@@ -261,7 +337,7 @@ int main(int argc, char **argv)
 	struct options options = {.seeds = 300, .steps = 2500, .jobs = 1};
 	if (!parse(&options, argc, argv)) {
 		(void)fputs("usage: sim [--seeds N] [--first S] [--steps N] [--jobs N]\n"
-		            "       sim --seed S [--steps N] [--trace]\n"
+		            "       sim --seed S [--steps N] [--only LIST] [--trace] | --seed S --shrink\n"
 		            "       sim_mutants --mutant NAME | --all-mutants [...]\n",
 		    stderr);
 		return CODE_USAGE;
@@ -269,5 +345,7 @@ int main(int argc, char **argv)
 	log_open("sim", "text", options.trace ? LOG_WARN : (enum log_level)(LOG_ERROR + 1));
 	if (options.mutant != NULL || options.all_mutants)
 		return run_mutants(&options);
+	if (options.shrink)
+		run_shrink(&options, options.first);
 	return options.one ? run_one(&options) : run_protocol(&options);
 }

@@ -18,6 +18,7 @@
 #include "tests/sim/log_records.h"
 #include "tests/sim/process.h"
 #include "tests/sim/random.h"
+#include "tests/sim/shrink.h"
 #include "tests/sim/state.h"
 #include "tests/sim/statistics.h"
 #include "tests/sim/store.h"
@@ -57,6 +58,8 @@ struct stale_message {
 struct world {
 	uint64_t seed, step, now_us;
 	struct random random;
+	const struct omitted *omitted; /* faults that do not happen; NULL: all do */
+	uint64_t faults; /* so many were drawn so far */
 	bool trace, settling;
 	struct pipeline pipeline, other; /* the processes have the first one; they differ in the width of amounts */
 	bool
@@ -103,7 +106,7 @@ struct world {
 	char violation[VIOLATION_MAX];
 };
 
-void world_init(struct world *world, uint64_t seed, bool trace);
+void world_init(struct world *world, uint64_t seed, bool trace, const struct omitted *omitted);
 void world_fini(struct world *world);
 /* Faults for so many steps, then none, until the database holds the whole log. False: world->violation says what. */
 bool world_run(struct world *world, uint64_t steps) __attribute__((warn_unused_result));

@@ -10,9 +10,17 @@ void statistics_add(struct statistics *into, const struct statistics *from)
 #undef STATISTIC
 }
 
-void statistics_print(const struct statistics *statistics)
+static bool row(uint64_t count, const char *what)
 {
-#define STATISTIC(name, what) (void)printf("%10" PRIu64 "  %s\n", statistics->name, what);
+	(void)printf("%10" PRIu64 "  %s%s\n", count, what, count ? "" : "   <-- never");
+	return count != 0;
+}
+
+bool statistics_print(const struct statistics *statistics)
+{
+	bool all = true;
+#define STATISTIC(name, what) all &= row(statistics->name, what);
 	STATISTICS(STATISTIC)
 #undef STATISTIC
+	return all;
 }

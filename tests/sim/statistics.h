@@ -2,6 +2,7 @@
 #ifndef SIM_STATISTICS_H
 #define SIM_STATISTICS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define STATISTICS(STATISTIC)                                                                                          \
@@ -83,6 +84,7 @@ struct statistics {
 };
 
 void statistics_add(struct statistics *into, const struct statistics *from);
-void statistics_print(const struct statistics *statistics);
+/* False: a counter is 0. */
+bool statistics_print(const struct statistics *statistics);
 
 #endif

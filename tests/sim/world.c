@@ -126,11 +126,14 @@ static uint32_t one_of(struct random *random, uint32_t a, uint32_t b, uint32_t c
 	return values[random_below(random, 3)];
 }
 
-void world_init(struct world *world, uint64_t seed, bool trace)
+void world_init(struct world *world, uint64_t seed, bool trace, const struct omitted *omitted)
 {
 	struct random *random = &world->random;
-	*world = (struct world){
-	    .seed = seed, .now_us = BEGIN_US, .trace = trace, .random = {seed * 0x632be59bd9b4e019u + 1}};
+	*world = (struct world){.seed = seed,
+	    .now_us = BEGIN_US,
+	    .trace = trace,
+	    .omitted = omitted,
+	    .random = {seed * 0x632be59bd9b4e019u + 1}};
 	make_pipeline(world);
 	for (int i = 0; i < CLASSES; i++)
 		world->weights[i] = one_of(random, 1, 3, 9);

@@ -1,6 +1,8 @@
 /* The control link over real sockets: registration, commands, events, loss by pipe and by silence, names. */
 #include "tests/unit/control_harness.h"
 
+#include <sys/prctl.h>
+
 /* nng and its sockets stay open to the end of the process, as in production. */
 
 static void registers_and_talks(void **state)
@@ -302,6 +304,8 @@ static void linger_delivers_last_words(void **state)
 int main(int argc, char **argv)
 {
 	test_argv = argv;
+	if (argc > 1)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* stopped or not, it does not outlive a test that fails */
 	if (argc == 4 && strcmp(argv[1], "status") == 0)
 		return ask_status(argv[2]);
 	if (argc == 4 && strcmp(argv[1], "live") == 0)
