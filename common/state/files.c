@@ -15,8 +15,8 @@ enum { FOLDERS_OPEN = 8 };
 enum result file_failed(struct error *error, const char *what, const char *path)
 {
 	int reason = errno;
-	bool person =
-	    reason == EACCES || reason == EPERM || reason == ENOTDIR || reason == EROFS || reason == ENAMETOOLONG;
+	/* A file system that was mounted read-only after an error comes back like one that was away. */
+	bool person = reason == EACCES || reason == EPERM || reason == ENOTDIR || reason == ENAMETOOLONG;
 	return error_set(
 	    error, person ? RESULT_CONFIG : RESULT_RETRY, "cannot %s %s: %s", what, path, strerror(reason));
 }

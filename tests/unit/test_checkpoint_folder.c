@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/state/checkpoint_store.h"
+#include "common/state/files.h"
 
 static char dir[] = "/tmp/sluice-checkpoints-XXXXXX";
 
@@ -226,6 +227,21 @@ static void test_sweep(void **state)
 	store->ops->close(store);
 }
 
+static void test_who_can_help(void **state)
+{
+	static const int passing[] = {EIO, ENOSPC, EROFS, ESTALE, EDQUOT, ENOENT}, persons[] = {EACCES, EPERM, ENOTDIR};
+	struct error error;
+	(void)state;
+	for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) {
+		errno = passing[i];
+		assert_int_equal(file_failed(&error, "create", "x"), RESULT_RETRY);
+	}
+	for (size_t i = 0; i < sizeof persons / sizeof *persons; i++) {
+		errno = persons[i];
+		assert_int_equal(file_failed(&error, "create", "x"), RESULT_CONFIG);
+	}
+}
+
 static void test_no_folder(void **state)
 {
 	struct checkpoint_store *store;
@@ -259,6 +275,7 @@ int main(void)
 	    cmocka_unit_test(test_names_outside_are_refused),
 	    cmocka_unit_test(test_remove_manifest),
 	    cmocka_unit_test(test_sweep),
+	    cmocka_unit_test(test_who_can_help),
 	    cmocka_unit_test(test_no_folder),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
