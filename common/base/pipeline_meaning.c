@@ -113,6 +113,8 @@ static void put_core(struct bytes line, struct buffer *out)
 		size_t at = 0;
 		for (int words = begins(line, "field ") ? 2 : 4; words > 0; words--)
 			at += word_len(line, at, " ") + 1;
+		if (at > line.len)
+			at = line.len; /* no such line was ever written by us */
 		buffer_append(out, line.data, at);
 		put_type(line, at, out);
 	} else {
@@ -193,6 +195,8 @@ enum meaning_change pipeline_meaning_compare(const char *was, const char *is, st
 		words->len = before;
 		shown = 0;
 		say_sets(was, is, words, &shown);
+		if (shown == 0)
+			buffer_append_text(words, "the same lines, another number of times");
 	}
 	if (shown > LINES_SHOWN)
 		buffer_printf(words, "; and %u more", shown - LINES_SHOWN);

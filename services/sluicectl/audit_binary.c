@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { SIGNATURE_LEN = 11, HEADER_LEN = SIGNATURE_LEN + 8, DAYS_TO_2000 = 10957, COLUMN_BYTES_MAX = 1 << 30 };
-enum { NUMERIC_HEAD = 8, NUMERIC_POSITIVE = 0, NUMERIC_NEGATIVE = 0x4000, POWER_MOST = 34 };
+enum { NUMERIC_BASE = 10000, NUMERIC_HEAD = 8, NUMERIC_POSITIVE = 0, NUMERIC_NEGATIVE = 0x4000, POWER_MOST = 34 };
 
 static uint16_t read_16(const uint8_t *at)
 {
@@ -129,7 +129,7 @@ static bool add_digit(audit_sum *units, int digit, int power)
 	audit_sum worth;
 	if (digit == 0)
 		return true;
-	if (power < -3 || power > POWER_MOST)
+	if (digit >= NUMERIC_BASE || power < -3 || power > POWER_MOST)
 		return false;
 	if (power < 0) {
 		int part = (int)ten_to(-power);

@@ -408,6 +408,7 @@ static void test_numeric(void **state)
 	assert_false(numeric("000200000000000406691490", 2, &units)); /* 1641.5264 */
 	assert_false(numeric("0001ffff00000004000a", 2, &units)); /* 0.001 */
 	assert_false(numeric("0001001400000004270f", 2, &units)); /* above any sum */
+	assert_false(numeric("00010007000000002710", 2, &units)); /* a digit of 10000 */
 	assert_false(numeric("00000000c0000000", 2, &units)); /* NaN */
 	assert_false(numeric("00000000d0000000", 2, &units)); /* infinity */
 	assert_false(binary_numeric((struct bytes){NULL, 0}, 2, &units));

@@ -726,6 +726,14 @@ static enum meaning_change meaning_of(const char *from, const char *to, const ch
 /* What a job may go on with after a clean stop, and what its state and tables were made by. */
 static void test_meaning_compare(void **state)
 {
+	/* What no release has written: neither read beyond its end, nor called the same without a word. */
+	static const char *const odd[] = {"measure ", "field", "field a", "field  ", "measure a sum", "a\na", ""};
+	for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+		struct buffer said = {0};
+		assert_int_equal(pipeline_meaning_compare(odd[i], "a", &said), MEANING_OTHER);
+		assert_int_not_equal(said.len, 0);
+		buffer_fini(&said);
+	}
 	(void)state;
 	assert_int_equal(meaning_of("topic", "topic", ""), MEANING_SAME);
 	assert_int_equal(
