@@ -59,10 +59,13 @@ static struct runner *runner_of(struct host *host)
 
 /* --- the end: by _exit or exec, never by closing nng's sockets ------------------------------------------------------- */
 
+/* An end that was asked for stays one: what had to last was durable before the process began to end. */
+static volatile sig_atomic_t alarm_code = EXIT_WATCHDOG;
+
 static void on_alarm(int signal_number)
 {
 	(void)signal_number;
-	_exit(EXIT_WATCHDOG);
+	_exit(alarm_code);
 }
 
 static void begin_ending(struct runner *runner)
@@ -414,6 +417,8 @@ int runner_run(const struct runner_config *config)
 	} else {
 		log_info("%s offers itself to the coordinator at %s", runner.name, config->coordinator_url);
 		loop(&runner);
+		if (runner.over)
+			alarm_code = runner.code;
 		begin_ending(&runner);
 	}
 	(void)fflush(NULL);
