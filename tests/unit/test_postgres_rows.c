@@ -140,7 +140,7 @@ static void assert_sorted(char (*keys)[64], size_t len)
 {
 	struct pipeline pipeline;
 	struct epoch_rows rows = {0};
-	struct rows_writer writers[2];
+	struct rows_writer writers[2] = {0};
 	struct bytes bodies[2], last = {0};
 	struct error error = {0};
 	uint64_t seen = 0;
