@@ -3,7 +3,7 @@
 import json, shutil, signal, subprocess, sys
 
 from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql
-from services import BIN
+from services import BIN, HERE, call
 
 RARELY, OFTEN = ("interval: 5s", "interval: 1d"), ("interval: 5s", "interval: 200ms")
 
@@ -103,7 +103,28 @@ def not_from_kafka(job):
     go_on(it, 3, 9)
 
 
-CASES = (from_database, from_kafka, not_from_kafka)
+def kafka_has_lost_the_beginning(job):
+    """Nobody can know that before the start: it is refused, nothing has changed, and the database's way is open."""
+    it = filled(job, RARELY)
+    crash(it)
+    lose(it)
+    frontier = it.frontier()
+    ctl(it, "rebuild", "--from", "kafka")
+    call(HERE / "kafka/kafka.sh", "forget", it.services.kafka, it.name, 1, 100)
+    it.start_all(aggregators=2)
+    it.exits_with(EXIT_CONFIG)
+    must_say((it.folder / "coordinator.log").read_text()[-2000:], "partition 1", "out of range", "100")
+    must_be("cut and counters", it.frontier()[2:], frontier[2:])
+    for name in ("CHECKPOINT_DIR", "STATE_DIR"):
+        shutil.rmtree(it.environment[name])
+    ctl(it, "rebuild")
+    it.start_all(aggregators=2).wait_live()
+    it.produce(1000, "--rate", 0, seed=3)
+    it.settle()
+    ctl(it, "audit")
+
+
+CASES = (from_database, from_kafka, not_from_kafka, kafka_has_lost_the_beginning)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))
