@@ -40,6 +40,14 @@ def totals(runs):
             "audits": sum(r["audits"] for r in rounds), "violations": sum(run["violations"] for run in runs)}
 
 
+def seeds(runs):
+    """By date, each round a seed."""
+    found = defaultdict(list)
+    for run in runs:
+        found[run["date"]] += [str(one["seed"]) for one in run["rounds"]]
+    return "; ".join(f"{date}: {', '.join(each)}" for date, each in found.items())
+
+
 def add(results, folder):
     """One more run to those that are kept."""
     stored = folder / "results.json"
@@ -67,7 +75,16 @@ outage itself counts.
 
 {text_of(runs)}
 
-Runs: {", ".join(f"{run['date']} seeds {run['rounds'][0]['seed']} to {run['rounds'][-1]['seed']}" for run in runs if run['rounds'])}.
+## What it found
+
+Runs before these ended with a violation or a job that stopped, and are not counted above:
+
+- A retirement of checkpoints that a crash interrupted, between the row in the database and the manifest, left manifests that nobody
+  names and nobody removed. They are swept with a later retirement now; the simulation counts them.
+- A checkpoint folder that became read-only stopped the job for a person (exit code 78), like one that was read-only from the start. Now
+  it is a failed checkpoint like any other: the totals go on, and the next one succeeds when the folder can be written again.
+
+Seeds: {seeds(runs)}.
 """)
     plot(runs, folder / "chaos.svg")
 
