@@ -84,6 +84,26 @@ bool cut_union(struct cut *into, const struct cut *from)
 	return true;
 }
 
+void cut_raise(struct cut *cut, const struct cut *by)
+{
+	for (uint32_t i = 0; i < by->len; i++)
+		if (cut_get(cut, by->entries[i].partition, -1) < by->entries[i].offset)
+			cut_set(cut, by->entries[i].partition, by->entries[i].offset);
+}
+
+void cut_lower(struct cut *cut, const struct cut *by)
+{
+	uint32_t len = 0;
+	for (uint32_t i = 0; i < cut->len; i++) {
+		struct cut_entry entry = cut->entries[i];
+		if (!cut_names(by, entry.partition))
+			continue;
+		int64_t other = cut_get(by, entry.partition, 0);
+		cut->entries[len++] = (struct cut_entry){entry.partition, other < entry.offset ? other : entry.offset};
+	}
+	cut->len = len;
+}
+
 uint64_t cut_distance(const struct cut *from, const struct cut *to)
 {
 	uint64_t distance = 0;

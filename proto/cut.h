@@ -51,6 +51,10 @@ void cut_fini(struct cut *cut);
 bool cut_equal(const struct cut *a, const struct cut *b);
 /* Adds what `from` names; false when both name a partition with different offsets. */
 bool cut_union(struct cut *into, const struct cut *from);
+/* Partition by partition the later of both. Heap cuts only. */
+void cut_raise(struct cut *cut, const struct cut *by);
+/* Partition by partition the earlier of both; what only one of them names is not named any more. Heap cuts only. */
+void cut_lower(struct cut *cut, const struct cut *by);
 /* How many offsets lie between, at most; partitions that `from` does not name count from 0. */
 uint64_t cut_distance(const struct cut *from, const struct cut *to);
 /* {"0": 12, "1": 7} */

@@ -47,7 +47,7 @@
 	FRAME(WAITING, waiting, 18, "worker to coordinator: an outside service is away (or back: empty text)")         \
 	FRAME(FENCED, fenced, 19, "writer to coordinator: the fence is raised, this is what the database holds")       \
 	FRAME(DESCRIBED, described, 20, "ingest to coordinator: partitions and resolved start")                        \
-	FRAME(CUT_SET, cut_set, 21, "writer to coordinator: the start is recorded in the database")                    \
+	FRAME(CUT_SET, cut_set, 21, "writer to coordinator: the start is recorded by the sink")                        \
 	FRAME(DEPLOYED, deployed, 22, "worker to coordinator: actors exist, these are the addresses they listen on")   \
 	FRAME(READY, ready, 23, "worker to coordinator: HELLO came in on every channel")                               \
 	FRAME(PENDING, pending, 24, "ingest to coordinator: there is data behind the last cut (a level, not an edge)") \
@@ -109,9 +109,11 @@
 	FIELD(S, UNSIGNED, highest_attempt, "that this process has obeyed")                                            \
 	FIELD(S, TEXT, job, "job name")                                                                                \
 	FIELD(S, TEXT, fingerprint, "of the pipeline file it runs with")                                               \
+	FIELD(S, TEXT, topology, "that it derives from the file's parallelism")                                        \
 	FIELD(S, TEXT, release, "version of the program")
 #define FRAME_WAITING_FIELDS(FIELD, S) FIELD(S, TEXT, text, "what is waited for; empty: no longer")
 #define FRAME_FENCED_FIELDS(FIELD, S)                                                                                  \
+	FIELD(S, UNSIGNED, actor, "the writer")                                                                        \
 	FIELD(S, UNSIGNED, fence, "the fence found, where it was not below this attempt; else 0")                      \
 	FIELD(S, EPOCH, last, "epoch last committed")                                                                  \
 	FIELD(S, FLAG, started, "the frontier has a cut")                                                              \
@@ -124,7 +126,9 @@
 #define FRAME_DESCRIBED_FIELDS(FIELD, S)                                                                               \
 	FIELD(S, UNSIGNED, partitions, "of the topic")                                                                 \
 	FIELD(S, CUT, start, "the configured start, resolved")
-#define FRAME_CUT_SET_FIELDS(FIELD, S) FIELD(S, CUT, cut, "now recorded")
+#define FRAME_CUT_SET_FIELDS(FIELD, S)                                                                                 \
+	FIELD(S, UNSIGNED, actor, "the writer")                                                                        \
+	FIELD(S, CUT, cut, "now recorded")
 #define FRAME_DEPLOYED_FIELDS(FIELD, S) FIELD(S, ADDRESSES, addresses, "of the channels that end here")
 #define FRAME_READY_FIELDS(FIELD, S) FIELD(S, TEXT, worker, "for people")
 #define FRAME_PENDING_FIELDS(FIELD, S)                                                                                 \
@@ -135,6 +139,7 @@
 	FIELD(S, FLAG, at_ceiling, "silent replay: it has reached the frontier")                                       \
 	FIELD(S, CUT, ends, "ends of its partitions as last heard, for lag")
 #define FRAME_COMMITTED_FIELDS(FIELD, S)                                                                               \
+	FIELD(S, UNSIGNED, actor, "the writer")                                                                        \
 	FIELD(S, EPOCH, epoch, "the epoch")                                                                            \
 	FIELD(S, FLAG, silent, "discarded: the database had it already")                                               \
 	FIELD(S, FLAG, live, "what follows is new to the database")                                                    \

@@ -127,8 +127,9 @@ static void put_json(struct buffer *line, const char *time, const char *level, c
 static void put_text(struct buffer *line, const char *time, const char *level, const char *message)
 {
 	buffer_printf(line, "%.23sZ %-5s %s: ", time, level, sink.component); /* milliseconds are enough to read */
+	const char *kind = strrchr(sink.job, '/'); /* which of a pipeline's jobs */
 	if (sink.attempt != 0)
-		buffer_printf(line, "[attempt %llu] ", (unsigned long long)sink.attempt);
+		buffer_printf(line, "[%s attempt %llu] ", kind ? kind + 1 : sink.job, (unsigned long long)sink.attempt);
 	put_escaped(line, message, false);
 	buffer_append_text(line, "\n");
 }

@@ -72,6 +72,11 @@ static bool address_is_valid(const char *address)
 	       count_parse(colon + 1, 65535, &port) && port > 0;
 }
 
+static bool compression_is_valid(const char *name)
+{
+	return strcmp(name, "none") == 0 || strcmp(name, "gzip") == 0;
+}
+
 static bool listen_is_valid(const char *listen)
 {
 	return strncmp(listen, "tcp://", 6) == 0 && address_is_valid(listen + 6);
@@ -122,9 +127,28 @@ const struct setting_row pipeline_settings[] = {
         .help = "list of {table, by, measures}; by: {column, field|day|month|year}; measures: {column, sum, type}"},
     {"sinks.postgres.url", SETTING_TEXT, .fallback = "", IN(sinks.postgres_url),
         .help = "connection string; empty: libpq's own PG* variables"},
-    {"sinks.elasticsearch.url", SETTING_NODE, DRAFT(nodes.elasticsearch_url), .help = "not supported yet; leave empty"},
-    {"sinks.elasticsearch.index", SETTING_TEXT, .fallback = "transactions", DRAFT(unbuilt.elasticsearch_index),
-        .valid = is_not_empty, .expects = "the name of an index", .help = "not supported yet"},
+    {"sinks.elasticsearch.url", SETTING_TEXT, .fallback = "", IN(sinks.elasticsearch.url),
+        .help = "http[s]://[user:password@]host[:port]; neither it nor hosts: there is no search job"},
+    {"sinks.elasticsearch.hosts", SETTING_TEXT, .fallback = "", IN(sinks.elasticsearch.hosts),
+        .help = "more of them, with commas between; the next one is taken where one does not answer"},
+    {"sinks.elasticsearch.index", SETTING_TEXT, .fallback = "transactions", IN(sinks.elasticsearch.index),
+        .valid = index_is_valid, .expects = INDEX_EXPECTS, .help = "of the documents; a date is the event time's"},
+    {"sinks.elasticsearch.user", SETTING_TEXT, .fallback = "", IN(sinks.elasticsearch.user),
+        .help = "for basic authentication"},
+    {"sinks.elasticsearch.password", SETTING_TEXT, .fallback = "", IN(sinks.elasticsearch.password),
+        .print = print_elasticsearch_password, .help = "for basic authentication"},
+    {"sinks.elasticsearch.api_key", SETTING_TEXT, .fallback = "", IN(sinks.elasticsearch.api_key),
+        .print = print_elasticsearch_api_key, .help = "instead of a user: id:key, or its encoded form"},
+    {"sinks.elasticsearch.ca_file", SETTING_TEXT, .fallback = "", IN(sinks.elasticsearch.ca_file),
+        .help = "certificates of the authorities that are trusted, PEM; empty: the system's"},
+    {"sinks.elasticsearch.compression", SETTING_TEXT, .fallback = "none", IN(sinks.elasticsearch.compression),
+        .valid = compression_is_valid, .expects = "none or gzip", .help = "of what is sent: none or gzip"},
+    {"sinks.elasticsearch.max_batch_bytes", SETTING_SIZE, .fallback = "1MiB", IN(sinks.elasticsearch.max_batch_bytes),
+        .least = 64 * KIB, .most = 64 * MIB, .help = "what one request carries, before compression"},
+    {"sinks.elasticsearch.max_requests", SETTING_COUNT, .fallback = "2", IN(sinks.elasticsearch.max_requests),
+        .least = 1, .most = 16, .help = "requests of one writer at a time"},
+    {"sinks.elasticsearch.timeout", SETTING_DURATION, .fallback = "30s", IN(sinks.elasticsearch.timeout_us),
+        .least = SECOND, .most = 600 * SECOND, .help = "a request without an answer is sent again after it"},
     {"epoch.min_interval", SETTING_DURATION, .fallback = "10ms", IN(epoch.min_interval_us), .most = 60 * SECOND,
         .help = "shortest time between two commits"},
     {"epoch.max_in_flight", SETTING_COUNT, .fallback = "3", IN(epoch.max_in_flight), .least = 1, .most = 64,
@@ -158,6 +182,8 @@ const struct setting_row pipeline_settings[] = {
         .help = "actors that own record keys"},
     {"parallelism.rollup", SETTING_COUNT, .fallback = "1", IN(parallelism.rollup), .least = 1, .most = PARALLELISM_MAX,
         .help = "actors that own totals"},
+    {"parallelism.search", SETTING_COUNT, .fallback = "1", IN(parallelism.search), .least = 1, .most = PARALLELISM_MAX,
+        .help = "writers of the search job"},
     {"key_groups", SETTING_COUNT, .fallback = "128", IN(key_groups), .least = 1, .most = KEY_GROUPS_MAX,
         .help = "units of state; fixed once data was written"},
     {"coordinator.listen", SETTING_TEXT, .fallback = "tcp://127.0.0.1:7710", IN(coordinator.listen),
@@ -187,9 +213,6 @@ enum result node_list(const struct yaml_node *node, size_t most, struct error *e
 static enum result check_together(const struct pipeline_draft *draft, const struct yaml_node *root, struct error *error)
 {
 	const struct pipeline *pipeline = &draft->pipeline;
-	const struct yaml_node *url = draft->nodes.elasticsearch_url;
-	if (url != NULL && (url->kind != YAML_TEXT || url->text[0] != '\0'))
-		return yaml_error(url, error, "Elasticsearch is not supported yet; leave it empty");
 	const struct yaml_node *behind = yaml_member(yaml_member(root, "epoch"), "max_bytes_behind");
 	if (behind != NULL && pipeline->epoch.max_bytes_behind < pipeline->epoch.max_bytes)
 		return yaml_error(behind, error, "is below epoch.max_bytes");
@@ -210,6 +233,8 @@ static enum result read_draft(struct pipeline_draft *draft, const struct yaml_no
 		result = read_record(draft, error);
 	if (result == RESULT_OK)
 		result = read_rollups(draft, error);
+	if (result == RESULT_OK)
+		result = read_elasticsearch(draft, root, error);
 	if (pipeline->epoch.max_bytes_behind < pipeline->epoch.max_bytes)
 		pipeline->epoch.max_bytes_behind = pipeline->epoch.max_bytes;
 	return result;
@@ -230,7 +255,6 @@ enum result pipeline_parse(struct pipeline *pipeline, const char *path, struct b
 	result = read_draft(draft, tree.root, error);
 	*pipeline = draft->pipeline;
 	free(draft->unbuilt.policy);
-	free(draft->unbuilt.elasticsearch_index);
 	free(draft->unbuilt.http);
 	free(draft);
 	yaml_tree_fini(&tree);
@@ -295,6 +319,8 @@ void pipeline_fini(struct pipeline *pipeline)
 		free(pipeline->source.kafka[i].name);
 		free(pipeline->source.kafka[i].value);
 	}
+	for (size_t i = 0; i < pipeline->sinks.elasticsearch.urls_len; i++)
+		free(pipeline->sinks.elasticsearch.urls[i]);
 	free(pipeline->source.start.offsets);
 	settings_free(pipeline_settings, pipeline_settings_len, pipeline, sizeof *pipeline);
 	free(pipeline->path);

@@ -27,6 +27,7 @@ enum {
 	PIPELINE_NAME_MAX = 63, /* bytes in a column, table or field name; PostgreSQL's own limit */
 	PIPELINE_KEY_MAX = 255, /* characters in the key's type */
 	PARALLELISM_MAX = 64,
+	ELASTICSEARCH_HOSTS_MAX = 16,
 };
 
 enum field_type { FIELD_STRING, FIELD_INTEGER, FIELD_DECIMAL, FIELD_TIMESTAMP };
@@ -83,6 +84,22 @@ struct setting {
 	char *name, *value;
 };
 
+/* sinks.elasticsearch. Credentials that stood in a url are in user and password; the urls are without them. */
+struct elasticsearch {
+	char *url; /* http[s]://host:port[/path], or empty */
+	char *hosts; /* such urls with commas between them, or empty */
+	char *urls[ELASTICSEARCH_HOSTS_MAX]; /* of both; without a slash at the end */
+	size_t urls_len; /* 0: there is no search job */
+	char *index; /* may end with a date: transactions-%Y.%m */
+	char *user, *password; /* empty user: none */
+	char *api_key; /* as it stands behind `Authorization: ApiKey`; empty: none */
+	char *ca_file; /* empty: the system's */
+	char *compression; /* none, gzip */
+	uint64_t max_batch_bytes; /* of one request's body, before compression; default 1 MiB */
+	uint32_t max_requests; /* of one writer at a time; default 2 */
+	uint64_t timeout_us; /* of one request; default 30 s */
+};
+
 struct pipeline {
 	char *path;
 	char *job; /* job names are <job>/totals and <job>/search */
@@ -109,6 +126,7 @@ struct pipeline {
 	size_t rollups_len;
 	struct {
 		char *postgres_url; /* empty: libpq's own PG* variables */
+		struct elasticsearch elasticsearch;
 	} sinks;
 	struct {
 		uint64_t min_interval_us; /* default 10 ms */
@@ -128,6 +146,7 @@ struct pipeline {
 	} state;
 	struct {
 		uint32_t ingest, dedup, rollup;
+		uint32_t search; /* writers of the search job */
 	} parallelism;
 	uint32_t key_groups; /* default 128 */
 	struct {

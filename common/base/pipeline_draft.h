@@ -13,10 +13,10 @@
 struct pipeline_draft {
 	struct pipeline pipeline; /* first: the table's offsets are good for a finished pipeline as well */
 	struct {
-		const struct yaml_node *start, *kafka, *key, *event_time, *fields, *rollups, *elasticsearch_url;
+		const struct yaml_node *start, *kafka, *key, *event_time, *fields, *rollups;
 	} nodes;
 	struct {
-		char *policy, *elasticsearch_index, *http;
+		char *policy, *http;
 	} unbuilt; /* checked, and so far without effect */
 };
 
@@ -48,6 +48,13 @@ void field_type_print(const struct field *field, struct buffer *out);
 /* pipeline_rollup.c: what refers to fields that are known and checked. */
 enum result read_rollups(struct pipeline_draft *draft, struct error *error) MUST_USE;
 const char *group_part_name(enum group_part part);
+/* pipeline_elasticsearch.c: where the search copy goes. */
+enum result read_elasticsearch(
+    struct pipeline_draft *draft, const struct yaml_node *root, struct error *error) MUST_USE;
+bool index_is_valid(const char *index);
+#define INDEX_EXPECTS                                                                                                  \
+	"small letters, digits, _ - and . that begin with a letter or digit, at most 180, not sluice-control; at the " \
+	"end there may be a date of %Y %m %d"
 
 /* pipeline_meaning.c: fills meaning and fingerprint. */
 void pipeline_make_meaning(struct pipeline *pipeline);
@@ -60,5 +67,7 @@ void print_event_time(const void *base, struct buffer *out);
 void print_fields(const void *base, struct buffer *out);
 void print_policy(const void *base, struct buffer *out);
 void print_rollups(const void *base, struct buffer *out);
+void print_elasticsearch_password(const void *base, struct buffer *out);
+void print_elasticsearch_api_key(const void *base, struct buffer *out);
 
 #endif

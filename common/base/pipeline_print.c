@@ -124,6 +124,21 @@ void print_kafka(const void *base, struct buffer *out)
 	}
 }
 
+static void print_secret(const char *text, struct buffer *out)
+{
+	buffer_append_text(out, text[0] != '\0' ? " \"***\"\n" : " \"\"\n");
+}
+
+void print_elasticsearch_password(const void *base, struct buffer *out)
+{
+	print_secret(((const struct pipeline *)base)->sinks.elasticsearch.password, out);
+}
+
+void print_elasticsearch_api_key(const void *base, struct buffer *out)
+{
+	print_secret(((const struct pipeline *)base)->sinks.elasticsearch.api_key, out);
+}
+
 void print_key(const void *base, struct buffer *out)
 {
 	const struct pipeline *pipeline = base;

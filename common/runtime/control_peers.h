@@ -12,6 +12,7 @@ struct control_request;
 struct control_peer {
 	char *worker;
 	uint64_t incarnation, pid;
+	uint32_t job; /* place in the server's list */
 	uint32_t pipe;
 	uint64_t heard_us; /* of it, or when it was given its turn: its poll answered */
 	uint64_t heard; /* messages */

@@ -25,8 +25,9 @@ struct challenger {
 
 struct control_server {
 	struct control_listener *listener;
-	char *job;
-	uint32_t job_hash;
+	char *jobs[CONTROL_JOBS_MAX]; /* their names */
+	uint32_t jobs_len;
+	uint32_t speaks; /* hash of the job that the request in hand is about */
 	uint64_t incarnation, heartbeat_timeout_us, now_us, complained_us;
 	struct control_peers peers;
 	struct control_peer *lost; /* told of by the last event */
@@ -43,9 +44,10 @@ struct control_server {
 	bool trace;
 };
 
-enum result control_server_open(struct control_server **opened, const char *listen_url, const char *job,
-    uint64_t incarnation, uint64_t heartbeat_timeout_us, struct error *error)
+enum result control_server_open(struct control_server **opened, const char *listen_url, const char *const *jobs,
+    uint32_t jobs_len, uint64_t incarnation, uint64_t heartbeat_timeout_us, struct error *error)
 {
+	CHECK(jobs_len >= 1 && jobs_len <= CONTROL_JOBS_MAX);
 	struct control_listener *listener;
 	enum result result = control_listener_open(&listener, listen_url, error);
 	if (result != RESULT_OK)
@@ -53,13 +55,15 @@ enum result control_server_open(struct control_server **opened, const char *list
 	struct control_server *server = memory_new(sizeof *server);
 	*server = (struct control_server){
 	    .listener = listener,
-	    .job = text_clone(job),
-	    .job_hash = frame_job(job),
+	    .jobs_len = jobs_len,
+	    .speaks = frame_job(jobs[0]),
 	    .incarnation = incarnation,
 	    .heartbeat_timeout_us = heartbeat_timeout_us,
 	    .now_us = clock_monotonic_us(),
 	    .trace = trace_wanted(),
 	};
+	for (uint32_t i = 0; i < jobs_len; i++)
+		server->jobs[i] = text_clone(jobs[i]);
 	*opened = server;
 	return RESULT_OK;
 }
@@ -70,6 +74,20 @@ int control_server_event_fd(const struct control_server *server)
 }
 
 /* --- answers -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t hash_of(const struct control_server *server, const struct control_peer *peer)
+{
+	return frame_job(server->jobs[peer->job]);
+}
+
+/* The job's place in the list; jobs_len: none of ours. */
+static uint32_t place_of(const struct control_server *server, uint32_t hash)
+{
+	uint32_t place = 0;
+	while (place < server->jobs_len && frame_job(server->jobs[place]) != hash)
+		place++;
+	return place;
+}
 
 static struct frame_heartbeat heartbeat_for(const struct control_server *server, const struct control_peer *peer)
 {
@@ -86,7 +104,7 @@ static void answer_lone(
 {
 	struct buffer message = {0};
 	struct frame_heartbeat heartbeat = heartbeat_for(server, NULL);
-	control_write_lone(server->job_hash, &heartbeat, kind, body, &message);
+	control_write_lone(server->speaks, &heartbeat, kind, body, &message);
 	control_request_answer(request, &message);
 }
 
@@ -107,7 +125,7 @@ static void answer_events(
 	static const struct control_outgoing nothing;
 	struct buffer message = {0};
 	struct frame_heartbeat heartbeat = heartbeat_for(server, peer);
-	control_outgoing_write(&nothing, server->job_hash, &heartbeat, &message);
+	control_outgoing_write(&nothing, hash_of(server, peer), &heartbeat, &message);
 	control_request_answer(request, &message);
 }
 
@@ -117,7 +135,7 @@ static void answer_poll(struct control_server *server, struct control_peer *peer
 	struct frame_heartbeat heartbeat = heartbeat_for(server, peer);
 	if (peer->poll == NULL)
 		return;
-	control_outgoing_write(&peer->outgoing, server->job_hash, &heartbeat, &message);
+	control_outgoing_write(&peer->outgoing, hash_of(server, peer), &heartbeat, &message);
 	control_request_answer(peer->poll, &message);
 	peer->poll = NULL;
 	peer->heard_us = server->now_us; /* its turn to speak begins now */
@@ -135,7 +153,8 @@ static bool lose_peer(
 	peer->poll = NULL;
 	(void)snprintf(server->lost_why, sizeof server->lost_why, "%s", why);
 	server->lost = peer;
-	*event = (struct control_event){.kind = CONTROL_LOST, .worker = peer->worker, .why = server->lost_why};
+	*event = (struct control_event){
+	    .kind = CONTROL_LOST, .job = peer->job, .worker = peer->worker, .why = server->lost_why};
 	return true;
 }
 
@@ -165,8 +184,13 @@ static bool on_status(struct control_server *server, struct control_request *req
 	if (token == server->status_len)
 		server->status = memory_resize(server->status, ++server->status_len, sizeof(struct control_request *));
 	server->status[token] = request;
-	*event =
-	    (struct control_event){.kind = CONTROL_STATUS, .worker = "", .frame = *frame, .token = (uint32_t)token};
+	const char *asked = frame->header.kind == FRAME_STATUS ? frame->body.status.job : frame->body.checkpoint.job;
+	uint32_t job = place_of(server, frame_job(asked));
+	*event = (struct control_event){.kind = CONTROL_STATUS,
+	    .job = job < server->jobs_len ? job : 0,
+	    .worker = "",
+	    .frame = *frame,
+	    .token = (uint32_t)token};
 	return true;
 }
 
@@ -194,6 +218,7 @@ static bool on_register(struct control_server *server, const struct control_news
 	if (old == NULL) {
 		struct control_peer *peer =
 		    control_peers_add(&server->peers, heartbeat->worker, heartbeat->incarnation, registration->pid);
+		peer->job = place_of(server, reader->job);
 		note_heard(server, peer, news->pipe);
 		start_reading(server, news, reader, peer);
 		return false;
@@ -226,7 +251,8 @@ static bool on_message(struct control_server *server, const struct control_news 
 {
 	struct control_peer *peer = control_peers_find(&server->peers, reader->heartbeat.worker);
 	struct error error;
-	if (peer == NULL || peer->incarnation != reader->heartbeat.incarnation) {
+	if (peer == NULL || peer->incarnation != reader->heartbeat.incarnation ||
+	    hash_of(server, peer) != reader->job) {
 		answer_cancel(server, news->request, "the coordinator does not know this worker any more");
 		return false;
 	}
@@ -269,10 +295,13 @@ static bool on_request(struct control_server *server, const struct control_news 
 	}
 	if (frame.header.kind == FRAME_STATUS || frame.header.kind == FRAME_CHECKPOINT)
 		return on_status(server, news->request, &frame, event);
-	if (reader.job != server->job_hash) {
+	server->speaks = reader.job;
+	if (place_of(server, reader.job) == server->jobs_len) {
 		struct buffer text = {0};
-		buffer_printf(&text, "this coordinator runs job %s, not the one that worker %s is for", server->job,
-		    heartbeat->worker);
+		buffer_printf(&text, "this coordinator runs job %s", server->jobs[0]);
+		for (uint32_t i = 1; i < server->jobs_len; i++)
+			buffer_printf(&text, " and %s", server->jobs[i]);
+		buffer_printf(&text, ", not the one that worker %s is for", heartbeat->worker);
 		answer_stop(server, news->request, (const char *)text.data);
 		buffer_fini(&text);
 		return false;
@@ -303,6 +332,7 @@ static bool read_frame(struct control_server *server, struct control_event *even
 			if (server->trace)
 				trace_frame(peer->worker, "coordinator", encoded);
 			event->kind = CONTROL_FRAME;
+			event->job = peer->job;
 			event->worker = peer->worker;
 			return true;
 		}
@@ -427,7 +457,7 @@ void control_server_command(
 	frame_encode_body(&message, kind, body);
 	struct bytes encoded = buffer_bytes(&message);
 	control_outgoing_push(&peer->outgoing,
-	    (struct frame_header){.kind = kind, .job = server->job_hash, .attempt = attempt}, &message);
+	    (struct frame_header){.kind = kind, .job = hash_of(server, peer), .attempt = attempt}, &message);
 	if (server->trace)
 		trace_frame("coordinator", worker, encoded);
 }

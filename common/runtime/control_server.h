@@ -18,7 +18,7 @@
 #include "common/base/error.h"
 #include "proto/frame.h"
 
-enum { CONTROL_POLL_US = 1000000, HEARTBEAT_TIMEOUT_US = 5000000 };
+enum { CONTROL_POLL_US = 1000000, HEARTBEAT_TIMEOUT_US = 5000000, CONTROL_JOBS_MAX = 4 };
 
 struct control_server;
 
@@ -29,14 +29,16 @@ enum control_event_kind {
 };
 struct control_event {
 	enum control_event_kind kind;
+	uint32_t job; /* whose worker it is, or which one is asked about: place in the list of jobs */
 	const char *worker; /* valid until the next call of control_server_next */
 	const char *why; /* LOST */
 	struct frame frame; /* FRAME, STATUS; valid likewise */
 	uint32_t token; /* STATUS */
 };
 
-enum result control_server_open(struct control_server **server, const char *listen_url, const char *job,
-    uint64_t incarnation, uint64_t heartbeat_timeout_us, struct error *error) MUST_USE;
+/* Workers of these jobs may register; names of workers are unique over all of them. */
+enum result control_server_open(struct control_server **server, const char *listen_url, const char *const *jobs,
+    uint32_t jobs_len, uint64_t incarnation, uint64_t heartbeat_timeout_us, struct error *error) MUST_USE;
 int control_server_event_fd(const struct control_server *server);
 /* Takes the next event, false: none. Call until false, then control_server_flush. */
 bool control_server_next(struct control_server *server, uint64_t now_us, struct control_event *event);

@@ -381,17 +381,17 @@ static void name_worker(struct runner *runner)
 static enum result open_links(struct runner *runner, struct error *error)
 {
 	const struct runner_config *config = runner->config;
+	char topology[TOPOLOGY_TEXT_MAX];
 	struct frame_registration registration = {
 	    .process = (uint64_t)config->process,
 	    .pid = (uint64_t)getpid(),
 	    .job = config->job,
 	    .fingerprint = config->pipeline->fingerprint,
+	    .topology = topology_print(&config->topology, topology),
 	    .release = SLUICE_VERSION,
 	};
-	struct topology topology = {config->pipeline->parallelism.ingest, config->pipeline->parallelism.dedup,
-	    config->pipeline->parallelism.rollup};
-	worker_init(&runner->worker, &runner->host, runner->name, config->job, &topology);
-	enum result result = channel_set_open(&runner->channels, topology_channels(&topology), error);
+	worker_init(&runner->worker, &runner->host, runner->name, config->job, &config->topology);
+	enum result result = channel_set_open(&runner->channels, topology_channels(&config->topology), error);
 	if (result != RESULT_OK)
 		return result;
 	result = control_client_open(

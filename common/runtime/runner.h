@@ -13,6 +13,7 @@ struct runner_config {
 	enum process_role process;
 	const struct pipeline *pipeline;
 	const char *job; /* <pipeline job>/totals */
+	struct topology topology; /* of the job */
 	const char *name; /* of the worker; NULL: <role>-<host>-<pid> */
 	const char *coordinator_url; /* tcp://host:port */
 	const char *advertise; /* host that peers dial; NULL: 127.0.0.1, then also the address listened on */

@@ -9,12 +9,20 @@ static bool stop_with(int exit_code, int *code)
 	return false;
 }
 
-static char *job_name(const struct pipeline *pipeline)
+static enum result choose_job(struct service *service, struct error *error)
 {
-	struct buffer name = {0};
-	buffer_printf(&name, "%s/totals", pipeline->job);
-	buffer_append(&name, "", 1);
-	return (char *)name.data;
+	enum job_kind kind = service->options.kind;
+	if (service->about->totals_only && kind != JOB_TOTALS)
+		return error_set(error, RESULT_CONFIG, "%s has no work in the job %s: leave out --job",
+		    service->about->program, job_kind_name(kind));
+	if (!job_is_on(&service->pipeline, kind))
+		return error_set(error, RESULT_CONFIG,
+		    "the job %s is off: sinks.elasticsearch.url in %s is empty (is ELASTICSEARCH_URL set?)",
+		    job_kind_name(kind), service->pipeline.path);
+	service->kind = kind;
+	service->topology = topology_of_job(&service->pipeline, kind);
+	(void)job_name(&service->pipeline, kind, service->job);
+	return RESULT_OK;
 }
 
 bool service_open(struct service *service, const struct service_about *about, int argc, char **argv, int *code)
@@ -36,14 +44,11 @@ bool service_open(struct service *service, const struct service_about *about, in
 		return stop_with(EXIT_SUCCESS, code);
 	}
 	log_open(process_role_name(about->process), service->options.log_format, service->options.least);
-	if (pipeline_load(&service->pipeline, service->options.config, &error) != RESULT_OK) {
+	if (pipeline_load(&service->pipeline, service->options.config, &error) != RESULT_OK ||
+	    choose_job(service, &error) != RESULT_OK) {
 		log_error("%s", error.text);
 		return stop_with(EXIT_CONFIG, code);
 	}
-	service->job = job_name(&service->pipeline);
-	service->topology = (struct topology){.ingest = service->pipeline.parallelism.ingest,
-	    .dedup = service->pipeline.parallelism.dedup,
-	    .rollup = service->pipeline.parallelism.rollup};
 	return true;
 }
 
@@ -55,6 +60,7 @@ int service_run(struct service *service,
 	    .process = service->about->process,
 	    .pipeline = &service->pipeline,
 	    .job = service->job,
+	    .topology = service->topology,
 	    .name = options->name,
 	    .coordinator_url = options->coordinator ? options->coordinator : service->pipeline.coordinator.listen,
 	    .advertise = options->advertise,
@@ -68,5 +74,4 @@ int service_run(struct service *service,
 void service_close(struct service *service)
 {
 	pipeline_fini(&service->pipeline);
-	free(service->job);
 }

@@ -14,6 +14,7 @@
 #define RUNTIME_SERVICE_H
 
 #include "common/base/pipeline.h"
+#include "common/base/job.h"
 #include "common/runtime/runner.h"
 #include "common/runtime/service_options.h"
 
@@ -21,6 +22,7 @@ struct service_about {
 	const char *program; /* sluice-aggregator */
 	const char *what; /* one line */
 	enum process_role process;
+	bool totals_only; /* there is no work for it in other jobs */
 };
 
 struct service {
@@ -28,8 +30,9 @@ struct service {
 	char **argv;
 	struct service_options options;
 	struct pipeline pipeline;
-	struct topology topology;
-	char *job; /* <pipeline job>/totals */
+	enum job_kind kind;
+	struct topology topology; /* of the job */
+	char job[JOB_NAME_MAX];
 };
 
 /* Reads arguments, opens the log, loads the pipeline file. False: all is said, exit with *code (0 after --help). */

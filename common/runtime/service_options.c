@@ -8,6 +8,7 @@
 
 static const struct option_row rows[] = {
     {"--config", "FILE", "SLUICE_CONFIG", "/etc/sluice/pipeline.yaml", AT(config), "the pipeline file"},
+    {"--job", "JOB", "SLUICE_JOB", "totals", AT(job), "which job it works for: totals or search"},
     {"--name", "NAME", "SLUICE_NAME", NULL, AT(name), "name of this worker; otherwise role, host and pid"},
     {"--coordinator", "URL", "SLUICE_COORDINATOR", NULL, AT(coordinator),
         "the coordinator's control link; otherwise coordinator.listen of the pipeline file"},
@@ -32,6 +33,8 @@ enum result service_options_parse(struct service_options *options, int argc, cha
 	if (!is_log_format(options->log_format))
 		return error_set(
 		    error, RESULT_CONFIG, "log format %s is not one of json, text, auto", options->log_format);
+	if (!job_kind_parse(options->job, &options->kind))
+		return error_set(error, RESULT_CONFIG, "job %s is not one of totals, search", options->job);
 	if (!log_level_parse(options->log_level, &options->least))
 		return error_set(
 		    error, RESULT_CONFIG, "log level %s is not one of debug, info, warn, error", options->log_level);

@@ -13,9 +13,12 @@
 
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/base/job.h"
 
 struct service_options {
 	const char *config; /* never NULL */
+	const char *job;
+	enum job_kind kind; /* what job says */
 	const char *name; /* of the worker */
 	const char *coordinator; /* url */
 	const char *advertise; /* host */

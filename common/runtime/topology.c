@@ -52,9 +52,41 @@ enum process_role role_process(enum role role)
 	panic("role %d has no process", (int)role);
 }
 
+struct topology topology_of_job(const struct pipeline *pipeline, enum job_kind kind)
+{
+	struct topology topology = {.ingest = pipeline->parallelism.ingest, .writers = 1};
+	if (kind == JOB_SEARCH) {
+		topology.writers = pipeline->parallelism.search;
+	} else {
+		topology.dedup = pipeline->parallelism.dedup;
+		topology.rollup = pipeline->parallelism.rollup;
+	}
+	return topology;
+}
+
+const char *topology_print(const struct topology *topology, char out[TOPOLOGY_TEXT_MAX])
+{
+	int len = snprintf(out, TOPOLOGY_TEXT_MAX, "%u ingest, ", topology->ingest);
+	if (!topology_of_documents(topology))
+		len += snprintf(out + len, TOPOLOGY_TEXT_MAX - (size_t)len, "%u dedup, %u rollup, ", topology->dedup,
+		    topology->rollup);
+	(void)snprintf(out + len, TOPOLOGY_TEXT_MAX - (size_t)len, "%u writer", topology->writers);
+	return out;
+}
+
 uint32_t topology_actors(const struct topology *topology)
 {
-	return topology->ingest + topology->dedup + topology->rollup + 1;
+	return topology->ingest + topology->dedup + topology->rollup + topology->writers;
+}
+
+uint32_t topology_routes(const struct topology *topology)
+{
+	return topology_of_documents(topology) ? topology->writers : topology->dedup;
+}
+
+uint32_t topology_route(const struct topology *topology, uint32_t number)
+{
+	return actor_id(topology_of_documents(topology) ? ROLE_WRITER : ROLE_DEDUP, number);
 }
 
 uint32_t topology_actor(const struct topology *topology, uint32_t place)
@@ -67,12 +99,15 @@ uint32_t topology_actor(const struct topology *topology, uint32_t place)
 	place -= topology->dedup;
 	if (place < topology->rollup)
 		return actor_id(ROLE_ROLLUP, place);
-	CHECK(place == topology->rollup);
-	return actor_id(ROLE_WRITER, 0);
+	place -= topology->rollup;
+	CHECK(place < topology->writers);
+	return actor_id(ROLE_WRITER, place);
 }
 
 uint32_t topology_channels(const struct topology *topology)
 {
+	if (topology_of_documents(topology))
+		return topology->ingest * topology->writers;
 	return topology->ingest * topology->dedup + topology->dedup * topology->rollup + topology->dedup +
 	       topology->rollup;
 }
@@ -80,10 +115,9 @@ uint32_t topology_channels(const struct topology *topology)
 struct edge topology_edge(const struct topology *topology, uint32_t channel)
 {
 	CHECK(channel >= 1 && channel <= topology_channels(topology));
-	uint32_t place = channel - 1;
-	if (place < topology->ingest * topology->dedup)
-		return (struct edge){
-		    actor_id(ROLE_INGEST, place / topology->dedup), actor_id(ROLE_DEDUP, place % topology->dedup)};
+	uint32_t place = channel - 1, routes = topology_routes(topology);
+	if (place < topology->ingest * routes)
+		return (struct edge){actor_id(ROLE_INGEST, place / routes), topology_route(topology, place % routes)};
 	place -= topology->ingest * topology->dedup;
 	if (place < topology->dedup * topology->rollup)
 		return (struct edge){
@@ -109,6 +143,7 @@ static const struct {
 	enum frame_kind kinds[5];
 } allowed[] = {
     {ROLE_INGEST, ROLE_DEDUP, {FRAME_ROWS, FRAME_DEAD_LETTERS, FRAME_BARRIER}},
+    {ROLE_INGEST, ROLE_WRITER, {FRAME_ROWS, FRAME_BARRIER}},
     {ROLE_DEDUP, ROLE_ROLLUP, {FRAME_DELTAS, FRAME_BARRIER}},
     {ROLE_DEDUP, ROLE_WRITER, {FRAME_ROWS, FRAME_DEAD_LETTERS, FRAME_DECISIONS, FRAME_BARRIER}},
     {ROLE_ROLLUP, ROLE_WRITER, {FRAME_TOTALS, FRAME_BARRIER}},

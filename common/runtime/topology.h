@@ -1,7 +1,8 @@
 /* common/runtime/topology.h - who takes part in a job, and which channels join them.
  *
- * ingest i -> dedup j -> rollup k -> writer, and dedup j -> writer. Every process derives the same numbers from the
- * pipeline's parallelism; the coordinator only says which worker hosts which actor.
+ * ingest i -> dedup j -> rollup k -> writer, and dedup j -> writer. In a job of documents there is neither dedup nor
+ * rollup: ingest i -> writer k. Every process derives the same numbers from the pipeline's parallelism; the coordinator
+ * only says which worker hosts which actor.
  */
 #ifndef RUNTIME_TOPOLOGY_H
 #define RUNTIME_TOPOLOGY_H
@@ -10,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/job.h"
 #include "proto/frame.h"
 
 enum role { ROLE_INGEST = 1, ROLE_DEDUP, ROLE_ROLLUP, ROLE_WRITER };
@@ -35,12 +37,26 @@ const char *process_role_name(enum process_role process);
 enum process_role role_process(enum role role);
 
 struct topology {
-	uint32_t ingest, dedup, rollup;
+	uint32_t ingest, dedup, rollup, writers;
 };
 struct edge {
 	uint32_t from, to; /* actors */
 };
 
+struct topology topology_of_job(const struct pipeline *pipeline, enum job_kind kind);
+/* Nothing is remembered between the log and the sink, which takes everything twice without harm: there are no checkpoints,
+ * no silent replay, and any number of writers. */
+static inline bool topology_of_documents(const struct topology *topology)
+{
+	return topology->dedup == 0;
+}
+/* Where ingests send their rows to, by key group: so many actors, this one by number. */
+uint32_t topology_routes(const struct topology *topology);
+uint32_t topology_route(const struct topology *topology, uint32_t number);
+
+/* "2 ingest, 2 dedup, 1 rollup, 1 writer": equal for equal ones. */
+enum { TOPOLOGY_TEXT_MAX = 96 };
+const char *topology_print(const struct topology *topology, char out[TOPOLOGY_TEXT_MAX]);
 uint32_t topology_actors(const struct topology *topology);
 uint32_t topology_actor(const struct topology *topology, uint32_t place);
 /* Channels are numbered 1..topology_channels. */

@@ -9,6 +9,7 @@ static const struct service_about about = {
     .program = "sluice-aggregator",
     .what = "drops repeated records and keeps the totals of a Sluice job",
     .process = PROCESS_AGGREGATOR,
+    .totals_only = true,
 };
 
 enum { GENERATIONS = 4 }; /* that the retention is divided into */

@@ -74,7 +74,7 @@ void command_stateful(struct coordinator *coordinator, enum frame_kind kind, con
 
 void command_writer(struct coordinator *coordinator, enum frame_kind kind, const void *body)
 {
-	command(coordinator, worker_of(coordinator, actor_id(ROLE_WRITER, 0)), kind, body);
+	command_role(coordinator, ROLE_WRITER, kind, body);
 }
 
 void stop_worker(struct coordinator *coordinator, const char *worker, int code, const char *why)
@@ -104,6 +104,7 @@ void forget_attempt(struct coordinator *coordinator)
 	for (uint32_t i = 0; i < coordinator->registry.len; i++)
 		coordinator->registry.members[i].deployed = coordinator->registry.members[i].ready = false;
 	coordinator->live = coordinator->excused = coordinator->rebalance = false;
+	forget_writers(coordinator);
 	checkpoint_keeper_stop(&coordinator->checkpoints);
 }
 
@@ -135,6 +136,12 @@ void on_error(struct coordinator *coordinator, const struct error *error)
 
 /* --- actions, in the order of an attempt's life -------------------------------------------------------------------- */
 
+void prepare_writer(struct coordinator *coordinator, uint32_t number)
+{
+	uint32_t writer = actor_id(ROLE_WRITER, number);
+	command(coordinator, worker_of(coordinator, writer), FRAME_PREPARE, &(struct frame_prepare){.actor = writer});
+}
+
 static void act_fence(struct coordinator *coordinator)
 {
 	struct checkpoint_store *store = coordinator->config.store;
@@ -156,8 +163,10 @@ static void act_fence(struct coordinator *coordinator)
 	for (uint32_t i = 0; i < coordinator->places_len; i++)
 		coordinator->places[i].worker = text_clone(coordinator->places[i].worker);
 	log_info("attempt %" PRIu64 " begins with %u processes", coordinator->attempt, coordinator->registry.len);
-	uint32_t writer = actor_id(ROLE_WRITER, 0);
-	command(coordinator, worker_of(coordinator, writer), FRAME_PREPARE, &(struct frame_prepare){.actor = writer});
+	/* Writer 0 last, see on_fenced. */
+	for (uint32_t i = coordinator->topology.writers; i-- > 0;)
+		if (i > 0 || coordinator->topology.writers == 1 || MUTANT(fenced_in_any_order))
+			prepare_writer(coordinator, i);
 }
 
 /* Another meaning may count from the frontier on only: what a replay reads was judged by the old one. */
@@ -203,7 +212,8 @@ static bool find_base(struct coordinator *coordinator, const struct checkpoints 
 static void act_describe(struct coordinator *coordinator)
 {
 	struct error error = {0};
-	if (coordinator->fenced.started && !find_base(coordinator, &coordinator->fenced.checkpoints, &error)) {
+	if (coordinator->fenced.started && !topology_of_documents(&coordinator->topology) &&
+	    !find_base(coordinator, &coordinator->fenced.checkpoints, &error)) {
 		on_error(coordinator, &error);
 		return;
 	}
@@ -234,9 +244,27 @@ static enum result check_cuts(const struct coordinator *coordinator, struct erro
 	return RESULT_OK;
 }
 
+/* Every writer learns where the job begins: one whose key groups are not what they were begins there, too. */
+static void choose_cut(struct coordinator *coordinator)
+{
+	struct error error = {0};
+	if (coordinator->fenced.started)
+		cut_copy(&coordinator->base_cut, &coordinator->fenced.cut);
+	cut_copy(&coordinator->fenced.cut, &coordinator->base_cut);
+	coordinator->restored = (struct epoch_id){0};
+	if (check_cuts(coordinator, &error) != RESULT_OK)
+		on_error(coordinator, &error);
+	else
+		command_writer(coordinator, FRAME_SET_CUT, &(struct frame_set_cut){.cut = coordinator->base_cut});
+}
+
 static void act_choose(struct coordinator *coordinator)
 {
 	struct error error = {0};
+	if (topology_of_documents(&coordinator->topology)) {
+		choose_cut(coordinator);
+		return;
+	}
 	if (!coordinator->fenced.started) {
 		if (checkpoint_keeper_begin(&coordinator->checkpoints, &coordinator->base_cut, &error) != RESULT_OK) {
 			on_error(coordinator, &error);
@@ -353,9 +381,12 @@ static void act_start(struct coordinator *coordinator)
 		    registry_would_even(&coordinator->registry, &coordinator->topology, coordinator->places, process);
 	command_all(coordinator, FRAME_START, &(struct frame_start){.silent = silent});
 	CRASH_POINT(start_commanded);
-	log_info("attempt %" PRIu64 " runs from checkpoint %" PRIu64 ".%" PRIu64 "%s", coordinator->attempt,
-	    coordinator->restored.attempt, coordinator->restored.n,
-	    silent ? ": silent replay up to the frontier first" : "");
+	if (topology_of_documents(&coordinator->topology))
+		log_info("attempt %" PRIu64 " runs from the frontier", coordinator->attempt);
+	else
+		log_info("attempt %" PRIu64 " runs from checkpoint %" PRIu64 ".%" PRIu64 "%s", coordinator->attempt,
+		    coordinator->restored.attempt, coordinator->restored.n,
+		    silent ? ": silent replay up to the frontier first" : "");
 }
 
 /* Attempts that commit nothing new are paused between, longer each time. */

@@ -23,7 +23,7 @@ enum {
 
 static void on_register(struct coordinator *coordinator, const char *worker, const struct frame_registration *said)
 {
-	char why[256];
+	char why[256], topology[TOPOLOGY_TEXT_MAX];
 	if (said->process < PROCESS_INGEST || said->process > PROCESS_SINK) {
 		log_warn("%s is a process of unknown role %" PRIu64, worker, said->process);
 		return;
@@ -37,6 +37,14 @@ static void on_register(struct coordinator *coordinator, const char *worker, con
 		stop_worker(coordinator, worker, EXIT_CONFIG, why);
 		return;
 	}
+	if (strcmp(said->topology, topology_print(&coordinator->topology, topology)) != 0) {
+		(void)snprintf(why, sizeof why,
+		    "%s has parallelism %s, the coordinator %s: give both the same file, and start both anew", worker,
+		    said->topology, topology);
+		log_error("%s", why);
+		stop_worker(coordinator, worker, EXIT_CONFIG, why);
+		return;
+	}
 	registry_add(&coordinator->registry, worker, (enum process_role)said->process, said->pid);
 	coordinator->registered_us = coordinator->now_us;
 	if (said->highest_attempt >= coordinator->at_least)
@@ -44,7 +52,8 @@ static void on_register(struct coordinator *coordinator, const char *worker, con
 	log_info("%s is here (%s)", worker, process_role_name((enum process_role)said->process));
 	if (coordinator->state == STATE_RUNNING && registry_would_even(&coordinator->registry, &coordinator->topology,
 	                                               coordinator->places, (enum process_role)said->process)) {
-		log_info("actors will be moved to %s after the next checkpoint", worker);
+		log_info("actors will be moved to %s%s", worker,
+		    topology_of_documents(&coordinator->topology) ? "" : " after the next checkpoint");
 		coordinator->rebalance = true;
 	}
 }
@@ -73,7 +82,8 @@ static void on_decisions(struct coordinator *coordinator, const struct frame *ev
 
 static void on_fenced(struct coordinator *coordinator, const struct frame_fenced *fenced)
 {
-	if (coordinator->state != STATE_FENCING)
+	struct writer_said *writer = writer_said(coordinator, fenced->actor);
+	if (coordinator->state != STATE_FENCING || writer == NULL || writer->fenced)
 		return;
 	if (fenced->fence != 0) {
 		if (fenced->fence >= coordinator->at_least)
@@ -83,10 +93,14 @@ static void on_fenced(struct coordinator *coordinator, const struct frame_fenced
 		happen(coordinator, EVENT_OUTBID);
 		return;
 	}
-	struct cut cut = coordinator->fenced.cut;
-	cut_copy(&cut, &fenced->cut);
-	coordinator->fenced = *fenced;
-	coordinator->fenced.cut = cut;
+	if (!all_fenced(coordinator, writer, fenced)) {
+		/* Writer 0 comes last: then all frontiers of this attempt are there before its own is fenced, and an attempt with
+		 * fewer writers, which fences that too, finds them as surplus. Otherwise it would not, and they be set later, behind
+		 * its back, to a cut that the job has left. */
+		if (others_fenced(coordinator) && !MUTANT(fenced_in_any_order))
+			prepare_writer(coordinator, 0);
+		return;
+	}
 	(void)snprintf(coordinator->changed, sizeof coordinator->changed, "%s", fenced->changed);
 	(void)snprintf(coordinator->checkpoints.meant, sizeof coordinator->checkpoints.meant, "%s",
 	    fenced->started ? fenced->fingerprint : "");
@@ -109,6 +123,13 @@ static void on_described(struct coordinator *coordinator, const struct frame_des
 	if (!coordinator->fenced.started || (MUTANT(start_moves) && coordinator->fenced.last.attempt == 0))
 		cut_copy(&coordinator->base_cut, &described->start);
 	happen(coordinator, EVENT_DESCRIBED);
+}
+
+static void on_cut_set(struct coordinator *coordinator, const struct frame_cut_set *set)
+{
+	struct writer_said *writer = writer_said(coordinator, set->actor);
+	if (writer != NULL && coordinator->state == STATE_CHOOSING && all_cut_set(coordinator, writer, set))
+		happen(coordinator, EVENT_CUT_SET);
 }
 
 static bool all_said(const struct coordinator *coordinator, bool ready)
@@ -178,6 +199,12 @@ static void let_go(struct coordinator *coordinator)
 	broken(coordinator, "%s leaves", left);
 }
 
+static void move_actors(struct coordinator *coordinator)
+{
+	coordinator->excused = true;
+	broken(coordinator, "actors are moved to processes that are new");
+}
+
 static void after_checkpoint(struct coordinator *coordinator, bool complete)
 {
 	if (coordinator->stopping) {
@@ -187,10 +214,8 @@ static void after_checkpoint(struct coordinator *coordinator, bool complete)
 		return;
 	}
 	let_go(coordinator);
-	if (complete && coordinator->rebalance && coordinator->state == STATE_RUNNING) {
-		coordinator->excused = true;
-		broken(coordinator, "actors are moved to processes that are new");
-	}
+	if (complete && coordinator->rebalance && coordinator->state == STATE_RUNNING)
+		move_actors(coordinator);
 }
 
 static void on_keeper_news(struct coordinator *coordinator, enum keeper_news news)
@@ -227,7 +252,8 @@ static void on_damaged(struct coordinator *coordinator, const char *worker, cons
 static void on_leaving(struct coordinator *coordinator, struct member *member)
 {
 	member->quits = true;
-	if (coordinator->state == STATE_RUNNING && takes_part(coordinator, member->name)) {
+	if (coordinator->state == STATE_RUNNING && takes_part(coordinator, member->name) &&
+	    !topology_of_documents(&coordinator->topology)) {
 		log_info("%s is told to end: a checkpoint first", member->name);
 		coordinator->checkpoints.asked = true;
 		return;
@@ -240,11 +266,16 @@ static void on_leaving(struct coordinator *coordinator, struct member *member)
 
 static void on_committed(struct coordinator *coordinator, const struct frame_committed *committed)
 {
-	if (coordinator->state != STATE_RUNNING)
+	struct writer_said *writer = writer_said(coordinator, committed->actor);
+	struct pacing *pacing = &coordinator->pacing;
+	struct counters counters;
+	uint64_t n = 0;
+	if (coordinator->state != STATE_RUNNING || writer == NULL)
 		return;
-	if (committed->epoch.attempt != coordinator->attempt ||
-	    !pacing_committed(&coordinator->pacing, committed->epoch.n, committed->commit_us, committed->silent,
-	        coordinator->now_us)) {
+	bool in_order = writer_committed(coordinator, writer, committed, &n, &coordinator->all_cut, &counters);
+	bool further = in_order && n > pacing->committed;
+	if (!in_order || committed->epoch.n > pacing->injected ||
+	    (further && !pacing_committed(pacing, n, committed->commit_us, committed->silent, coordinator->now_us))) {
 		broken(coordinator, "epoch %" PRIu64 ".%" PRIu64 " was committed out of order",
 		    committed->epoch.attempt, committed->epoch.n);
 		return;
@@ -252,16 +283,17 @@ static void on_committed(struct coordinator *coordinator, const struct frame_com
 	if (committed->live && !coordinator->live)
 		log_info("attempt %" PRIu64 " has reached the frontier", coordinator->attempt);
 	coordinator->live = committed->live;
-	on_keeper_news(coordinator, checkpoint_keeper_committed(&coordinator->checkpoints, committed->epoch,
-	                                &committed->at, coordinator->now_us));
-	if (committed->silent || coordinator->state != STATE_RUNNING)
+	if (!topology_of_documents(&coordinator->topology))
+		on_keeper_news(coordinator, checkpoint_keeper_committed(&coordinator->checkpoints, committed->epoch,
+		                                &committed->at, coordinator->now_us));
+	if (!further || committed->silent || coordinator->state != STATE_RUNNING)
 		return;
 	coordinator->fruitless = 0;
-	coordinator->committed = committed->epoch;
-	coordinator->counters = committed->counters;
+	coordinator->committed = (struct epoch_id){coordinator->attempt, n};
+	coordinator->counters = counters;
 	coordinator->committed_us = clock_realtime_us();
 	coordinator->told_anew = true;
-	cut_copy(&coordinator->cut, &committed->cut);
+	cut_copy(&coordinator->cut, &coordinator->all_cut);
 }
 
 static void keep_late(struct coordinator *coordinator, const struct frame_failed *failed)
@@ -296,10 +328,17 @@ static void on_failed(struct coordinator *coordinator, const char *worker, const
 	broken(coordinator, "%s", text);
 }
 
+/* What is logged from here on is about this job. */
+static void enter(struct coordinator *coordinator, uint64_t now_us)
+{
+	coordinator->now_us = now_us;
+	log_set_job(coordinator->config.job, coordinator->attempt);
+}
+
 void coordinator_on_event(
     struct coordinator *coordinator, const char *worker, const struct frame *event, uint64_t now_us)
 {
-	coordinator->now_us = now_us;
+	enter(coordinator, now_us);
 	enum frame_kind kind = event->header.kind;
 	if (coordinator->state == STATE_STOPPED)
 		return;
@@ -333,7 +372,7 @@ void coordinator_on_event(
 		on_described(coordinator, &event->body.described);
 		break;
 	case FRAME_CUT_SET:
-		happen(coordinator, EVENT_CUT_SET);
+		on_cut_set(coordinator, &event->body.cut_set);
 		break;
 	case FRAME_DEPLOYED:
 		on_deployed(coordinator, member, &event->body.deployed.addresses);
@@ -370,7 +409,7 @@ void coordinator_on_event(
 
 void coordinator_on_lost(struct coordinator *coordinator, const char *worker, const char *why, uint64_t now_us)
 {
-	coordinator->now_us = now_us;
+	enter(coordinator, now_us);
 	struct member *member = registry_find(&coordinator->registry, worker);
 	bool expected = member != NULL && member->leaving;
 	bool part = member != NULL && !expected && takes_part(coordinator, worker);
@@ -395,7 +434,8 @@ static uint64_t gathered_us(const struct coordinator *coordinator)
 	const struct registry *registry = &coordinator->registry;
 	uint32_t ingest = registry_count(registry, PROCESS_INGEST);
 	uint32_t aggregators = registry_count(registry, PROCESS_AGGREGATOR);
-	if (ingest == 0 || aggregators == 0 || registry_count(registry, PROCESS_SINK) == 0)
+	bool needed = !topology_of_documents(&coordinator->topology);
+	if (ingest == 0 || (needed && aggregators == 0) || registry_count(registry, PROCESS_SINK) == 0)
 		return 0;
 	const struct coordinator_config *config = &coordinator->config;
 	bool expected = config->expected_ingest > 0 && config->expected_aggregators > 0 &&
@@ -420,7 +460,8 @@ static bool sink_waits(const struct coordinator *coordinator)
 static bool checkpoint_due(const struct coordinator *coordinator, uint64_t *wake_us)
 {
 	const struct pacing *pacing = &coordinator->pacing;
-	return !sink_waits(coordinator) && pacing->injected - pacing->committed < pacing->max_in_flight &&
+	return !topology_of_documents(&coordinator->topology) && !sink_waits(coordinator) &&
+	       pacing->injected - pacing->committed < pacing->max_in_flight &&
 	       checkpoint_keeper_due(&coordinator->checkpoints, coordinator->now_us, wake_us);
 }
 
@@ -434,7 +475,8 @@ static void inject(struct coordinator *coordinator)
 	struct frame_inject order = {
 	    .epoch = {coordinator->attempt,
 	        pacing_inject(&coordinator->pacing, pace == PACE_LIFT, coordinator->now_us)},
-	    .base = checkpoint_keeper_base(&coordinator->checkpoints)->epoch,
+	    .base = coordinator->topology.dedup > 0 ? checkpoint_keeper_base(&coordinator->checkpoints)->epoch
+	                                            : (struct epoch_id){0},
 	    .checkpoint = checkpoint,
 	    .lift = pace == PACE_LIFT,
 	    .stop = checkpoint && coordinator->stopping,
@@ -474,6 +516,10 @@ static void tick_running(struct coordinator *coordinator)
 	on_keeper_news(coordinator, checkpoint_keeper_tick(&coordinator->checkpoints, coordinator->now_us));
 	if (coordinator->state != STATE_RUNNING)
 		return;
+	if (coordinator->rebalance && topology_of_documents(&coordinator->topology)) {
+		move_actors(coordinator);
+		return;
+	}
 	inject(coordinator);
 	watch_rate(coordinator);
 	tell_committed(coordinator);
@@ -485,7 +531,7 @@ static void tick_running(struct coordinator *coordinator)
 
 void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
 {
-	coordinator->now_us = now_us;
+	enter(coordinator, now_us);
 	uint64_t gathered = gathered_us(coordinator);
 	switch (coordinator->state) {
 	case STATE_GATHERING:
@@ -512,9 +558,9 @@ void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
 
 void coordinator_stop(struct coordinator *coordinator, uint64_t now_us)
 {
-	coordinator->now_us = now_us;
+	enter(coordinator, now_us);
 	coordinator->stopping = true;
-	if (coordinator->state == STATE_RUNNING) {
+	if (coordinator->state == STATE_RUNNING && !topology_of_documents(&coordinator->topology)) {
 		coordinator->checkpoints.asked = true;
 		coordinator_on_tick(coordinator, now_us);
 	} else if (coordinator->state != STATE_STOPPED) {
@@ -525,7 +571,7 @@ void coordinator_stop(struct coordinator *coordinator, uint64_t now_us)
 
 void coordinator_checkpoint(struct coordinator *coordinator, uint64_t now_us)
 {
-	coordinator->now_us = now_us;
+	enter(coordinator, now_us);
 	coordinator->checkpoints.asked = true;
 	coordinator_on_tick(coordinator, now_us);
 }
@@ -578,8 +624,8 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, uin
 	struct coordinator *coordinator = memory_new(sizeof *coordinator);
 	coordinator->config = *config;
 	coordinator->pipeline = config->pipeline;
-	coordinator->topology = (struct topology){config->pipeline->parallelism.ingest,
-	    config->pipeline->parallelism.dedup, config->pipeline->parallelism.rollup};
+	coordinator->topology = config->topology;
+	coordinator->writers = memory_new(coordinator->topology.writers * sizeof *coordinator->writers);
 	coordinator->places = memory_resize(NULL, topology_actors(&coordinator->topology), sizeof *coordinator->places);
 	checkpoint_keeper_init(&coordinator->checkpoints, &(struct checkpoints_config){.pipeline = config->pipeline,
 	                                                      .job = config->job,
@@ -593,6 +639,9 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, uin
 void coordinator_free(struct coordinator *coordinator)
 {
 	forget_attempt(coordinator);
+	for (uint32_t i = 0; i < coordinator->topology.writers; i++)
+		cut_fini(&coordinator->writers[i].cut);
+	free(coordinator->writers);
 	free(coordinator->places);
 	free(coordinator->decisions);
 	free(coordinator->addresses);
@@ -603,6 +652,7 @@ void coordinator_free(struct coordinator *coordinator)
 	cut_fini(&coordinator->base_cut);
 	cut_fini(&coordinator->decided_from);
 	cut_fini(&coordinator->cut);
+	cut_fini(&coordinator->all_cut);
 	cut_fini(&coordinator->ends);
 	free(coordinator);
 }

@@ -1,5 +1,6 @@
-/* services/coordinator/coordinator.h - owns the job: who takes part, what is restored, when a barrier is injected, what is
- * committed. It moves no data and knows neither Kafka nor PostgreSQL.
+/* services/coordinator/coordinator.h - owns a job: who takes part, what is restored, when a barrier is injected, what is
+ * committed. It moves no data and knows neither Kafka nor PostgreSQL. Each job has one of its own; they share a process and its
+ * control link.
  *
  * Deterministic: events and ticks in, commands out through its port. main.c and tests/sim drive it.
  */
@@ -7,6 +8,7 @@
 #define COORDINATOR_H
 
 #include "common/base/pipeline.h"
+#include "common/runtime/topology.h"
 #include "common/state/checkpoint_store.h"
 #include "proto/frame.h"
 
@@ -22,6 +24,7 @@ struct coordinator_port {
 struct coordinator_config {
 	const struct pipeline *pipeline;
 	const char *job; /* <pipeline job>/totals */
+	struct topology topology; /* of the job */
 	struct checkpoint_store *store;
 	struct coordinator_port *port;
 	uint32_t expected_ingest, expected_aggregators; /* processes to wait for; 0: two quiet seconds decide */

@@ -1,6 +1,7 @@
 /* services/coordinator/coordinator_state.h - what a coordinator knows: private to its files.
  *
- * coordinator.c hears events and watches time, attempt.c does what the deployment table says, report.c tells people.
+ * coordinator.c hears events and watches time, writers.c puts together what several writers say, attempt.c does what the
+ * deployment table says, report.c tells people.
  */
 #ifndef COORDINATOR_STATE_H
 #define COORDINATOR_STATE_H
@@ -16,6 +17,14 @@
 struct late_verdict {
 	struct decision decision;
 	struct epoch_id as_of; /* the frontier at which the row was there */
+};
+
+/* What one writer said in this attempt. */
+struct writer_said {
+	bool fenced, started, cut_set;
+	uint64_t committed; /* n of its last epoch */
+	struct cut cut; /* of its frontier */
+	struct counters counters;
 };
 
 struct coordinator {
@@ -34,7 +43,8 @@ struct coordinator {
 	struct place *places; /* of this attempt; names are ours */
 	uint32_t places_len;
 	/* what the database and the topic said, this attempt */
-	struct frame_fenced fenced; /* cut on the heap; checkpoints are not kept */
+	struct writer_said *writers; /* by number */
+	struct frame_fenced fenced; /* of all writers; cut on the heap; checkpoints are not kept */
 	char changed[512]; /* what the pipeline file means otherwise than the frontier; empty: nothing */
 	struct checkpoint_keeper checkpoints;
 	struct cut base_cut; /* of the checkpoint that is restored */
@@ -54,6 +64,7 @@ struct coordinator {
 	/* what people are told */
 	struct epoch_id committed;
 	struct cut cut, ends;
+	struct cut all_cut; /* of all writers, while it is put together */
 	struct counters counters;
 	int64_t committed_us; /* instant */
 	bool live, told_anew;
@@ -76,9 +87,24 @@ void command_role(struct coordinator *coordinator, enum role role, enum frame_ki
 /* To dedup and rollup. */
 void command_stateful(struct coordinator *coordinator, enum frame_kind kind, const void *body);
 void command_writer(struct coordinator *coordinator, enum frame_kind kind, const void *body);
+/* Has it raise the fence. */
+void prepare_writer(struct coordinator *coordinator, uint32_t number);
 bool takes_part(const struct coordinator *coordinator, const char *worker);
 void stop_worker(struct coordinator *coordinator, const char *worker, int code, const char *why);
 /* Everybody ends with this code, and so does the coordinator. */
 void stop_all(struct coordinator *coordinator, int code, const char *why);
+
+/* writers.c: a job's cut is the least of its writers'. */
+void forget_writers(struct coordinator *coordinator);
+/* Whose word this is; NULL: of nobody who takes part. */
+struct writer_said *writer_said(struct coordinator *coordinator, uint64_t actor);
+/* Only writer 0 has not. */
+bool others_fenced(const struct coordinator *coordinator);
+/* True when all have said it; coordinator->fenced is then what they found together. */
+bool all_fenced(struct coordinator *coordinator, struct writer_said *writer, const struct frame_fenced *fenced);
+bool all_cut_set(struct coordinator *coordinator, struct writer_said *writer, const struct frame_cut_set *set);
+/* n of the last epoch that all have committed; cut and counters become the job's. False: out of order. */
+bool writer_committed(struct coordinator *coordinator, struct writer_said *writer,
+    const struct frame_committed *committed, uint64_t *n, struct cut *cut, struct counters *counters);
 
 #endif

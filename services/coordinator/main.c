@@ -1,4 +1,8 @@
-/* services/coordinator/main.c - sluice-coordinator: the coordinator on its control link, one thread, one epoll. */
+/* services/coordinator/main.c - sluice-coordinator: the coordinators of all jobs on one control link, one thread, one epoll.
+ *
+ * A job that a person has to look after stops, the others go on; it begins again when somebody starts a process of it. The
+ * process ends when no job is left that has ever had one.
+ */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +14,7 @@
 #include "common/base/options.h"
 #include "common/base/timestamp.h"
 #include "common/runtime/control_server.h"
+#include "common/base/job.h"
 #include "services/coordinator/checkpoint_life.h"
 #include "services/coordinator/coordinator.h"
 #include "services/coordinator/deployment.h"
@@ -37,10 +42,20 @@ static const struct option_row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
-struct process {
+struct job {
 	struct coordinator_port port;
-	struct control_server *server;
+	struct process *process;
+	char name[JOB_NAME_MAX];
+	struct coordinator_config config;
 	struct coordinator *coordinator;
+	bool manned; /* a process of it has registered, in this life of the job */
+	bool over;
+};
+
+struct process {
+	struct control_server *server;
+	struct job jobs[JOBS];
+	uint32_t jobs_len;
 	int epoll_fd, signal_fd;
 	uint64_t stop_by_us; /* told to end; 0: not */
 	bool over;
@@ -50,18 +65,31 @@ struct process {
 static void port_command(
     struct coordinator_port *port, const char *worker, uint64_t attempt, enum frame_kind kind, const void *body)
 {
-	control_server_command(((struct process *)port)->server, worker, attempt, kind, body);
+	control_server_command(((struct job *)port)->process->server, worker, attempt, kind, body);
 }
 
 static void port_stop(struct coordinator_port *port, int code, const char *why)
 {
-	struct process *process = (struct process *)port;
+	struct job *job = (struct job *)port;
+	struct process *process = job->process;
 	if (code == EXIT_SUCCESS)
-		log_info("the job stops: %s", why);
+		log_info("the job %s stops: %s", job->name, why);
 	else
-		log_error("the job stops: %s", why);
+		log_error("the job %s stops: %s", job->name, why);
+	job->over = true;
+	if (code != EXIT_SUCCESS)
+		process->code = code;
 	process->over = true;
-	process->code = code;
+	for (uint32_t i = 0; i < process->jobs_len; i++)
+		process->over &= process->jobs[i].over || (!process->jobs[i].manned && process->stop_by_us == 0);
+}
+
+static void begin(struct job *job)
+{
+	if (job->coordinator != NULL)
+		coordinator_free(job->coordinator);
+	job->coordinator = coordinator_new(&job->config, clock_monotonic_us());
+	job->over = job->manned = false;
 }
 
 static void print_diagram(void)
@@ -79,43 +107,65 @@ static int wrong_usage(const struct error *error)
 	return EXIT_USAGE;
 }
 
-static void answer_status(struct process *process, uint32_t token)
+static void answer_status(struct process *process, const struct coordinator *coordinator, uint32_t token)
 {
 	struct frame_status_report report;
 	struct arena arena = {0};
-	coordinator_report(process->coordinator, &arena, &report);
+	coordinator_report(coordinator, &arena, &report);
 	control_server_answer(process->server, token, &report);
 	arena_fini(&arena);
+}
+
+static void on_frame(struct job *job, const struct control_event *event)
+{
+	if (event->frame.header.kind == FRAME_REGISTER) {
+		if (job->over && job->process->stop_by_us == 0) {
+			log_info("somebody has started the job %s again", job->name);
+			begin(job);
+		}
+		job->manned = true;
+	}
+	coordinator_on_event(job->coordinator, event->worker, &event->frame, clock_monotonic_us());
 }
 
 static void handle_events(struct process *process)
 {
 	struct control_event event;
 	while (!process->over && control_server_next(process->server, clock_monotonic_us(), &event)) {
+		struct job *job = &process->jobs[event.job];
 		switch (event.kind) {
 		case CONTROL_FRAME:
-			coordinator_on_event(process->coordinator, event.worker, &event.frame, clock_monotonic_us());
+			on_frame(job, &event);
 			break;
 		case CONTROL_LOST:
-			coordinator_on_lost(process->coordinator, event.worker, event.why, clock_monotonic_us());
+			coordinator_on_lost(job->coordinator, event.worker, event.why, clock_monotonic_us());
 			break;
 		case CONTROL_STATUS:
 			if (event.frame.header.kind == FRAME_CHECKPOINT)
-				coordinator_checkpoint(process->coordinator, clock_monotonic_us());
-			answer_status(process, event.token);
+				coordinator_checkpoint(job->coordinator, clock_monotonic_us());
+			answer_status(process, job->coordinator, event.token);
 			break;
 		}
 	}
 }
 
+static void tick(struct process *process)
+{
+	for (uint32_t i = 0; i < process->jobs_len && !process->over; i++)
+		coordinator_on_tick(process->jobs[i].coordinator, clock_monotonic_us());
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a == 0 ? b : b == 0 || a < b ? a : b;
+}
+
 static int timeout_ms(const struct process *process)
 {
 	uint64_t now = clock_monotonic_us();
-	uint64_t wake = coordinator_wake_us(process->coordinator), server = control_server_wake_us(process->server);
-	if (wake == 0 || (server != 0 && server < wake))
-		wake = server;
-	if (process->stop_by_us != 0 && (wake == 0 || process->stop_by_us < wake))
-		wake = process->stop_by_us;
+	uint64_t wake = sooner(control_server_wake_us(process->server), process->stop_by_us);
+	for (uint32_t i = 0; i < process->jobs_len; i++)
+		wake = sooner(wake, coordinator_wake_us(process->jobs[i].coordinator));
 	if (wake == 0)
 		return -1;
 	return wake <= now ? 0 : (int)((wake - now + 999) / 1000);
@@ -130,7 +180,9 @@ static bool on_signal(struct process *process, uint64_t now_us)
 	if (process->stop_by_us != 0)
 		return false;
 	process->stop_by_us = now_us + STOP_US;
-	coordinator_stop(process->coordinator, now_us);
+	for (uint32_t i = 0; i < process->jobs_len; i++)
+		if (!process->jobs[i].over)
+			coordinator_stop(process->jobs[i].coordinator, now_us);
 	return true;
 }
 
@@ -142,8 +194,7 @@ static void loop(struct process *process)
 		if (ready == 1 && event.data.fd == process->signal_fd && !on_signal(process, clock_monotonic_us()))
 			return;
 		handle_events(process);
-		if (!process->over)
-			coordinator_on_tick(process->coordinator, clock_monotonic_us());
+		tick(process);
 		control_server_flush(process->server, clock_monotonic_us());
 		if (process->stop_by_us != 0 && clock_monotonic_us() >= process->stop_by_us) {
 			log_warn("no last checkpoint in time: what came after the one before will be read again");
@@ -173,33 +224,46 @@ static void open_signals(struct process *process)
 	watch(process, process->signal_fd);
 }
 
-static int run(
-    const struct arguments *arguments, const struct pipeline *pipeline, uint32_t ingest, uint32_t aggregators)
+static enum result open_jobs(struct process *process, const struct pipeline *pipeline,
+    const struct coordinator_config *config, struct error *error)
 {
-	struct process process = {.port = {port_command, port_stop}};
-	struct checkpoint_store *store = NULL;
+	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++) {
+		if (!job_is_on(pipeline, kind))
+			continue;
+		struct job *job = &process->jobs[process->jobs_len++];
+		job->port = (struct coordinator_port){port_command, port_stop};
+		job->process = process;
+		job->config = *config;
+		job->config.job = job_name(pipeline, kind, job->name);
+		job->config.topology = topology_of_job(pipeline, kind);
+		job->config.port = &job->port;
+		if (checkpoint_folder_open(&job->config.store, pipeline->checkpoint.dir, job->name, error) != RESULT_OK)
+			return error->code;
+		begin(job);
+	}
+	return RESULT_OK;
+}
+
+static int run(
+    const struct arguments *arguments, const struct pipeline *pipeline, const struct coordinator_config *config)
+{
+	struct process process = {0};
 	struct error error = {0};
-	char job[PIPELINE_NAME_MAX + sizeof "/totals"];
-	(void)snprintf(job, sizeof job, "%s/totals", pipeline->job);
+	const char *names[JOBS];
 	const char *listen = arguments->listen ? arguments->listen : pipeline->coordinator.listen;
 	open_signals(&process);
-	if (checkpoint_folder_open(&store, pipeline->checkpoint.dir, job, &error) != RESULT_OK ||
-	    control_server_open(&process.server, listen, job, (uint64_t)clock_realtime_us(), HEARTBEAT_TIMEOUT_US,
-	        &error) != RESULT_OK) {
+	enum result result = open_jobs(&process, pipeline, config, &error);
+	for (uint32_t i = 0; i < process.jobs_len; i++)
+		names[i] = process.jobs[i].name;
+	if (result == RESULT_OK)
+		result = control_server_open(&process.server, listen, names, process.jobs_len,
+		    (uint64_t)clock_realtime_us(), HEARTBEAT_TIMEOUT_US, &error);
+	if (result != RESULT_OK) {
 		log_error("%s", error.text);
-		return error.code == RESULT_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
+		return result == RESULT_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
 	}
-	struct coordinator_config config = {
-	    .pipeline = pipeline,
-	    .job = job,
-	    .store = store,
-	    .port = &process.port,
-	    .expected_ingest = ingest,
-	    .expected_aggregators = aggregators,
-	};
-	process.coordinator = coordinator_new(&config, clock_monotonic_us());
 	watch(&process, control_server_event_fd(process.server));
-	log_set_job(job, 0);
+	log_set_job(names[0], 0);
 	log_info("waiting for processes at %s", listen);
 	loop(&process);
 	return process.code;
@@ -242,7 +306,12 @@ int main(int argc, char **argv)
 		log_error("%s", error.text);
 		return EXIT_CONFIG;
 	}
-	int code = run(&arguments, &pipeline, (uint32_t)ingest, (uint32_t)aggregators);
+	const struct coordinator_config config = {
+	    .pipeline = &pipeline,
+	    .expected_ingest = (uint32_t)ingest,
+	    .expected_aggregators = (uint32_t)aggregators,
+	};
+	int code = run(&arguments, &pipeline, &config);
 	/* nng's threads may hang at exit: the process ends here, with what was logged. */
 	(void)fflush(NULL);
 	_exit(code);

@@ -21,10 +21,12 @@ static const char *waiting_of(const struct coordinator *coordinator, struct aren
 {
 	struct buffer text = {0};
 	const struct registry *registry = &coordinator->registry;
-	if (coordinator->state == STATE_GATHERING)
-		buffer_printf(&text, "processes (%u ingest, %u aggregator, %u sink are here)",
-		    registry_count(registry, PROCESS_INGEST), registry_count(registry, PROCESS_AGGREGATOR),
-		    registry_count(registry, PROCESS_SINK));
+	if (coordinator->state == STATE_GATHERING) {
+		buffer_printf(&text, "processes (%u ingest, ", registry_count(registry, PROCESS_INGEST));
+		if (!topology_of_documents(&coordinator->topology))
+			buffer_printf(&text, "%u aggregator, ", registry_count(registry, PROCESS_AGGREGATOR));
+		buffer_printf(&text, "%u sink are here)", registry_count(registry, PROCESS_SINK));
+	}
 	for (uint32_t i = 0; i < registry->len; i++)
 		if (registry->members[i].waiting[0] != '\0')
 			buffer_printf(&text, "%s%s: %s", text.len ? "; " : "", registry->members[i].name,

@@ -29,7 +29,7 @@ struct partition {
 	size_t taken, next;
 };
 
-/* What waits to be sent to one dedup actor. */
+/* What waits to be sent to one dedup actor, or writer of documents. */
 struct output {
 	uint32_t channel;
 	struct rows_writer rows;
@@ -49,7 +49,8 @@ struct ingest {
 	struct record_parser *parser;
 	struct partition *partitions;
 	uint32_t partitions_len, next_partition;
-	struct output *outputs; /* by dedup actor */
+	struct output *outputs; /* by route */
+	uint32_t outputs_len;
 	struct counters counters; /* since the last barrier */
 	uint64_t sent, credit; /* bytes since the last barrier, and how many there may be */
 	uint64_t barriers; /* n of the last one sent */
@@ -164,7 +165,7 @@ static void put_row(struct ingest *ingest, const struct source_record *record, c
 	uint32_t fields = (uint32_t)pipeline->record.fields_len;
 	uint64_t hash = key_hash(parsed->values[pipeline->record.key].text);
 	struct output *output = &ingest->outputs[key_group_owner(
-	    key_group(hash, pipeline->key_groups), pipeline->key_groups, ingest->process->topology.dedup)];
+	    key_group(hash, pipeline->key_groups), pipeline->key_groups, ingest->outputs_len)];
 	buffer_clear(&ingest->values);
 	row_encode_values(&ingest->values, parsed->values, fields);
 	size_t before = output->rows.body.len;
@@ -185,7 +186,7 @@ static struct bytes keep(struct arena *arena, struct bytes bytes)
 static void put_letter(struct ingest *ingest, const struct source_record *record, const char *reason,
     const char *detail, struct outbox *outbox)
 {
-	struct output *output = &ingest->outputs[record->partition % ingest->process->topology.dedup];
+	struct output *output = &ingest->outputs[record->partition % ingest->outputs_len];
 	struct bytes payload = record->payload;
 	char cut_detail[DETAIL_MAX + 80];
 	if (payload.len > LETTER_PAYLOAD_MAX) {
@@ -222,7 +223,8 @@ static void put_record(struct ingest *ingest, const struct source_record *record
 		return;
 	}
 	ingest->counters.n[COUNTER_DEAD]++;
-	put_letter(ingest, record, parsed.reason, parsed.detail, outbox);
+	if (!topology_of_documents(&ingest->process->topology))
+		put_letter(ingest, record, parsed.reason, parsed.detail, outbox);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------- */
@@ -432,7 +434,7 @@ static enum result on_inject(
 	    .checkpoint = inject->checkpoint,
 	    .lift = inject->lift,
 	    .stop = inject->stop};
-	struct share share = {ingest->actor.id, ingest->counters};
+	struct share share = {.actor = ingest->actor.id};
 	if ((ingest->state != INGEST_READING && ingest->state != INGEST_STOPPED) ||
 	    inject->epoch.n != ingest->barriers + 1)
 		return error_set(error, RESULT_CORRUPT, "told to cut epoch %" PRIu64 " after %" PRIu64, inject->epoch.n,
@@ -440,9 +442,11 @@ static enum result on_inject(
 	for (uint32_t i = 0; i < ingest->partitions_len; i++)
 		cut_set(&barrier.cut, ingest->partitions[i].id,
 		    ingest->partitions[i].position + (MUTANT(cut_off_by_one) ? 1 : 0));
+	if (!topology_of_documents(&ingest->process->topology))
+		share.counters = ingest->counters;
 	barrier.shares = (struct shares){&share, 1};
 	CRASH_POINT(ingest_barrier);
-	for (uint32_t i = 0; i < ingest->process->topology.dedup; i++) {
+	for (uint32_t i = 0; i < ingest->outputs_len; i++) {
 		flush_rows(&ingest->outputs[i], outbox);
 		flush_letters(&ingest->outputs[i], outbox);
 		outbox_send(outbox, ingest->outputs[i].channel, FRAME_BARRIER, &barrier);
@@ -523,7 +527,7 @@ static void ingest_free(struct actor *actor)
 	for (uint32_t i = 0; i < ingest->partitions_len; i++)
 		if (ingest->partitions[i].taken > 0)
 			source->ops->give_back(source, ingest->partitions[i].records, ingest->partitions[i].taken);
-	for (uint32_t i = 0; i < ingest->process->topology.dedup; i++) {
+	for (uint32_t i = 0; i < ingest->outputs_len; i++) {
 		buffer_fini(&ingest->outputs[i].rows.body);
 		free(ingest->outputs[i].letters);
 		arena_fini(&ingest->outputs[i].arena);
@@ -549,10 +553,11 @@ struct actor *ingest_new(struct ingest_process *process, uint32_t id, uint64_t a
 	ingest->attempt = attempt;
 	ingest->parser = parser;
 	ingest->credit = share_of(process, process->pipeline->epoch.max_bytes);
-	ingest->outputs = memory_resize(NULL, process->topology.dedup, sizeof *ingest->outputs);
-	for (uint32_t i = 0; i < process->topology.dedup; i++) {
+	ingest->outputs_len = topology_routes(&process->topology);
+	ingest->outputs = memory_resize(NULL, ingest->outputs_len, sizeof *ingest->outputs);
+	for (uint32_t i = 0; i < ingest->outputs_len; i++) {
 		ingest->outputs[i] = (struct output){
-		    .channel = topology_channel(&process->topology, id, actor_id(ROLE_DEDUP, i)),
+		    .channel = topology_channel(&process->topology, id, topology_route(&process->topology, i)),
 		};
 		rows_begin(&ingest->outputs[i].rows);
 	}

@@ -8,16 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void answer_clear(struct sink_answer *answer)
-{
-	cut_fini(&answer->frontier.cut);
-	for (size_t i = 0; i < answer->checkpoints_len; i++)
-		cut_fini(&answer->checkpoints[i].cut);
-	free(answer->checkpoints);
-	free(answer->decisions.entries);
-	*answer = (struct sink_answer){0};
-}
-
 static const char *skip(const char *at, char wanted)
 {
 	while (at && isspace((unsigned char)*at))

@@ -1,6 +1,6 @@
 /* services/sink/postgres_frontier.h - reads what the schema sluice remembers of a job.
  *
- * Ownership: what is read belongs to the answer until answer_clear.
+ * Ownership: what is read belongs to the answer until sink_answer_clear.
  */
 #ifndef POSTGRES_FRONTIER_H
 #define POSTGRES_FRONTIER_H
@@ -22,7 +22,5 @@ enum sink_outcome postgres_decisions_read(struct postgres *postgres, const struc
 bool cut_parse(const char *text, struct cut *cut);
 /* {"consumed": 3, ...} */
 void counters_print(const struct counters *counters, struct buffer *out);
-
-void answer_clear(struct sink_answer *answer);
 
 #endif

@@ -1,6 +1,10 @@
 /* services/sink/sink_port.h - where a writer puts its epochs.
  *
- * Implemented by sink_postgres.c (libpq, blocking calls on a thread of its own), tests/sim/sink.c (memory).
+ * Implemented by sink_postgres.c (libpq, blocking calls on a thread of its own), sink_elasticsearch.c (libcurl, likewise),
+ * tests/sim/sink.c (memory).
+ *
+ * A job of documents (search) has several writers, each with a frontier of its own and documents that may be written twice. Its
+ * port is never asked to mark, choose, retire or look for what is late.
  *
  * One request at a time: start it, then poll answer (after event_fd became readable, if there is one). The writer
  * decides what an answer means and what comes next: the port never sends an epoch twice by itself.
@@ -25,6 +29,7 @@ struct frontier {
 	struct cut cut;
 	struct counters counters;
 	char fingerprint[33]; /* empty: none yet */
+	bool regrouped; /* documents: it is of other key groups than this writer's */
 };
 
 struct checkpoint_identity {
@@ -39,7 +44,8 @@ struct transaction {
 	struct epoch_id epoch;
 	bool checkpoint; /* also insert the epoch's identity into the table of checkpoints */
 	const struct cut *cut;
-	struct counters counters; /* of this epoch; added to the frontier's */
+	struct counters counters; /* of this epoch; added to the frontier's. Documents: nothing, the port counts */
+	const struct cut *handled; /* documents: rows in front of it are there already, and counted */
 	struct bytes *rows; /* ROWS bodies; may be many, sorted by nobody */
 	size_t rows_len;
 	const struct letters *letters; /* chunks, letters_len of them */
@@ -53,8 +59,10 @@ struct transaction {
 struct sink_answer {
 	enum sink_outcome outcome;
 	struct error error; /* for UNKNOWN, FENCED, MOVED, CONFIG */
-	/* fence and look: */
+	/* fence and look; documents: commit too */
 	struct frontier frontier;
+	bool surplus; /* documents, fence: there are frontiers of writers that are no more; the least of them: */
+	struct cut surplus_cut;
 	/* fence only: */
 	struct epoch_id since; /* the checkpoint since which the frontier has its meaning; (0,0): from the start */
 	char changed[512]; /* what the pipeline file means otherwise than the frontier; empty: nothing */
@@ -70,7 +78,8 @@ struct sink_port_ops {
 	 * writer and waits until it is gone, then reads frontier, checkpoints and decisions. UNKNOWN while the database is
 	 * away: call again. FENCED when the fence is attempt or higher already. */
 	void (*fence)(struct sink_port *, uint64_t attempt);
-	/* Under the fence: sets the frontier's cut where it is NULL, with the fingerprint, and inserts checkpoint (0,0). */
+	/* Under the fence: sets the frontier's cut where it is NULL, with the fingerprint, and inserts checkpoint (0,0).
+	 * Documents: sets it in any case, as one of this writer's key groups. */
 	void (*set_cut)(struct sink_port *, uint64_t attempt, const struct cut *cut);
 	/* One transaction; its first statement moves the frontier from predecessor to epoch under the fence. LATE where a row met
 	 * a unique index; error names the record. */

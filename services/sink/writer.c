@@ -47,6 +47,8 @@ static enum result finish_epoch(struct writer *writer, struct error *error)
 		return result;
 	epoch->id = barrier->epoch;
 	cut_copy(&epoch->cut, &barrier->cut);
+	if (writer->documents && !MUTANT(handled_not_raised))
+		cut_raise(&epoch->cut, &writer->handled);
 	epoch->checkpoint = barrier->checkpoint;
 	epoch->counters = sum_of(&barrier->shares);
 	if (n[COUNTER_CONSUMED] != n[COUNTER_ACCEPTED] + n[COUNTER_DUPLICATES] + n[COUNTER_CONFLICTS] + n[COUNTER_DEAD])
@@ -119,7 +121,11 @@ static enum result on_command(
 		writer->next_us = WAKE_NOW;
 		break;
 	case FRAME_SET_CUT:
-		cut_copy(&writer->start, &command->body.set_cut.cut);
+		/* Documents: this writer may be ahead of the job, where its frontier is of just these key groups. */
+		cut_copy(&writer->start, writer->documents && writer->frontier.started &&
+		                                 (!writer->frontier.regrouped || MUTANT(regrouped_keeps_cut))
+		                             ? &writer->frontier.cut
+		                             : &command->body.set_cut.cut);
 		writer->next = REQUEST_SET_CUT;
 		writer->next_us = WAKE_NOW;
 		break;
@@ -134,7 +140,7 @@ static enum result on_command(
 	case FRAME_DEPLOY:
 		writer->deployed = true;
 		cut_copy(&writer->base_cut, &command->body.deploy.base_cut);
-		writer->live = cut_equal(&writer->base_cut, &writer->frontier.cut);
+		writer->live = writer->documents || cut_equal(&writer->base_cut, &writer->frontier.cut);
 		break;
 	}
 	return RESULT_OK;
@@ -159,6 +165,7 @@ static void writer_free(struct actor *actor)
 	cut_fini(&writer->frontier.cut);
 	cut_fini(&writer->base_cut);
 	cut_fini(&writer->start);
+	cut_fini(&writer->handled);
 	free(writer);
 }
 
@@ -174,7 +181,10 @@ struct actor *writer_new(const struct pipeline *pipeline, const struct topology 
 	writer->port = port;
 	writer->attempt = attempt;
 	writer->current = epoch_new();
+	writer->documents = topology_of_documents(topology);
 	aligner_init(&writer->aligner);
+	for (uint32_t i = 0; i < topology->ingest && writer->documents; i++)
+		aligner_add(&writer->aligner, topology_channel(topology, actor_id(ROLE_INGEST, i), id));
 	for (uint32_t i = 0; i < topology->dedup; i++)
 		aligner_add(&writer->aligner, topology_channel(topology, actor_id(ROLE_DEDUP, i), id));
 	for (uint32_t i = 0; i < topology->rollup; i++)

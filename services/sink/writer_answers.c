@@ -39,7 +39,8 @@ static enum result on_fence_answer(struct writer *writer, const struct sink_answ
 	case SINK_FENCED:
 	case SINK_MOVED:
 		outbox_report(outbox, FRAME_FENCED,
-		    &(struct frame_fenced){.fence = answer->frontier.fence, .fingerprint = "", .changed = ""});
+		    &(struct frame_fenced){
+		        .actor = writer->actor.id, .fence = answer->frontier.fence, .fingerprint = "", .changed = ""});
 		return RESULT_OK;
 	case SINK_LATE:
 	case SINK_CONFIG:
@@ -58,8 +59,9 @@ static enum result on_set_cut_answer(
 		return error->code;
 	}
 	cut_copy(&writer->frontier.cut, &writer->start);
+	cut_copy(&writer->handled, &writer->start);
 	writer->frontier.started = true;
-	outbox_report(outbox, FRAME_CUT_SET, &(struct frame_cut_set){.cut = writer->start});
+	say_cut_set(writer, outbox);
 	return RESULT_OK;
 }
 
@@ -69,7 +71,7 @@ static enum result on_commit_answer(struct writer *writer, const struct sink_ans
 	bool again = MUTANT(unknown_commit_is_failure) && writer->first != NULL;
 	switch (answer->outcome) {
 	case SINK_DONE:
-		writer_finish_first(writer, now_us, outbox);
+		writer_finish_first(writer, &answer->frontier, now_us, outbox);
 		return RESULT_OK;
 	case SINK_UNKNOWN:
 		say_waiting(writer, outbox, answer->error.text);
@@ -129,7 +131,7 @@ static enum result on_choose_answer(struct writer *writer, const struct sink_ans
 		writer->choosing = false;
 		if (!MUTANT(choice_unnoticed))
 			writer->frontier.last = epoch_of_choice(writer->attempt);
-		outbox_report(outbox, FRAME_CUT_SET, &(struct frame_cut_set){.cut = writer->frontier.cut});
+		say_cut_set(writer, outbox);
 	}
 	return result;
 }
@@ -190,7 +192,7 @@ static enum result on_look_answer(struct writer *writer, const struct sink_answe
 	if (writer->first != NULL && !writer->first->silent && epoch_equal(found, writer->first->id)) {
 		log_info(
 		    "epoch %" PRIu64 ".%" PRIu64 " was committed; only its answer was lost", found.attempt, found.n);
-		writer_finish_first(writer, now_us, outbox);
+		writer_finish_first(writer, &answer->frontier, now_us, outbox);
 	} else if (!epoch_equal(found, writer->frontier.last) &&
 	           !(writer->choosing && epoch_equal(found, epoch_of_choice(writer->attempt)))) {
 		return error_set(error, RESULT_CORRUPT,

@@ -97,6 +97,7 @@ static void commit_first(struct writer *writer, uint64_t now_us)
 	    .checkpoint = epoch->checkpoint,
 	    .cut = &epoch->cut,
 	    .counters = epoch->counters,
+	    .handled = writer->documents && !MUTANT(handled_not_applied) ? &writer->handled : NULL,
 	    .rows = epoch->rows,
 	    .rows_len = epoch->rows_len,
 	    .letters = epoch->letters,
@@ -137,13 +138,16 @@ void writer_finish_silent(struct writer *writer, uint64_t took_us, struct outbox
 	writer_drop_first(writer);
 }
 
-void writer_finish_first(struct writer *writer, uint64_t now_us, struct outbox *outbox)
+void writer_finish_first(struct writer *writer, const struct frontier *now, uint64_t now_us, struct outbox *outbox)
 {
 	struct epoch *epoch = writer->first;
 	CHECK(epoch != NULL);
 	writer->frontier.last = epoch->id;
 	cut_copy(&writer->frontier.cut, &epoch->cut);
-	counters_add(&writer->frontier.counters, &epoch->counters);
+	if (writer->documents)
+		writer->frontier.counters = now->counters;
+	else
+		counters_add(&writer->frontier.counters, &epoch->counters);
 	writer->setbacks = 0;
 	writer->touched_us = now_us;
 	say_waiting(writer, outbox, "");

@@ -66,6 +66,8 @@ struct writer {
 	uint64_t survey_end_us; /* when it ends for want of epochs */
 	char waiting[256];
 	/* epochs */
+	bool documents; /* the job's: see writer.h */
+	struct cut handled; /* documents: the frontier at the attempt's beginning */
 	bool live; /* past the silent replay */
 	struct cut base_cut;
 	struct epoch *current; /* being received */
@@ -83,8 +85,8 @@ enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox
 void writer_begin(struct writer *writer, enum request request, uint64_t now_us);
 /* Exponential with jitter, so that writers do not come back in step. */
 void writer_back_off(struct writer *writer, enum request next, uint64_t now_us);
-/* The first epoch is in the database, by its commit or from before; acknowledges it. */
-void writer_finish_first(struct writer *writer, uint64_t now_us, struct outbox *outbox);
+/* The first epoch is in the database, by its commit or from before; acknowledges it. now: what the frontier is then. */
+void writer_finish_first(struct writer *writer, const struct frontier *now, uint64_t now_us, struct outbox *outbox);
 void writer_finish_silent(struct writer *writer, uint64_t took_us, struct outbox *outbox);
 void writer_drop_first(struct writer *writer);
 void writer_drop_retirement(struct writer *writer);
@@ -102,6 +104,7 @@ enum result writer_answered(struct writer *writer, const struct sink_answer *ans
 /* writer_report.c: what the coordinator is told */
 void say_waiting(struct writer *writer, struct outbox *outbox, const char *text); /* "": no longer */
 void say_fenced(const struct writer *writer, const struct sink_answer *answer, struct outbox *outbox);
+void say_cut_set(const struct writer *writer, struct outbox *outbox);
 void say_committed(const struct writer *writer, const struct epoch *epoch, uint64_t took_us, struct outbox *outbox);
 void say_retired(const struct retirement *retirement, struct outbox *outbox);
 void say_late(const struct writer *writer, const struct decisions *verdicts, struct outbox *outbox);

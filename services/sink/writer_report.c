@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "services/sink/writer_parts.h"
 
 enum {
@@ -13,7 +14,9 @@ enum {
 
 void say_waiting(struct writer *writer, struct outbox *outbox, const char *text)
 {
-	if (strcmp(writer->waiting, text) == 0)
+	/* The coordinator keeps one text a process, and a writer beside this one may have ended its own wait. */
+	bool again = text[0] != '\0' && writer->topology.writers > 1 && !MUTANT(waiting_said_once);
+	if (strcmp(writer->waiting, text) == 0 && !again)
 		return;
 	(void)snprintf(writer->waiting, sizeof writer->waiting, "%s", text);
 	outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.text = text});
@@ -33,7 +36,9 @@ static void say_decisions(struct outbox *outbox, const struct decisions *decisio
 
 void say_fenced(const struct writer *writer, const struct sink_answer *answer, struct outbox *outbox)
 {
+	struct cut least = {0};
 	struct frame_fenced fenced = {
+	    .actor = writer->actor.id,
 	    .last = writer->frontier.last,
 	    .started = writer->frontier.started,
 	    .cut = writer->frontier.cut,
@@ -42,6 +47,12 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 	    .since = answer->since,
 	    .changed = answer->changed,
 	};
+	if (answer->surplus && !MUTANT(surplus_unheard)) {
+		cut_copy(&least, fenced.started ? &fenced.cut : &answer->surplus_cut);
+		cut_lower(&least, &answer->surplus_cut);
+		fenced.cut = least;
+		fenced.started = true;
+	}
 	fenced.checkpoints.entries = memory_resize(NULL, answer->checkpoints_len, sizeof *fenced.checkpoints.entries);
 	for (size_t i = 0; i < answer->checkpoints_len; i++)
 		fenced.checkpoints.entries[fenced.checkpoints.len++] =
@@ -49,11 +60,19 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 	say_decisions(outbox, &answer->decisions);
 	outbox_report(outbox, FRAME_FENCED, &fenced);
 	free(fenced.checkpoints.entries);
+	cut_fini(&least);
+}
+
+void say_cut_set(const struct writer *writer, struct outbox *outbox)
+{
+	outbox_report(
+	    outbox, FRAME_CUT_SET, &(struct frame_cut_set){.actor = writer->actor.id, .cut = writer->frontier.cut});
 }
 
 void say_committed(const struct writer *writer, const struct epoch *epoch, uint64_t took_us, struct outbox *outbox)
 {
 	struct frame_committed committed = {
+	    .actor = writer->actor.id,
 	    .epoch = epoch->id,
 	    .silent = epoch->silent,
 	    .live = writer->live,

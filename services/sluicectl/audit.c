@@ -1,6 +1,6 @@
-/* services/sluicectl/audit.c - sluicectl audit: is the database what the topic says, up to the cut that it prints?
+/* services/sluicectl/audit.c - sluicectl audit: are database and search copy what the topic says, up to the cuts that they print?
  *
- * See audit.h for the steps.
+ * One job after the other, each with a reading of the topic and a temporary file of its own; see audit.h for the steps.
  */
 #include "services/sluicectl/audit.h"
 
@@ -12,6 +12,7 @@
 #include "common/base/timestamp.h"
 #include "services/sluicectl/audit_keys.h"
 #include "services/sluicectl/audit_letters.h"
+#include "services/sluicectl/audit_search.h"
 #include "services/sluicectl/sluicectl.h"
 
 static void compare_counter(struct report *report, const char *name, uint64_t due, uint64_t found)
@@ -44,6 +45,10 @@ static void compare_counters(struct report *report)
 
 static enum result compare(struct audit *audit, struct error *error)
 {
+	if (audit->report.search != NULL) {
+		audit_search_compare(audit);
+		return spool_check(&audit->spool, error);
+	}
 	progress_show(&audit->progress, "comparing rows", 0, 0);
 	keys_compare(&audit->spool, &audit->report, &audit->totals);
 	progress_show(&audit->progress, "comparing totals", 0, 0);
@@ -57,7 +62,10 @@ static enum result compare(struct audit *audit, struct error *error)
 static enum result run(struct audit *audit, struct error *error)
 {
 	uint64_t began_us = clock_monotonic_us();
-	enum result result = audit_database_read(audit, error);
+	enum result result = spool_open(&audit->spool, error);
+	if (result == RESULT_OK)
+		result =
+		    audit->report.search != NULL ? audit_search_read(audit, error) : audit_database_read(audit, error);
 	if (result == RESULT_OK)
 		result = audit_log_read(audit, error);
 	if (result == RESULT_OK)
@@ -68,41 +76,100 @@ static enum result run(struct audit *audit, struct error *error)
 	return result;
 }
 
-static void print(const struct arguments *arguments, const struct report *report)
+/* --- jobs ------------------------------------------------------------------------------------------------------ */
+
+/* What became of the jobs audited. */
+struct outcome {
+	size_t jobs; /* printed so far */
+	bool different, config, away;
+	struct buffer out;
+};
+
+static void print(struct outcome *outcome, const struct arguments *arguments, const struct report *report)
 {
-	struct buffer out = {0};
-	if (arguments->json)
-		report_print_json(report, &out);
+	if (arguments->json) {
+		report_print_json(report, &outcome->out);
+		return;
+	}
+	buffer_append_text(&outcome->out, outcome->jobs > 0 ? "\n" : "");
+	report_print_text(report, &outcome->out);
+}
+
+static void print_fault(struct outcome *outcome, const struct arguments *arguments, const struct error *error)
+{
+	(void)fprintf(stderr, "sluicectl: %s\n", error->text);
+	if (!arguments->json)
+		return;
+	buffer_append_text(&outcome->out, "{\"error\": ");
+	buffer_append_json(&outcome->out, (struct bytes){(const uint8_t *)error->text, strlen(error->text)});
+	buffer_append_text(&outcome->out, ", \"exact\": false}");
+}
+
+static void audit_job(
+    struct outcome *outcome, const struct arguments *arguments, const struct pipeline *pipeline, enum job_kind kind)
+{
+	struct audit *audit = memory_new(sizeof *audit);
+	struct report *report = &audit->report;
+	struct error error = {0};
+	audit->pipeline = report->pipeline = pipeline;
+	audit->spool.file = -1;
+	(void)job_name(pipeline, kind, report->job);
+	if (kind == JOB_SEARCH)
+		report->search = memory_new(sizeof *report->search);
+	record_reader_init(&audit->reader, pipeline);
+	totals_init(&audit->totals, &audit->spool, report);
+	progress_open(&audit->progress);
+	enum result result = run(audit, &error);
+	if (result == RESULT_OK)
+		print(outcome, arguments, report);
 	else
-		report_print_text(report, &out);
-	(void)fwrite(out.data, 1, out.len, stdout);
-	buffer_fini(&out);
+		print_fault(outcome, arguments, &error);
+	outcome->jobs++;
+	outcome->different = outcome->different || (result == RESULT_OK && report->differences_len > 0);
+	outcome->config = outcome->config || result == RESULT_CONFIG;
+	outcome->away = outcome->away || (result != RESULT_OK && result != RESULT_CONFIG);
+	spool_close(&audit->spool);
+	totals_fini(&audit->totals);
+	record_reader_fini(&audit->reader);
+	report_fini(report);
+	free(audit);
+}
+
+/* A difference is one, whatever else cannot be said. */
+static int code_of(const struct outcome *outcome)
+{
+	if (outcome->different)
+		return EXIT_FAILURE;
+	if (outcome->config)
+		return EXIT_CONFIG;
+	return outcome->away ? EXIT_UNAVAILABLE : EXIT_SUCCESS;
 }
 
 int verb_audit(const struct arguments *arguments, const struct pipeline *pipeline)
 {
-	struct audit *audit = memory_new(sizeof *audit);
+	struct outcome outcome = {0};
+	bool wanted[JOBS];
 	struct error error = {0};
-	int code = EXIT_UNAVAILABLE;
-	audit->pipeline = audit->report.pipeline = pipeline;
-	(void)snprintf(audit->report.job, sizeof audit->report.job, "%s/totals", pipeline->job);
-	record_reader_init(&audit->reader, pipeline);
-	totals_init(&audit->totals, &audit->spool, &audit->report);
-	progress_open(&audit->progress);
-	enum result result = spool_open(&audit->spool, &error);
-	if (result == RESULT_OK)
-		result = run(audit, &error);
-	if (result == RESULT_OK) {
-		print(arguments, &audit->report);
-		code = audit->report.differences_len == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-	} else {
+	if (sluicectl_jobs(arguments, pipeline, wanted, &error) != RESULT_OK) {
 		(void)fprintf(stderr, "sluicectl: %s\n", error.text);
-		code = result == RESULT_CONFIG ? EXIT_CONFIG : EXIT_UNAVAILABLE;
+		return EXIT_USAGE;
 	}
-	spool_close(&audit->spool);
-	totals_fini(&audit->totals);
-	record_reader_fini(&audit->reader);
-	report_fini(&audit->report);
-	free(audit);
+	bool both = wanted[JOB_TOTALS] && wanted[JOB_SEARCH];
+	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++) {
+		if (!wanted[kind])
+			continue;
+		if (arguments->json && both)
+			buffer_printf(&outcome.out, "%s\"%s\": ", outcome.jobs > 0 ? ", " : "{", job_kind_name(kind));
+		audit_job(&outcome, arguments, pipeline, kind);
+	}
+	int code = code_of(&outcome);
+	if (arguments->json && both)
+		buffer_printf(&outcome.out, ", \"exact\": %s}", code == EXIT_SUCCESS ? "true" : "false");
+	/* As ever: a single job that could not be audited prints nothing but its error. */
+	if (both || code == EXIT_SUCCESS || code == EXIT_FAILURE) {
+		buffer_append_text(&outcome.out, arguments->json ? "\n" : "");
+		(void)fwrite(outcome.out.data, 1, outcome.out.len, stdout);
+	}
+	buffer_fini(&outcome.out);
 	return code;
 }

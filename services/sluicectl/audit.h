@@ -6,10 +6,19 @@
  *   audit_totals.c, audit_letters.c    those against the database's
  *   audit_report.c    what was found
  *
+ * Of the search job:
+ *
+ *   audit_search.c    Elasticsearch: control documents, documents and dead letters, by audit_elastic.c and audit_http.c;
+ *                     audit_control.c and audit_document.c say what they mean
+ *   audit_log.c       the topic, to its end: documents may be ahead of the cut
+ *   audit_search_keys.c    documents against records
+ *   audit_report.c, audit_search_report.c
+ *
  * Nothing of the pipeline's own reading, folding and counting takes part: a mistake there does not hide itself here.
  *
  * Limits: memory does not grow with the number of records, rows, groups or letters: 12 MiB for the spool, at most some
- *         100 MiB for a part of it (audit_spool.h), 32 MiB for librdkafka's queues. Each row and each record takes about
+ *         100 MiB for a part of it (audit_spool.h), 32 MiB for librdkafka's queues,
+ *         a page of Elasticsearch (audit_http.h, audit_tree.h). Each row and each record takes about
  *         its size in the temporary file. What cannot be divided: the records of one key need no memory, but each
  *         partition in which its first record says something else does.
  * Errors: RETRY: a service is away (exit 69); CONFIG: a person has to act (exit 78).

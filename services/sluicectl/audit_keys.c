@@ -33,49 +33,25 @@ struct keys {
 
 /* --- items ----------------------------------------------------------------------------------------------------- */
 
-struct item_head {
-	int64_t offset, timestamp_ms;
-	uint32_t partition, key_len;
-};
-
-static void item_put(struct spool *spool, enum spool_lane_name lane, const struct key_record *record)
-{
-	struct buffer item = {0};
-	struct item_head head = {record->offset, record->timestamp_ms, record->partition, (uint32_t)record->key.len};
-	buffer_append(&item, &head, sizeof head);
-	buffer_append(&item, record->key.data, record->key.len);
-	buffer_append(&item, record->content.data, record->content.len);
-	spool_put(spool, lane, table_hash(record->key), buffer_bytes(&item));
-	buffer_fini(&item);
-}
-
 void keys_put_row(struct spool *spool, struct bytes key, struct bytes content)
 {
 	const struct key_record row = {.key = key, .content = content};
-	item_put(spool, LANE_ROWS, &row);
+	key_record_put(spool, LANE_ROWS, &row);
 }
 
 void keys_put_record(struct spool *spool, const struct key_record *record)
 {
-	item_put(spool, LANE_RECORDS, record);
+	key_record_put(spool, LANE_RECORDS, record);
 }
 
 /* Takes the next one, and the entry of its key. */
 static bool item_take(
     struct keys *keys, struct spool_cursor *cursor, struct key_record *record, struct key_entry **entry)
 {
-	struct spool_item item;
-	struct item_head head;
-	if (!spool_next(cursor, &item))
+	uint64_t hash;
+	if (!key_record_next(cursor, record, &hash))
 		return false;
-	CHECK(item.bytes.len >= sizeof head);
-	memcpy(&head, item.bytes.data, sizeof head);
-	const uint8_t *rest = item.bytes.data + sizeof head;
-	*record =
-	    (struct key_record){.partition = head.partition, .offset = head.offset, .timestamp_ms = head.timestamp_ms};
-	record->key = (struct bytes){rest, head.key_len};
-	record->content = (struct bytes){rest + head.key_len, item.bytes.len - sizeof head - head.key_len};
-	*entry = table_get(&keys->table, item.hash, record->key, sizeof **entry);
+	*entry = table_get(&keys->table, hash, record->key, sizeof **entry);
 	return true;
 }
 
@@ -93,24 +69,6 @@ static void print_key(const struct pipeline *pipeline, const struct key_entry *e
 	buffer_append_text(out, "'");
 }
 
-/* The fields of a content; with other: only those that differ from it. */
-static void print_content(
-    const struct pipeline *pipeline, struct bytes content, const struct bytes *other, struct buffer *out)
-{
-	struct audit_value value, against;
-	struct bytes rest = other != NULL ? *other : (struct bytes){0};
-	const char *comma = "";
-	for (size_t i = 0; content_next(&content, &value); i++) {
-		bool same = other != NULL && content_next(&rest, &against) && value.kind == against.kind &&
-		            value.number == against.number && bytes_equal(value.text, against.text);
-		if (same || (other == NULL && value.kind == AUDIT_NULL))
-			continue;
-		buffer_printf(out, "%s%s ", comma, pipeline->record.fields[i].name);
-		audit_value_print(out, &pipeline->record.fields[i], &value);
-		comma = ", ";
-	}
-}
-
 static void print_place(const struct first *first, struct buffer *out)
 {
 	buffer_printf(
@@ -122,7 +80,7 @@ static void say_extra(struct keys *keys, const struct key_entry *entry, struct b
 	struct difference difference = {.kind = DIFFERENCE_ROW_EXTRA};
 	print_key(keys->report->pipeline, entry, &difference.key);
 	buffer_append_text(&difference.expected, expected);
-	print_content(keys->report->pipeline, row, NULL, &difference.found);
+	content_print(&difference.found, keys->report->pipeline, row, NULL);
 	report_add(keys->report, &difference);
 }
 
@@ -130,7 +88,7 @@ static void say_missing(struct keys *keys, const struct key_entry *entry)
 {
 	struct difference difference = {.kind = DIFFERENCE_ROW_MISSING};
 	print_key(keys->report->pipeline, entry, &difference.key);
-	print_content(keys->report->pipeline, entry->accepted->content, NULL, &difference.expected);
+	content_print(&difference.expected, keys->report->pipeline, entry->accepted->content, NULL);
 	print_place(entry->accepted, &difference.expected);
 	buffer_append_text(&difference.found, "no row");
 	report_add(keys->report, &difference);
@@ -141,9 +99,9 @@ static void say_different(struct keys *keys, const struct key_entry *entry)
 	struct difference difference = {.kind = DIFFERENCE_ROW};
 	const struct pipeline *pipeline = keys->report->pipeline;
 	print_key(pipeline, entry, &difference.key);
-	print_content(pipeline, entry->accepted->content, &entry->row, &difference.expected);
+	content_print(&difference.expected, pipeline, entry->accepted->content, &entry->row);
 	print_place(entry->accepted, &difference.expected);
-	print_content(pipeline, entry->row, &entry->accepted->content, &difference.found);
+	content_print(&difference.found, pipeline, entry->row, &entry->accepted->content);
 	report_add(keys->report, &difference);
 }
 

@@ -11,15 +11,9 @@
 #ifndef AUDIT_KEYS_H
 #define AUDIT_KEYS_H
 
+#include "services/sluicectl/audit_item.h"
 #include "services/sluicectl/audit_report.h"
-#include "services/sluicectl/audit_spool.h"
 #include "services/sluicectl/audit_totals.h"
-
-struct key_record {
-	uint32_t partition;
-	int64_t offset, timestamp_ms;
-	struct bytes key, content;
-};
 
 void keys_put_row(struct spool *spool, struct bytes key, struct bytes content);
 void keys_put_record(struct spool *spool, const struct key_record *record);

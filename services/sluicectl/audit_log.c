@@ -1,4 +1,5 @@
 /* services/sluicectl/audit_log.c - the audit's own reading of the topic, from the start of the job to the cut; see audit.h.
+ * Of search: to the end, and every partition: documents may be ahead of the cut.
  *
  * A plain consumer: offsets are assigned, nothing is committed, no group is joined. Every setting of source.kafka counts
  * here too (isolation.level above all), but for those that would make a reader miss or skip records. Offsets may have
@@ -17,6 +18,7 @@
 #include "services/sluicectl/audit.h"
 #include "services/sluicectl/audit_keys.h"
 #include "services/sluicectl/audit_letters.h"
+#include "services/sluicectl/audit_search.h"
 
 enum { LOG_STALL_MS = 30000, QUERY_MS = 10000, POLL_MS = 200, BATCH = 1000 };
 /* All queues together: librdkafka's own bounds are 64 MiB and 100,000 records for each partition. */
@@ -33,7 +35,7 @@ struct log_reader {
 	rd_kafka_t *client;
 	bool *done; /* by place in report.partitions */
 	size_t left; /* partitions that are not read to their end */
-	int64_t *ends; /* likewise: the cut, or the end of the log where it comes before */
+	int64_t *ends; /* likewise: the cut, or the end of the log where it comes before; of search: the end */
 	struct log_taken {
 		size_t records, bytes;
 	} * taken; /* likewise: since librdkafka was woken */
@@ -163,6 +165,45 @@ static void hear(struct log_reader *log)
 		rd_kafka_message_destroy(message);
 }
 
+/* Of search: a partition that came since the cut has documents already. */
+static enum result find_partitions(struct log_reader *log, struct error *error)
+{
+	struct report *report = &log->audit->report;
+	const struct rd_kafka_metadata *metadata = NULL;
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(log->client, log->audit->pipeline->source.topic, NULL);
+	rd_kafka_resp_err_t code =
+	    topic != NULL ? rd_kafka_metadata(log->client, 0, topic, &metadata, QUERY_MS) : rd_kafka_last_error();
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata != NULL && metadata->topic_cnt == 1) {
+		const struct rd_kafka_metadata_topic *found = &metadata->topics[0];
+		code = found->err;
+		size_t len = report->partitions_len;
+		report->partitions = memory_resize(
+		    report->partitions, len + (size_t)found->partition_cnt + 1, sizeof report->partitions[0]);
+		for (int i = 0; i < found->partition_cnt; i++)
+			if (report_partition(report, (uint32_t)found->partitions[i].id) == NULL)
+				report->partitions[len++] =
+				    (struct audit_partition){.partition = (uint32_t)found->partitions[i].id};
+		report->partitions_len = len;
+		report_partitions_sort(report);
+	}
+	if (metadata != NULL)
+		rd_kafka_metadata_destroy(metadata);
+	if (topic != NULL)
+		rd_kafka_topic_destroy(topic);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return RESULT_OK;
+	hear(log);
+	return fault(log, code, "its partitions", error);
+}
+
+static void make_room(struct log_reader *log)
+{
+	size_t len = log->audit->report.partitions_len + 1;
+	log->done = memory_new(len * sizeof log->done[0]);
+	log->ends = memory_new(len * sizeof log->ends[0]);
+	log->taken = memory_new(len * sizeof log->taken[0]);
+}
+
 static enum result find_places(struct log_reader *log, struct error *error)
 {
 	struct audit *audit = log->audit;
@@ -182,7 +223,7 @@ static enum result find_places(struct log_reader *log, struct error *error)
 		audit->report.partial = audit->report.partial || partition->begin > partition->start;
 		if (high < partition->cut)
 			say_short(audit, partition, high);
-		log->ends[i] = high < partition->cut ? high : partition->cut;
+		log->ends[i] = high < partition->cut || audit->report.search != NULL ? high : partition->cut;
 		log->done[i] = partition->begin >= log->ends[i];
 		log->left += !log->done[i];
 		log->records_expected += log->done[i] ? 0 : (uint64_t)(log->ends[i] - partition->begin);
@@ -216,14 +257,21 @@ static void take_record(struct audit *audit, const rd_kafka_message_t *message)
 		timestamp_ms = -1;
 	audit->report.counters_due[AUDIT_CONSUMED]++;
 	record_read(&audit->reader, payload, timestamp_ms, &record);
+	if (record.reason != NULL && audit->report.search != NULL) {
+		audit->report.counters_due[AUDIT_DEAD]++;
+		return;
+	}
 	if (record.reason == NULL) {
-		const struct key_record valid = {.partition = (uint32_t)message->partition,
+		struct key_record valid = {.partition = (uint32_t)message->partition,
 		    .offset = message->offset,
 		    .timestamp_ms = timestamp_ms,
 		    .key = record.key,
 		    .content = record.content};
 		audit->report.counters_due[AUDIT_UNKNOWN_FIELDS] += record.unknown_fields;
-		keys_put_record(&audit->spool, &valid);
+		if (audit->report.search != NULL)
+			audit_search_take_record(audit, &valid);
+		else
+			keys_put_record(&audit->spool, &valid);
 		return;
 	}
 	const struct letter bad = {.partition = (uint32_t)message->partition,
@@ -299,7 +347,8 @@ static enum result take_message(struct log_reader *log, const rd_kafka_message_t
 		take_record(log->audit, message);
 		wake(log, message, place);
 	}
-	if (message->offset + (end ? 0 : 1) >= log->ends[place])
+	/* Of search: behind its end, a partition may have what is not committed yet. */
+	if (message->offset + (end ? 0 : 1) >= log->ends[place] || (end && log->audit->report.search != NULL))
 		finish_partition(log, place);
 	return RESULT_OK;
 }
@@ -336,10 +385,10 @@ static enum result read_records(struct log_reader *log, struct error *error)
 enum result audit_log_read(struct audit *audit, struct error *error)
 {
 	struct log_reader log = {.audit = audit};
-	log.done = memory_new((audit->report.partitions_len + 1) * sizeof log.done[0]);
-	log.ends = memory_new((audit->report.partitions_len + 1) * sizeof log.ends[0]);
-	log.taken = memory_new((audit->report.partitions_len + 1) * sizeof log.taken[0]);
 	enum result result = client_open(&log, error);
+	if (result == RESULT_OK && audit->report.search != NULL)
+		result = find_partitions(&log, error);
+	make_room(&log);
 	if (result == RESULT_OK)
 		result = find_places(&log, error);
 	if (result == RESULT_OK && log.left > 0)

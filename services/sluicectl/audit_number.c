@@ -110,6 +110,11 @@ const char *number_read_decimal(struct bytes text, int precision, int scale, int
 	return NULL;
 }
 
+bool number_read_exact(struct bytes text, int precision, int scale, int64_t *minor)
+{
+	return !sum_digits(text, scale).rest && number_read_decimal(text, precision, scale, minor) == NULL;
+}
+
 const char *number_read_integer(struct bytes text, int64_t *value)
 {
 	struct number_sum sum = sum_digits(text, 0);

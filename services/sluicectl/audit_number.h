@@ -14,6 +14,8 @@
 bool number_is_json(struct bytes text);
 /* text is a number by number_is_json. minor: the value times ten to the power of scale. */
 const char *number_read_decimal(struct bytes text, int precision, int scale, int64_t *minor);
+/* The same where nothing is rounded: false for a digit behind the scale. */
+bool number_read_exact(struct bytes text, int precision, int scale, int64_t *minor);
 /* Whole and within 32 bits. */
 const char *number_read_integer(struct bytes text, int64_t *value);
 

@@ -24,6 +24,10 @@ static const struct {
     [DIFFERENCE_LETTER_EXTRA] = {"letter_extra", "dead letters that no record explains"},
     [DIFFERENCE_LETTER] = {"letter", "dead letters differ from their record"},
     [DIFFERENCE_COUNTER] = {"counter", "counters are wrong"},
+    [DIFFERENCE_DOCUMENT_MISSING] = {"document_missing", "documents are missing"},
+    [DIFFERENCE_DOCUMENT_EXTRA] = {"document_extra", "documents that no record explains"},
+    [DIFFERENCE_DOCUMENT] = {"document", "documents differ from their record"},
+    [DIFFERENCE_DOCUMENT_PLACE] = {"document_place", "documents in the wrong index"},
 };
 
 static void difference_fini(struct difference *difference)
@@ -39,6 +43,13 @@ void report_fini(struct report *report)
 		for (size_t i = 0; i < REPORT_SHOWN; i++)
 			difference_fini(&report->shown[kind][i]);
 	free(report->partitions);
+	if (report->search == NULL)
+		return;
+	for (size_t i = 0; i < CONTROL_WRITERS_MAX; i++)
+		control_fini(&report->search->controls[i]);
+	for (size_t i = 0; i < REPORT_SHOWN; i++)
+		buffer_fini(&report->search->contested_shown[i]);
+	free(report->search);
 }
 
 void report_add(struct report *report, struct difference *difference)
@@ -66,9 +77,25 @@ struct audit_partition *report_partition(const struct report *report, uint32_t p
 	return found ? &report->partitions[low] : NULL;
 }
 
-enum place { PLACE_CUT, PLACE_BEGIN };
+static int compare_partitions(const void *a, const void *b)
+{
+	const struct audit_partition *left = a, *right = b;
+	return (left->partition > right->partition) - (left->partition < right->partition);
+}
 
-static void print_places(const struct report *report, enum place place, struct buffer *out)
+void report_partitions_sort(struct report *report)
+{
+	struct audit_partition *partitions = report->partitions;
+	size_t kept = 0;
+	if (report->partitions_len > 0)
+		qsort(partitions, report->partitions_len, sizeof partitions[0], compare_partitions);
+	for (size_t i = 0; i < report->partitions_len; i++)
+		if (kept == 0 || partitions[kept - 1].partition != partitions[i].partition)
+			partitions[kept++] = partitions[i];
+	report->partitions_len = kept;
+}
+
+void report_print_places(const struct report *report, enum report_place place, struct buffer *out)
 {
 	buffer_append_text(out, "{");
 	for (size_t i = 0; i < report->partitions_len; i++) {
@@ -82,7 +109,7 @@ static void print_places(const struct report *report, enum place place, struct b
 /* --- for people ------------------------------------------------------------------------------------------------ */
 
 /* 1,234,567 */
-static void print_count(uint64_t count, struct buffer *out)
+void report_print_count(uint64_t count, struct buffer *out)
 {
 	char digits[32];
 	size_t len = 0, written = 0;
@@ -97,32 +124,34 @@ static void print_count(uint64_t count, struct buffer *out)
 	}
 }
 
-static void print_line(struct buffer *out, const char *name, uint64_t count, const char *what, const char *of)
+void report_print_line(struct buffer *out, const char *name, uint64_t count, const char *what, const char *of)
 {
 	buffer_printf(out, "%-12s", name);
-	print_count(count, out);
+	report_print_count(count, out);
 	buffer_printf(out, " %s%s\n", what, of);
 }
 
-static void print_compared(const struct report *report, struct buffer *out)
+static void print_totals_compared(const struct report *report, struct buffer *out)
 {
 	const struct pipeline *pipeline = report->pipeline;
-	print_line(out, "read", report->counters_due[AUDIT_CONSUMED], "records of topic ", pipeline->source.topic);
+	report_print_line(
+	    out, "read", report->counters_due[AUDIT_CONSUMED], "records of topic ", pipeline->source.topic);
 	if (report->partial) {
 		buffer_printf(out, "%-12s%s. Read was from ", "",
 		    report->remeant ? "The beginning was read by another pipeline file"
 		                    : "Kafka does not hold the beginning any more");
-		print_places(report, PLACE_BEGIN, out);
+		report_print_places(report, PLACE_BEGIN, out);
 		buffer_printf(out, " to the cut. Totals were compared with the sums of the table %s instead.\n",
 		    pipeline->record.table);
-		print_line(out, "not proved", report->rows_unproved, "rows of before that in ", pipeline->record.table);
-		print_line(out, "", report->letters_unproved, "dead letters of before that", "");
+		report_print_line(
+		    out, "not proved", report->rows_unproved, "rows of before that in ", pipeline->record.table);
+		report_print_line(out, "", report->letters_unproved, "dead letters of before that", "");
 	}
-	print_line(out, "compared", report->rows, "rows of ", pipeline->record.table);
+	report_print_line(out, "compared", report->rows, "rows of ", pipeline->record.table);
 	for (size_t i = 0; i < pipeline->rollups_len; i++)
-		print_line(out, "", report->totals[i], "totals of ", pipeline->rollups[i].table);
-	print_line(out, "", report->letters, "dead letters", "");
-	print_line(out, "", AUDIT_COUNTERS, "counters", report->partial ? " among themselves" : "");
+		report_print_line(out, "", report->totals[i], "totals of ", pipeline->rollups[i].table);
+	report_print_line(out, "", report->letters, "dead letters", "");
+	report_print_line(out, "", AUDIT_COUNTERS, "counters", report->partial ? " among themselves" : "");
 }
 
 static void print_differences(const struct report *report, enum difference_kind kind, struct buffer *out)
@@ -131,7 +160,7 @@ static void print_differences(const struct report *report, enum difference_kind 
 	if (count == 0)
 		return;
 	buffer_printf(out, "\n%s: ", kinds[kind].words);
-	print_count(count, out);
+	report_print_count(count, out);
 	buffer_append_text(out, "\n");
 	for (size_t i = 0; i < count && i < REPORT_SHOWN; i++) {
 		const struct difference *shown = &report->shown[kind][i];
@@ -145,11 +174,16 @@ static void print_differences(const struct report *report, enum difference_kind 
 
 void report_print_text(const struct report *report, struct buffer *out)
 {
-	buffer_printf(out, "%-12s%s\n%-12s%" PRIu64 ".%" PRIu64 "\n%-12s", "job", report->job, "epoch", report->attempt,
-	    report->epoch, "cut");
-	print_places(report, PLACE_CUT, out);
-	buffer_append_text(out, "\n");
-	print_compared(report, out);
+	buffer_printf(out, "%-12s%s\n", "job", report->job);
+	if (report->search != NULL) {
+		search_report_print_text(report, out);
+	} else {
+		buffer_printf(
+		    out, "%-12s%" PRIu64 ".%" PRIu64 "\n%-12s", "epoch", report->attempt, report->epoch, "cut");
+		report_print_places(report, PLACE_CUT, out);
+		buffer_append_text(out, "\n");
+		print_totals_compared(report, out);
+	}
 	buffer_printf(out, "%-12sheld for %.2f s\n%-12s%.1f s in all\n", "snapshot", report->snapshot_seconds, "time",
 	    report->seconds);
 	for (size_t kind = 0; kind < DIFFERENCE_KINDS; kind++)
@@ -159,7 +193,7 @@ void report_print_text(const struct report *report, struct buffer *out)
 		return;
 	}
 	buffer_append_text(out, "\nNOT exact: ");
-	print_count(report->differences_len, out);
+	report_print_count(report->differences_len, out);
 	buffer_append_text(out, report->differences_len == 1 ? " difference\n" : " differences\n");
 }
 
@@ -202,36 +236,40 @@ static void json_differences(const struct report *report, struct buffer *out)
 	buffer_append_text(out, "]");
 }
 
-static void json_compared(const struct report *report, struct buffer *out)
+static void json_totals(const struct report *report, struct buffer *out)
 {
 	const struct pipeline *pipeline = report->pipeline;
-	buffer_printf(out, "\"compared\": {\"rows\": %" PRIu64 ", \"letters\": %" PRIu64 ", \"totals\": {",
-	    report->rows, report->letters);
+	buffer_printf(out,
+	    "\"epoch\": \"%" PRIu64 ".%" PRIu64 "\", \"compared\": {\"rows\": %" PRIu64 ", \"letters\": %" PRIu64
+	    ", \"totals\": {",
+	    report->attempt, report->epoch, report->rows, report->letters);
 	for (size_t i = 0; i < pipeline->rollups_len; i++)
 		buffer_printf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", pipeline->rollups[i].table, report->totals[i]);
-	buffer_printf(out, "}}, \"unproved\": {\"rows\": %" PRIu64 ", \"letters\": %" PRIu64 "}", report->rows_unproved,
-	    report->letters_unproved);
+	buffer_printf(out, "}}, \"unproved\": {\"rows\": %" PRIu64 ", \"letters\": %" PRIu64 "}, ",
+	    report->rows_unproved, report->letters_unproved);
+	json_counters(out, "counters_expected", report->counters_due);
+	buffer_append_text(out, ", ");
+	json_counters(out, "counters_found", report->counters_found);
+	buffer_append_text(out, ", ");
 }
 
 void report_print_json(const struct report *report, struct buffer *out)
 {
 	buffer_append_text(out, "{");
 	json_text(out, "job", (struct bytes){(const uint8_t *)report->job, strlen(report->job)});
-	buffer_printf(out, ", \"epoch\": \"%" PRIu64 ".%" PRIu64 "\", \"cut\": ", report->attempt, report->epoch);
-	print_places(report, PLACE_CUT, out);
+	buffer_append_text(out, ", \"cut\": ");
+	report_print_places(report, PLACE_CUT, out);
 	buffer_append_text(out, ", \"read_from\": ");
-	print_places(report, PLACE_BEGIN, out);
+	report_print_places(report, PLACE_BEGIN, out);
 	buffer_printf(out, ", \"partial\": %s, \"records_read\": %" PRIu64 ", ", report->partial ? "true" : "false",
 	    report->counters_due[AUDIT_CONSUMED]);
-	json_compared(report, out);
-	buffer_append_text(out, ", ");
-	json_counters(out, "counters_expected", report->counters_due);
-	buffer_append_text(out, ", ");
-	json_counters(out, "counters_found", report->counters_found);
-	buffer_append_text(out, ", ");
+	if (report->search != NULL)
+		search_report_print_json(report, out);
+	else
+		json_totals(report, out);
 	json_differences(report, out);
 	buffer_printf(out,
-	    ", \"snapshot_seconds\": %.3f, \"seconds\": %.3f, \"temporary_bytes\": %" PRIu64 ", \"exact\": %s}\n",
+	    ", \"snapshot_seconds\": %.3f, \"seconds\": %.3f, \"temporary_bytes\": %" PRIu64 ", \"exact\": %s}",
 	    report->snapshot_seconds, report->seconds, report->spool_bytes,
 	    report->differences_len == 0 ? "true" : "false");
 }

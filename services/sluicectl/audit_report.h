@@ -6,7 +6,9 @@
 #define AUDIT_REPORT_H
 
 #include "common/base/buffer.h"
+#include "common/base/job.h"
 #include "common/base/pipeline.h"
+#include "services/sluicectl/audit_control.h"
 
 enum { REPORT_SHOWN = 10 };
 
@@ -22,6 +24,10 @@ enum difference_kind {
 	DIFFERENCE_LETTER_EXTRA,
 	DIFFERENCE_LETTER,
 	DIFFERENCE_COUNTER,
+	DIFFERENCE_DOCUMENT_MISSING,
+	DIFFERENCE_DOCUMENT_EXTRA,
+	DIFFERENCE_DOCUMENT,
+	DIFFERENCE_DOCUMENT_PLACE,
 	DIFFERENCE_KINDS,
 };
 
@@ -46,13 +52,31 @@ extern const char *const audit_counter_names[AUDIT_COUNTERS];
 struct audit_partition {
 	uint32_t partition;
 	int64_t start, cut; /* of the job: the first offset, and the one behind the last */
+	/* search: cut is the least of the writers' cuts, and cut_most the greatest; since: where the first one began to count,
+	 * since_most: where the last one did. */
+	int64_t cut_most, since, since_most;
 	int64_t meant_from; /* the pipeline file's meaning counts from here on; 0: it always did */
 	int64_t begin; /* what is read begins here: after start where Kafka does not hold all any more */
 };
 
+/* What only the search job has. */
+struct search_report {
+	struct control controls[CONTROL_WRITERS_MAX]; /* of its writers, then of those that were */
+	size_t controls_len, surplus;
+	uint64_t documents;
+	uint64_t valid; /* records in front of the cut */
+	bool counted; /* the writers say from where they count */
+	uint64_t valid_least, valid_most; /* records that have to be in the counters, and that may be */
+	uint64_t letters_least, letters_most; /* likewise */
+	uint64_t ahead; /* documents of keys that have no record in front of the cut */
+	uint64_t
+	    contested; /* keys whose first records in several partitions say different things; the first of them: */
+	struct buffer contested_shown[REPORT_SHOWN];
+};
+
 struct report {
 	const struct pipeline *pipeline;
-	char job[256];
+	char job[JOB_NAME_MAX];
 	uint64_t attempt, epoch;
 	struct audit_partition *partitions; /* in ascending order */
 	size_t partitions_len;
@@ -65,14 +89,27 @@ struct report {
 	struct difference shown[DIFFERENCE_KINDS][REPORT_SHOWN];
 	double snapshot_seconds, seconds;
 	uint64_t spool_bytes;
+	struct search_report *search; /* NULL: it is of totals */
 };
 
 void report_fini(struct report *report);
 /* Takes the texts; key, expected and found are empty afterwards. */
 void report_add(struct report *report, struct difference *difference);
 struct audit_partition *report_partition(const struct report *report, uint32_t partition); /* or NULL */
+/* Each partition once, in ascending order; of two the one that was put first. */
+void report_partitions_sort(struct report *report);
 
 void report_print_text(const struct report *report, struct buffer *out);
+/* An object, without a line's end. */
 void report_print_json(const struct report *report, struct buffer *out);
+
+/* For the parts of a report: 1,234,567; the cut as {"0": 12}; a line of a count. */
+void report_print_count(uint64_t count, struct buffer *out);
+enum report_place { PLACE_CUT, PLACE_BEGIN };
+void report_print_places(const struct report *report, enum report_place place, struct buffer *out);
+void report_print_line(struct buffer *out, const char *name, uint64_t count, const char *what, const char *of);
+/* audit_search_report.c: what was compared, for people and for programs. */
+void search_report_print_text(const struct report *report, struct buffer *out);
+void search_report_print_json(const struct report *report, struct buffer *out);
 
 #endif

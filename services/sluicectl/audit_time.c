@@ -163,6 +163,38 @@ const char *time_read_text(const struct audit_zone *zone, struct bytes bytes, in
 	return check_years(*wall_us);
 }
 
+/* Behind the ten characters of the date there is a Z or a sign only where there is an offset. */
+static bool names_offset(struct bytes text)
+{
+	for (size_t i = 10; i < text.len; i++)
+		if (text.data[i] == 'Z' || text.data[i] == 'z' || text.data[i] == '+' || text.data[i] == '-')
+			return true;
+	return false;
+}
+
+bool time_read_instant(const struct audit_zone *zone, struct bytes text, int64_t *instant_us)
+{
+	int64_t wall_us;
+	size_t point = 0, digits = 0;
+	*instant_us = 0;
+	while (point < text.len && text.data[point] != '.')
+		point++;
+	while (point + 1 + digits < text.len && text.data[point + 1 + digits] >= '0' &&
+	       text.data[point + 1 + digits] <= '9')
+		digits++;
+	return digits <= 6 && names_offset(text) && time_read_text(zone, text, &wall_us, instant_us) == NULL;
+}
+
+int64_t time_instant(const struct audit_zone *zone, int64_t wall_us)
+{
+	return instant_of(zone, wall_us);
+}
+
+int64_t time_wall(const struct audit_zone *zone, int64_t instant_us)
+{
+	return instant_us + ahead_at(zone, seconds_of(instant_us)) * second_us;
+}
+
 const char *time_read_number(const struct audit_zone *zone, struct bytes text, int64_t *wall_us, int64_t *instant_us)
 {
 	static const int64_t most = INT64_C(1000000000000000000); /* more than year 9999 in microseconds */

@@ -20,6 +20,12 @@ struct audit_zone {
 void audit_zone_use(struct audit_zone *zone, const char *name);
 
 const char *time_read_text(const struct audit_zone *zone, struct bytes text, int64_t *wall_us, int64_t *instant_us);
+/* The same of a document: only a text that names its offset, with no more digits than a microsecond has, is a point in time. */
+bool time_read_instant(const struct audit_zone *zone, struct bytes text, int64_t *instant_us);
+/* The point in time that a document of this row names. */
+int64_t time_instant(const struct audit_zone *zone, int64_t wall_us);
+/* What the clock of the zone shows. */
+int64_t time_wall(const struct audit_zone *zone, int64_t instant_us);
 /* text is a number as JSON writes one. */
 const char *time_read_number(const struct audit_zone *zone, struct bytes text, int64_t *wall_us, int64_t *instant_us);
 

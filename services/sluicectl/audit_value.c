@@ -23,6 +23,7 @@ void content_add(struct buffer *content, const struct audit_value *value)
 	}
 	case AUDIT_NUMBER:
 	case AUDIT_TIME:
+	case AUDIT_INSTANT:
 		buffer_append(content, &value->number, sizeof value->number);
 		break;
 	}
@@ -58,6 +59,7 @@ bool content_next(struct bytes *rest, struct audit_value *value)
 		break;
 	case AUDIT_NUMBER:
 	case AUDIT_TIME:
+	case AUDIT_INSTANT:
 		take(rest, &value->number, sizeof value->number);
 		break;
 	}
@@ -132,11 +134,33 @@ void audit_value_print(struct buffer *out, const struct field *field, const stru
 		buffer_append(out, value->text.data, value->text.len);
 		break;
 	case AUDIT_NUMBER:
-		audit_sum_print(out, value->number, field->type == FIELD_DECIMAL ? field->scale : 0);
+		audit_sum_print(out, value->number, field != NULL && field->type == FIELD_DECIMAL ? field->scale : 0);
 		break;
 	case AUDIT_TIME:
 		print_time(out, value->number);
 		break;
+	case AUDIT_INSTANT:
+		print_time(out, value->number);
+		buffer_append_text(out, "Z");
+		break;
+	}
+}
+
+void content_print(struct buffer *out, const struct pipeline *pipeline, struct bytes content, const struct bytes *other)
+{
+	struct audit_value value, against;
+	struct bytes rest = other != NULL ? *other : (struct bytes){0};
+	const char *comma = "";
+	for (size_t i = 0; content_next(&content, &value); i++) {
+		bool same = other != NULL && content_next(&rest, &against) && value.kind == against.kind &&
+		            value.number == against.number && bytes_equal(value.text, against.text);
+		if (same || (other == NULL && value.kind == AUDIT_NULL))
+			continue;
+		/* Behind the declared fields: what a document has beside them. */
+		const struct field *field = i < pipeline->record.fields_len ? &pipeline->record.fields[i] : NULL;
+		buffer_printf(out, "%s%s ", comma, field != NULL ? field->name : "and");
+		audit_value_print(out, field, &value);
+		comma = ", ";
 	}
 }
 

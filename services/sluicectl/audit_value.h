@@ -3,8 +3,8 @@
  * A *content* is the declared fields in the order of the pipeline file, each a tag and its value. A record and its row are
  * the same exactly when their contents are the same bytes. It can be taken apart again, for totals and for people.
  *
- * Units: a decimal is its minor units by the declared scale; a time is microseconds since 1970 of wall clock; a day is
- *        days since 1970.
+ * Units: a decimal is its minor units by the declared scale; a time is microseconds since 1970 of wall clock; an instant
+ *        is a point in time, in microseconds since 1970; a day is days since 1970.
  */
 #ifndef AUDIT_VALUE_H
 #define AUDIT_VALUE_H
@@ -19,6 +19,7 @@ enum audit_kind {
 	AUDIT_TEXT,
 	AUDIT_NUMBER,
 	AUDIT_TIME,
+	AUDIT_INSTANT, /* of a document */
 	AUDIT_FOREIGN, /* what no record can be: NaN, infinity, a digit behind the declared scale; as text */
 };
 
@@ -37,6 +38,9 @@ bool content_next(struct bytes *rest, struct audit_value *value);
 /* The value of a field, which the content has. */
 struct audit_value content_field(struct bytes content, size_t place);
 
+/* The fields of a content that are not null; with other: those that differ from it. */
+void content_print(
+    struct buffer *out, const struct pipeline *pipeline, struct bytes content, const struct bytes *other);
 /* As tests/vectors writes values; texts stand in quotes, a null is `nothing`. */
 void audit_value_print(struct buffer *out, const struct field *field, const struct audit_value *value);
 /* 12.30 for 1230 of scale 2. */

@@ -22,7 +22,8 @@ static const struct {
         "takes a checkpoint now and waits until it is complete; exit 0: it is, 1: it failed"},
     {"status", verb_status, "asks the coordinator how the job is; exit 0: running, 1: not, 69: no coordinator"},
     {"audit", verb_audit,
-        "proves rows, totals, dead letters and counters from Kafka; exit 0: exact, 1: not, 69: a service is away"},
+        "proves rows, totals, documents, dead letters and counters from Kafka; exit 0: exact, 1: not, 69: a service is "
+        "away"},
     {"rebuild", verb_rebuild,
         "writes a checkpoint anew where the checkpoint folder is lost and the database holds a frontier; exit 0: there "
         "is "
@@ -35,6 +36,8 @@ static const struct option_row rows[] = {
     {"--config", "FILE", "SLUICE_CONFIG", "/etc/sluice/pipeline.yaml", AT(config), "the pipeline file"},
     {"--coordinator", "URL", "SLUICE_COORDINATOR", NULL, AT(coordinator),
         "status: control link (default: coordinator.listen of the pipeline file)"},
+    {"--job", "JOB", NULL, NULL, AT(job),
+        "status, audit: totals (PostgreSQL) or search (Elasticsearch) only; otherwise every job that is on"},
     {"--wait", "SECONDS", NULL, "0", AT(wait), "status: wait so long until the job runs"},
     {"--ddl", NULL, NULL, NULL, AT(ddl), "validate: print the tables' DDL instead"},
     {"--from", "SOURCE", NULL, "database", AT(from),
@@ -59,6 +62,21 @@ static void print_buffer(struct buffer *text)
 {
 	(void)fwrite(text->data, 1, text->len, stdout);
 	buffer_fini(text);
+}
+
+enum result sluicectl_jobs(
+    const struct arguments *arguments, const struct pipeline *pipeline, bool wanted[JOBS], struct error *error)
+{
+	enum job_kind only = JOBS;
+	if (arguments->job != NULL && !job_kind_parse(arguments->job, &only))
+		return error_set(error, RESULT_CONFIG, "no job %s: --job is totals or search", arguments->job);
+	if (only != JOBS && !job_is_on(pipeline, only))
+		return error_set(error, RESULT_CONFIG,
+		    "the job %s is off: sinks.elasticsearch.url in %s is empty (is ELASTICSEARCH_URL set?)",
+		    arguments->job, pipeline->path);
+	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++)
+		wanted[kind] = only == JOBS ? job_is_on(pipeline, kind) : kind == only;
+	return RESULT_OK;
 }
 
 int verb_init(const struct arguments *arguments, const struct pipeline *pipeline)

@@ -78,7 +78,7 @@ static void print_json(const struct frame_status_report *report, struct buffer *
 	    report->checkpoints_completed, report->checkpoints_failed, report->checkpoint_us,
 	    report->checkpoint_took_us, report->checkpoint_bytes, report->checkpoint_whole_bytes);
 	json_text(out, "verdict", report->verdict);
-	buffer_append_text(out, "}\n");
+	buffer_append_text(out, "}");
 }
 
 static void print_age(const struct frame_status_report *report, struct buffer *out)
@@ -132,15 +132,18 @@ static void print_table(const struct frame_status_report *report, struct buffer 
 	}
 }
 
-static void print_report(const struct arguments *arguments, const struct frame_status_report *report)
+/* One job as it is; of several each under its name. */
+static void print_report(const struct arguments *arguments, const struct frame_status_report *report, const char *name,
+    bool first, struct buffer *out)
 {
-	struct buffer out = {0};
-	if (arguments->json)
-		print_json(report, &out);
-	else
-		print_table(report, &out);
-	(void)fwrite(out.data, 1, out.len, stdout);
-	buffer_fini(&out);
+	if (!arguments->json) {
+		buffer_append_text(out, first ? "" : "\n");
+		print_table(report, out);
+		return;
+	}
+	if (name != NULL)
+		buffer_printf(out, "%s\"%s\": ", first ? "{" : ", ", name);
+	print_json(report, out);
 }
 
 static void pause_ms(long ms)
@@ -150,40 +153,67 @@ static void pause_ms(long ms)
 		continue;
 }
 
+/* Asks until the job runs, has stopped, or the deadline has passed; the exit code. */
+static int ask_about(
+    const char *url, const char *job, uint64_t deadline, struct arena *arena, struct frame *answer, struct error *error)
+{
+	for (;;) {
+		arena_clear(arena);
+		bool answered = control_ask(url, job, FRAME_STATUS, ANSWER_MS, arena, answer, error) == RESULT_OK;
+		const struct frame_status_report *report = &answer->body.status_report;
+		if (answered && strcmp(report->job, job) != 0) {
+			error_set(error, RESULT_CONFIG,
+			    "it does not run %s: its pipeline file says otherwise, or it was started before that "
+			    "changed",
+			    job);
+			return EXIT_FAILURE;
+		}
+		bool running = answered && report->live;
+		if (running || (answered && strcmp(report->state, "STOPPED") == 0) || clock_monotonic_us() >= deadline)
+			return running ? EXIT_SUCCESS : answered ? EXIT_FAILURE : EXIT_UNAVAILABLE;
+		pause_ms(ASK_AGAIN_MS);
+	}
+}
+
 int verb_status(const struct arguments *arguments, const struct pipeline *pipeline)
 {
 	const char *url = arguments->coordinator ? arguments->coordinator : pipeline->coordinator.listen;
-	struct buffer job = {0};
 	struct arena arena = {0};
 	struct error error = {0};
 	struct frame answer;
 	uint64_t seconds;
-	if (option_number("--wait", arguments->wait, 0, WAIT_MOST_SECONDS, &seconds, &error) != RESULT_OK) {
+	bool wanted[JOBS];
+	if (option_number("--wait", arguments->wait, 0, WAIT_MOST_SECONDS, &seconds, &error) != RESULT_OK ||
+	    sluicectl_jobs(arguments, pipeline, wanted, &error) != RESULT_OK) {
 		(void)fprintf(stderr, "sluicectl: %s\n", error.text);
 		return EXIT_USAGE;
 	}
 	uint64_t deadline = clock_monotonic_us() + seconds * 1000000;
-	int code = EXIT_UNAVAILABLE;
-	buffer_printf(&job, "%s/totals", pipeline->job);
-	buffer_append(&job, "", 1);
-	for (;;) {
-		arena_clear(&arena);
-		bool answered = control_ask(url, (const char *)job.data, FRAME_STATUS, ANSWER_MS, &arena, &answer,
-		                    &error) == RESULT_OK;
-		bool running = answered && answer.body.status_report.live;
-		code = running ? EXIT_SUCCESS : answered ? EXIT_FAILURE : EXIT_UNAVAILABLE;
-		bool stopped = answered && strcmp(answer.body.status_report.state, "STOPPED") == 0;
-		if (running || stopped || clock_monotonic_us() >= deadline)
-			break;
-		pause_ms(ASK_AGAIN_MS);
+	int worst = EXIT_SUCCESS;
+	bool both = wanted[JOB_TOTALS] && wanted[JOB_SEARCH], first = true;
+	struct buffer out = {0};
+	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++) {
+		char job[JOB_NAME_MAX];
+		if (!wanted[kind])
+			continue;
+		error = (struct error){0};
+		int code = ask_about(url, job_name(pipeline, kind, job), deadline, &arena, &answer, &error);
+		if (code > worst)
+			worst = code;
+		if (code == EXIT_UNAVAILABLE || error.code == RESULT_CONFIG) {
+			(void)fprintf(
+			    stderr, "sluicectl: no word about %s from a coordinator at %s: %s\n", job, url, error.text);
+			continue;
+		}
+		print_report(arguments, &answer.body.status_report, both ? job_kind_name(kind) : NULL, first, &out);
+		first = false;
 	}
-	if (code == EXIT_UNAVAILABLE)
-		(void)fprintf(stderr, "sluicectl: no coordinator at %s: %s\n", url, error.text);
-	else
-		print_report(arguments, &answer.body.status_report);
-	buffer_fini(&job);
+	if (arguments->json && !first)
+		buffer_append_text(&out, both ? "}\n" : "\n");
+	(void)fwrite(out.data, 1, out.len, stdout);
+	buffer_fini(&out);
 	arena_fini(&arena);
-	return code;
+	return worst;
 }
 
 /* Asked until the coordinator counts one more, complete or failed. */
@@ -192,17 +222,16 @@ int verb_checkpoint(const struct arguments *arguments, const struct pipeline *pi
 	const char *url = arguments->coordinator ? arguments->coordinator : pipeline->coordinator.listen;
 	uint64_t deadline = clock_monotonic_us() + pipeline->checkpoint.timeout_us + CHECKPOINT_WAIT_US;
 	uint64_t completed = 0, failed = 0;
-	struct buffer job = {0};
+	char job[JOB_NAME_MAX];
 	struct arena arena = {0};
 	struct error error = {0};
 	struct frame answer;
 	int code = EXIT_UNAVAILABLE;
-	buffer_printf(&job, "%s/totals", pipeline->job);
-	buffer_append(&job, "", 1);
+	(void)job_name(pipeline, JOB_TOTALS, job);
 	for (bool first = true; clock_monotonic_us() < deadline; first = false) {
 		arena_clear(&arena);
-		if (control_ask(url, (const char *)job.data, first ? FRAME_CHECKPOINT : FRAME_STATUS, ANSWER_MS, &arena,
-		        &answer, &error) != RESULT_OK) {
+		if (control_ask(url, job, first ? FRAME_CHECKPOINT : FRAME_STATUS, ANSWER_MS, &arena, &answer,
+		        &error) != RESULT_OK) {
 			(void)fprintf(stderr, "sluicectl: no coordinator at %s: %s\n", url, error.text);
 			goto out;
 		}
@@ -226,7 +255,6 @@ int verb_checkpoint(const struct arguments *arguments, const struct pipeline *pi
 	(void)fprintf(stderr, "sluicectl: no checkpoint in time; sluicectl status says what is waited for\n");
 	code = EXIT_FAILURE;
 out:
-	buffer_fini(&job);
 	arena_fini(&arena);
 	return code;
 }

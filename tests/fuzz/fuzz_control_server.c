@@ -197,7 +197,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct error error;
 	if (link.server == NULL) {
 		log_open("fuzz", NULL, LOG_ERROR);
-		CHECK(control_server_open(&link.server, "", JOB, 1, HEARTBEAT_US, &error) == RESULT_OK);
+		CHECK(control_server_open(&link.server, "", &JOB, 1, 1, HEARTBEAT_US, &error) == RESULT_OK);
 	}
 	while (input.len != 0)
 		step(&input);

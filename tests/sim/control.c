@@ -53,6 +53,10 @@ static void port_command(
 		world_note(world, attempt)->injected = ((const struct frame_inject *)body)->epoch.n;
 	if (kind == FRAME_DEPLOY)
 		note_base(world, attempt, body);
+	if (kind == FRAME_DEPLOY && world->kind == JOB_SEARCH)
+		documents_check_base(world, &((const struct frame_deploy *)body)->base_cut);
+	if (kind == FRAME_INJECT && world->kind == JOB_SEARCH)
+		documents_check_inject(coordinator, ((const struct frame_inject *)body)->epoch);
 	if (kind == FRAME_CHECKPOINT_COMPLETE)
 		check_complete(world, ((const struct frame_checkpoint_complete *)body)->checkpoint);
 	if (session != NULL)
@@ -116,12 +120,14 @@ void coordinator_process_start(struct coordinator_process *process, struct world
 	    .port = {port_command, port_stop},
 	    .world = world,
 	    .life = LIFE_UP,
+	    .setup = setup_now(world),
 	    .incarnation = ++world->next_id,
 	    .slot = slot,
 	};
 	struct coordinator_config config = {
-	    .pipeline = &world->pipeline,
+	    .pipeline = &process->setup.pipeline,
 	    .job = world->job,
+	    .topology = process->setup.topology,
 	    .store = &world->store.store,
 	    .port = &process->port,
 	    .expected_ingest = world->expected_ingest,
@@ -157,26 +163,41 @@ bool coordinator_process_due(const struct coordinator_process *process)
 
 /* --- sessions ------------------------------------------------------------------------------------------------------------- */
 
-static struct coordinator_process *reachable(struct world *world)
+static bool is_reachable(const struct coordinator_process *coordinator, const struct process *process)
+{
+	return coordinator->life == LIFE_UP && coordinator->setup.generation == process->setup.generation;
+}
+
+bool session_can_open(const struct world *world, const struct process *process)
+{
+	for (uint32_t i = 0; i < COORDINATORS_MAX; i++)
+		if (is_reachable(&world->coordinators[i], process))
+			return true;
+	return false;
+}
+
+static struct coordinator_process *reachable(struct world *world, const struct process *process)
 {
 	struct coordinator_process *up[COORDINATORS_MAX];
 	uint32_t len = 0;
 	for (uint32_t i = 0; i < COORDINATORS_MAX; i++)
-		if (world->coordinators[i].life == LIFE_UP)
+		if (is_reachable(&world->coordinators[i], process))
 			up[len++] = &world->coordinators[i];
 	return len ? up[random_below(&world->random, len)] : NULL;
 }
 
 bool session_open(struct world *world, struct process *process)
 {
-	struct coordinator_process *coordinator = reachable(world);
+	struct coordinator_process *coordinator = reachable(world, process);
 	struct session *session, **end = &world->sessions;
+	char topology[TOPOLOGY_TEXT_MAX];
 	struct frame_registration registration = {
 	    .process = process->role,
 	    .pid = process->pid,
 	    .highest_attempt = process->highest_attempt,
 	    .job = world->job,
 	    .fingerprint = world->pipeline.fingerprint,
+	    .topology = topology_print(&process->setup.topology, topology),
 	    .release = "simulated",
 	};
 	struct frame_header header = {.kind = FRAME_REGISTER, .job = frame_job(world->job)};
@@ -265,6 +286,8 @@ void session_take_event(struct session *session)
 		world_trace(world, "coordinator.%u hears %s of %s, attempt %" PRIu64, coordinator->slot,
 		    frame_kind_name(frame.header.kind), session->worker, frame.header.attempt);
 		coordinator_on_event(coordinator->coordinator, session->worker, &frame, world->now_us);
+		if (world->kind == JOB_SEARCH)
+			documents_check_report(coordinator);
 	}
 	buffer_fini(&message);
 	arena_fini(&arena);

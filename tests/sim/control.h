@@ -15,9 +15,12 @@ struct coordinator_process {
 	struct coordinator_port port; /* first */
 	struct world *world;
 	enum life life;
+	struct setup setup;
 	uint64_t incarnation, back_us;
 	uint32_t slot;
 	struct coordinator *coordinator;
+	uint64_t ended; /* so many attempts, when it was looked at last; documents only */
+	int64_t reported[PARTITIONS_MAX]; /* the cut that it told people last; documents only */
 };
 
 struct session {
@@ -32,6 +35,8 @@ void coordinator_process_start(struct coordinator_process *process, struct world
 void coordinator_process_kill(struct coordinator_process *process);
 bool coordinator_process_due(const struct coordinator_process *process);
 
+/* There is a coordinator with the same pipeline file. */
+bool session_can_open(const struct world *world, const struct process *process);
 /* A worker looks for a coordinator and registers; false: there is none. */
 bool session_open(struct world *world, struct process *process);
 struct session *session_of(const struct world *world, const struct process *process);

@@ -47,11 +47,11 @@ void coverage_add(struct coverage *into, const struct coverage *from)
 		into->checkpoint[i] += from->checkpoint[i];
 }
 
-/* Rows that no walk can pass: neither database nor log of this world ever says that only a person can help (the integration tests
- * have such ones), except about cuts and pipeline files; and a writer finds a higher fence only where it raises its own. */
-static bool is_out_of_reach(const struct transition *row)
+/* Rows that no walk can pass: neither sink nor log of this world ever says that only a person can help (the integration tests
+ * have such ones), except about checkpoints and pipeline files; and a writer finds a higher fence only where it raises its own. */
+static bool is_out_of_reach(enum job_kind job, const struct transition *row)
 {
-	bool about_cuts = row->state == STATE_DESCRIBING || row->state == STATE_CHOOSING;
+	bool about_cuts = job == JOB_TOTALS && (row->state == STATE_DESCRIBING || row->state == STATE_CHOOSING);
 	return (row->event == EVENT_CONFIG && !about_cuts) ||
 	       (row->event == EVENT_OUTBID && row->state != STATE_FENCING);
 }
@@ -63,16 +63,16 @@ static bool passed(uint64_t count, bool needed, const char *state, const char *e
 	return count || !needed;
 }
 
-bool coverage_print(const struct coverage *coverage)
+bool coverage_print(enum job_kind job, const struct coverage *coverage)
 {
 	bool all = true;
 	for (size_t i = 0; i < sizeof coverage->deployment / sizeof *coverage->deployment; i++) {
 		const struct transition *row = &deployment_table[i];
 		if (row->action != ACTION_NONE || row->next != row->state)
-			all &= passed(coverage->deployment[i], !is_out_of_reach(row), deployment_state_name(row->state),
-			    deployment_event_name(row->event), row->why);
+			all &= passed(coverage->deployment[i], !is_out_of_reach(job, row),
+			    deployment_state_name(row->state), deployment_event_name(row->event), row->why);
 	}
-	for (size_t i = 0; i < sizeof coverage->checkpoint / sizeof *coverage->checkpoint; i++) {
+	for (size_t i = 0; job == JOB_TOTALS && i < sizeof coverage->checkpoint / sizeof *coverage->checkpoint; i++) {
 		const struct checkpoint_transition *row = &checkpoint_table[i];
 		if (row->action != CHECKPOINT_NOTHING || row->next != row->state)
 			all &= passed(coverage->checkpoint[i], true, checkpoint_state_name(row->state),

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/job.h"
 #include "services/coordinator/checkpoint_life.h"
 #include "services/coordinator/deployment.h"
 
@@ -19,7 +20,8 @@ struct coverage {
 /* Where rows are counted from now on; NULL: nowhere. */
 void coverage_to(struct coverage *coverage);
 void coverage_add(struct coverage *into, const struct coverage *from);
-/* Prints how often each row was passed that does something, and which ones never were. False: one that should have been. */
-bool coverage_print(const struct coverage *coverage);
+/* Prints how often each row was passed that does something, and which ones never were. False: one that should have been
+ * in this job. */
+bool coverage_print(enum job_kind job, const struct coverage *coverage);
 
 #endif

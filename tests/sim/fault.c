@@ -1,6 +1,7 @@
 /* tests/sim/fault.c - what goes wrong, one thing at a time; a row a fault. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/mutant.h"
 #include "tests/sim/sim.h"
@@ -27,7 +28,7 @@ static struct coordinator_process *any_coordinator(struct world *world, enum lif
 	return len ? found[random_below(&world->random, len)] : NULL;
 }
 
-static uint64_t later(struct world *world)
+uint64_t fault_later(struct world *world)
 {
 	return world->now_us + random_below(&world->random, PAUSE_MOST_US);
 }
@@ -42,7 +43,31 @@ static void kill_worker(struct world *world)
 	world->statistics.kill_aggregator += process->role == PROCESS_AGGREGATOR;
 	world->statistics.kill_sink += process->role == PROCESS_SINK;
 	process_kill(process);
-	process->back_us = later(world);
+	process->back_us = fault_later(world);
+}
+
+/* The coordinator is to be killed in every state of a deployment. */
+static void count_state(struct world *world, const struct coordinator *coordinator)
+{
+	static const struct {
+		const char *state;
+		size_t counter;
+	} rows[] = {
+	    {"GATHERING", offsetof(struct statistics, killed_gathering)},
+	    {"FENCING", offsetof(struct statistics, killed_fencing)},
+	    {"DESCRIBING", offsetof(struct statistics, killed_describing)},
+	    {"CHOOSING", offsetof(struct statistics, killed_choosing)},
+	    {"DEPLOYING", offsetof(struct statistics, killed_deploying)},
+	    {"CONNECTING", offsetof(struct statistics, killed_connecting)},
+	    {"RUNNING", offsetof(struct statistics, killed_running)},
+	};
+	struct frame_status_report report;
+	struct arena arena = {0};
+	coordinator_report(coordinator, &arena, &report);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (strcmp(report.state, rows[i].state) == 0)
+			++*(uint64_t *)((char *)&world->statistics + rows[i].counter);
+	arena_fini(&arena);
 }
 
 static void kill_coordinator(struct world *world)
@@ -52,8 +77,9 @@ static void kill_coordinator(struct world *world)
 		return;
 	world_trace(world, "fault: coordinator.%u is killed", coordinator->slot);
 	world->statistics.kill_coordinator++;
+	count_state(world, coordinator->coordinator);
 	coordinator_process_kill(coordinator);
-	coordinator->back_us = later(world);
+	coordinator->back_us = fault_later(world);
 }
 
 static void stop_worker(struct world *world)
@@ -64,7 +90,7 @@ static void stop_worker(struct world *world)
 	world_trace(world, "fault: %s is stopped", process->name);
 	world->statistics.stop_worker++;
 	process->life = LIFE_STOPPED;
-	process->back_us = later(world);
+	process->back_us = fault_later(world);
 }
 
 static void stop_coordinator(struct world *world)
@@ -75,7 +101,7 @@ static void stop_coordinator(struct world *world)
 	world_trace(world, "fault: coordinator.%u is stopped", coordinator->slot);
 	world->statistics.stop_coordinator++;
 	coordinator->life = LIFE_STOPPED;
-	coordinator->back_us = later(world);
+	coordinator->back_us = fault_later(world);
 }
 
 static void second_coordinator(struct world *world)
@@ -86,7 +112,7 @@ static void second_coordinator(struct world *world)
 		world->statistics.second_coordinator++;
 		world_trace(world, "fault: one more coordinator");
 		coordinator_process_start(&world->coordinators[i], world, i);
-		world->coordinators[i].back_us = later(world); /* then one is enough again */
+		world->coordinators[i].back_us = fault_later(world); /* then one is enough again */
 		return;
 	}
 }
@@ -148,7 +174,7 @@ static void database_goes(struct world *world)
 	world_trace(world, "fault: the database is away");
 	world->statistics.database_away++;
 	world->database_away = true;
-	world->database_back_us = later(world);
+	world->database_back_us = fault_later(world);
 	for (uint32_t i = 0; i < world->processes_len; i++)
 		if (world->processes[i].sink_open)
 			sink_break(&world->processes[i].sink, false, "the database went away");
@@ -199,7 +225,7 @@ static void source_goes(struct world *world)
 	world_trace(world, "fault: the log is away");
 	world->statistics.source_away++;
 	world->source_away = true;
-	world->source_back_us = later(world);
+	world->source_back_us = fault_later(world);
 	world->log_version++;
 }
 
@@ -278,7 +304,7 @@ static void damage_file(struct world *world)
 		for (uint32_t i = 0; i < world->processes_len && random_chance(&world->random, 800); i++)
 			if (world->processes[i].role == PROCESS_AGGREGATOR && world->processes[i].life != LIFE_DOWN) {
 				process_kill(&world->processes[i]); /* so that somebody reads it before it is old */
-				world->processes[i].back_us = later(world);
+				world->processes[i].back_us = fault_later(world);
 			}
 		return;
 	}
@@ -306,18 +332,18 @@ void fault_blow(struct world *world)
 		kill_coordinator(world); /* it knows what was damaged */
 }
 
-/* Everything is stopped, and comes back. */
-static void stop_all(struct world *world)
+void fault_stop_all(struct world *world)
 {
+	fault_end_old(world);
 	for (uint32_t i = 0; i < COORDINATORS_MAX; i++) {
 		if (world->coordinators[i].life != LIFE_DOWN)
 			coordinator_process_kill(&world->coordinators[i]);
-		world->coordinators[i].back_us = i == 0 ? later(world) : 0;
+		world->coordinators[i].back_us = i == 0 ? fault_later(world) : 0;
 	}
 	for (uint32_t i = 0; i < world->processes_len; i++) {
 		if (world->processes[i].life != LIFE_DOWN)
 			process_kill(&world->processes[i]);
-		world->processes[i].back_us = later(world);
+		world->processes[i].back_us = world->processes[i].old ? 0 : fault_later(world);
 	}
 	for (uint32_t i = 0; i < STALE_MAX; i++)
 		world->stale[i].bytes.len = 0; /* channels may have other numbers then */
@@ -329,9 +355,9 @@ static void rescale(struct world *world)
 	struct random *random = &world->random;
 	if (!random_chance(random, 400))
 		return;
-	stop_all(world);
-	world->topology =
-	    (struct topology){random_between(random, 1, 3), random_between(random, 1, 3), random_between(random, 1, 2)};
+	fault_stop_all(world);
+	world->topology = (struct topology){
+	    random_between(random, 1, 3), random_between(random, 1, 3), random_between(random, 1, 2), 1};
 	world->pipeline.parallelism.ingest = world->topology.ingest;
 	world->pipeline.parallelism.dedup = world->topology.dedup;
 	world->pipeline.parallelism.rollup = world->topology.rollup;
@@ -343,7 +369,7 @@ static void rescale(struct world *world)
 static void change_file(struct world *world)
 {
 	struct pipeline was = world->pipeline;
-	stop_all(world);
+	fault_stop_all(world);
 	world->pipeline = world->other;
 	world->other = was;
 	world->pipeline.parallelism = was.parallelism;
@@ -356,11 +382,13 @@ void fault_back(struct world *world)
 	if (world->refused) {
 		world->statistics.meanings_refused++;
 		change_file(world);
+	} else if (world->kind == JOB_SEARCH) {
+		fault_rescale_documents(world);
 	} else if (!world->settling && random_chance(&world->random, 700)) {
 		world->statistics.files_changed++;
 		change_file(world);
 	} else {
-		stop_all(world);
+		fault_stop_all(world);
 	}
 	if (world->settling)
 		fault_end(world);
@@ -371,7 +399,7 @@ void fault_back(struct world *world)
 static void stop_cleanly(struct world *world)
 {
 	struct coordinator_process *coordinator = any_coordinator(world, LIFE_UP);
-	if (coordinator == NULL || !world->database.started)
+	if (coordinator == NULL || !(world->database.started || world->elastic.started))
 		return;
 	world_trace(world, "fault: coordinator.%u is told to end", coordinator->slot);
 	world->statistics.clean_stops++;
@@ -387,29 +415,36 @@ static void change_file_at_once(struct world *world)
 	change_file(world);
 }
 
+/* Weights: in the job of totals, in that of documents. */
 static const struct {
 	void (*happen)(struct world *);
-	uint32_t weight;
+	uint32_t weights[JOBS];
 } faults[] = {
-    {kill_worker, 6},
-    {kill_coordinator, 3},
-    {stop_worker, 6},
-    {stop_coordinator, 2},
-    {second_coordinator, 2},
-    {suspect, 4},
-    {move_link, 2},
-    {database_goes, 2},
-    {fail_over, 2},
-    {source_goes, 2},
-    {break_channel, 3},
-    {bring_stale, 12},
-    {fail_store, 3},
-    {damage_file, 2},
-    {mend_files, 2},
-    {rescale, 3},
-    {stop_cleanly, 3},
-    {change_file_at_once, 2},
-    {add_partition, 2},
+    {kill_worker, {6, 6}},
+    {kill_coordinator, {3, 3}},
+    {stop_worker, {6, 6}},
+    {stop_coordinator, {2, 2}},
+    {second_coordinator, {2, 2}},
+    {suspect, {4, 4}},
+    {move_link, {2, 2}},
+    {database_goes, {2, 0}},
+    {fail_over, {2, 0}},
+    {source_goes, {2, 2}},
+    {break_channel, {3, 3}},
+    {bring_stale, {12, 12}},
+    {fail_store, {3, 3}},
+    {damage_file, {2, 0}},
+    {mend_files, {2, 0}},
+    {rescale, {3, 0}},
+    {stop_cleanly, {3, 2}},
+    {change_file_at_once, {2, 0}},
+    {add_partition, {2, 2}},
+    {fault_elastic_goes, {0, 2}},
+    {fault_rescale_documents, {0, 4}},
+    {fault_start_beside, {0, 4}},
+    {fault_lose_attempts, {0, 1}},
+    {fault_leave, {0, 3}},
+    {fault_cut_off, {0, 2}},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 
@@ -417,10 +452,10 @@ static void draw_fault(struct world *world)
 {
 	uint32_t all = 0, place = 0;
 	for (uint32_t i = 0; i < FAULTS; i++)
-		all += faults[i].weight;
+		all += faults[i].weights[world->kind];
 	uint32_t chosen = random_below(&world->random, all);
-	while (chosen >= faults[place].weight)
-		chosen -= faults[place++].weight;
+	while (chosen >= faults[place].weights[world->kind])
+		chosen -= faults[place++].weights[world->kind];
 	faults[place].happen(world);
 }
 
@@ -442,6 +477,7 @@ void fault_end(struct world *world)
 {
 	bool kept = false;
 	world_trace(world, "faults are over");
+	fault_end_old(world);
 	for (uint32_t i = 0; i < COORDINATORS_MAX; i++) {
 		struct coordinator_process *coordinator = &world->coordinators[i];
 		if (coordinator->life == LIFE_STOPPED)
@@ -456,8 +492,9 @@ void fault_end(struct world *world)
 		struct process *process = &world->processes[i];
 		if (process->life == LIFE_STOPPED)
 			process->life = LIFE_UP;
-		process->back_us = world->now_us;
+		process->back_us = process->old ? 0 : world->now_us;
 	}
+	world->elastic.cut_off_until_us = 0;
 	world->database_back_us = world->source_back_us = world->now_us;
 	for (uint32_t i = 0; i < world->processes_len && world->statistics.partition_added > 0; i++)
 		if (world->processes[i].role == PROCESS_SINK && world->processes[i].life == LIFE_UP)

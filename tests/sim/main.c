@@ -1,9 +1,13 @@
 /* tests/sim/main.c - walks worlds from seeds; see sim.h.
  *
- *   sim [--seeds N] [--first S] [--steps N] [--jobs N]    N worlds; the first seed that fails is named
- *   sim --seed S [--only LIST] [--trace]                  one world again, readably; of its faults only these
- *   sim --seed S --shrink                                 one that fails, made short
+ *   sim [--seeds N] [--first S] [--steps N] [--jobs N] [--job totals|search]
+ *                                                         N worlds; the first seed that fails is named
+ *   sim --seed S [--job search] [--only LIST] [--trace]   one world again, readably; of its faults only these
+ *   sim --seed S [--job search] --shrink                  one that fails, made short
  *   sim_mutants --mutant NAME | --all-mutants             switches a rule off; a mutant that lives on is a failure
+ *
+ * A seed has a world of the job of totals, and every fourth one also one of the job of documents (search); --job says which
+ * ones are walked, then of the job of documents as many as of the other.
  *
  * --coverage also prints which rows of the coordinator's tables were passed. From COVERED seeds on, a row or a fault that never
  * came is a failure.
@@ -26,10 +30,11 @@
 #include "tests/sim/shrink.h"
 #include "tests/sim/sim.h"
 
-enum { JOBS_MAX = 64, TWICE_EVERY = 20, COVERED = 2000, CODE_VIOLATION = 1, CODE_USAGE = 2 };
+enum { JOBS_MAX = 64, TWICE_EVERY = 20, SEARCH_EVERY = 4, COVERED = 2000, CODE_VIOLATION = 1, CODE_USAGE = 2 };
 
 struct options {
 	uint64_t seeds, first, steps, jobs;
+	enum job_kind job; /* JOBS: both */
 	bool trace, one, all_mutants, coverage, shrink;
 	const char *mutant;
 	const struct omitted *omitted;
@@ -37,10 +42,11 @@ struct options {
 
 /* What a child leaves behind, whatever becomes of it. */
 struct report {
-	struct statistics statistics;
-	struct coverage coverage;
+	struct statistics statistics[JOBS];
+	struct coverage coverage[JOBS];
 	uint64_t faults; /* of the world walked last */
-	uint64_t seed; /* being walked */
+	enum job_kind job; /* being walked, or the one that failed */
+	uint64_t seed; /* likewise */
 	uint64_t failed; /* seed + 1 */
 	char violation[VIOLATION_MAX + 32];
 };
@@ -58,45 +64,51 @@ bool mutant_is_chosen(const char *name)
 static const struct {
 	const char *name, *what;
 	uint64_t first, walks;
+	enum job_kind job;
 } mutants[] = {
-#define ROW(name, first, walks, what) {#name, what, first, walks},
+#define ROW(name, first, walks, what) {#name, what, first, walks, JOB_TOTALS},
     MUTANTS(ROW)
+#undef ROW
+#define ROW(name, first, walks, what) {#name, what, first, walks, JOB_SEARCH},
+        SEARCH_MUTANTS(ROW)
 #undef ROW
 };
 enum { MUTANTS_LEN = sizeof mutants / sizeof *mutants };
 
 /* --- one world ---------------------------------------------------------------------------------------------------------------- */
 
-static bool walk(const struct options *options, uint64_t seed, uint64_t *hash, struct report *report)
+static bool walk(const struct options *options, enum job_kind job, uint64_t seed, uint64_t *hash, struct report *report)
 {
 	struct world *world = memory_new(sizeof *world);
-	coverage_to(&report->coverage);
-	world_init(world, seed, options->trace, options->omitted);
+	coverage_to(&report->coverage[job]);
+	world_init(world, job, seed, options->trace, options->omitted);
 	bool good = world_run(world, options->steps);
 	*hash = world->trace_hash ^ world->step;
 	if (!good && report->failed == 0) {
 		report->failed = seed + 1;
+		report->job = job;
 		(void)snprintf(
 		    report->violation, sizeof report->violation, "step %" PRIu64 ": %s", world->step, world->violation);
 	}
 	report->faults = world->faults;
-	statistics_add(&report->statistics, &world->statistics);
+	statistics_add(&report->statistics[job], &world->statistics);
 	world_fini(world);
 	coverage_to(NULL);
 	free(world);
 	return good;
 }
 
-static bool walk_checked(const struct options *options, uint64_t seed, struct report *report)
+static bool walk_checked(const struct options *options, enum job_kind job, uint64_t seed, struct report *report)
 {
 	struct report ignored = {0};
 	uint64_t hash, again;
 	report->seed = seed;
-	if (!walk(options, seed, &hash, report))
+	report->job = job;
+	if (!walk(options, job, seed, &hash, report))
 		return false;
 	if (options->trace || seed % TWICE_EVERY != 0)
 		return true;
-	if (walk(options, seed, &again, &ignored) && hash == again)
+	if (walk(options, job, seed, &again, &ignored) && hash == again)
 		return true;
 	report->failed = seed + 1;
 	(void)snprintf(report->violation, sizeof report->violation, "the same seed walked twice, differently");
@@ -105,14 +117,21 @@ static bool walk_checked(const struct options *options, uint64_t seed, struct re
 
 /* --- many --------------------------------------------------------------------------------------------------------------------- */
 
+static bool is_walked(const struct options *options, enum job_kind job, uint64_t seed)
+{
+	return options->job == job || (options->job == JOBS && (job == JOB_TOTALS || seed % SEARCH_EVERY == 0));
+}
+
 static void walk_share(const struct options *options, uint64_t job, struct report *reports)
 {
 	for (uint64_t i = job; i < options->seeds; i += options->jobs) {
 		for (uint64_t k = 0; k < options->jobs; k++)
 			if (reports[k].failed != 0 && reports[k].failed <= options->first + i)
 				return; /* an earlier seed has failed: this one does not matter */
-		if (!walk_checked(options, options->first + i, &reports[job]))
-			return;
+		for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++)
+			if (is_walked(options, kind, options->first + i) &&
+			    !walk_checked(options, kind, options->first + i, &reports[job]))
+				return;
 	}
 }
 
@@ -152,12 +171,15 @@ static void walk_all(const struct options *options, struct report *result)
 	*result = (struct report){0};
 	for (uint64_t job = 0; job < options->jobs; job++) {
 		await_child(children[job], &reports[job]);
-		statistics_add(&result->statistics, &reports[job].statistics);
+		for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++) {
+			statistics_add(&result->statistics[kind], &reports[job].statistics[kind]);
+			coverage_add(&result->coverage[kind], &reports[job].coverage[kind]);
+		}
 		if (reports[job].faults > result->faults)
 			result->faults = reports[job].faults;
-		coverage_add(&result->coverage, &reports[job].coverage);
 		if (reports[job].failed != 0 && (result->failed == 0 || reports[job].failed < result->failed)) {
 			result->failed = reports[job].failed;
+			result->job = reports[job].job;
 			memcpy(result->violation, reports[job].violation, sizeof result->violation);
 		}
 	}
@@ -192,13 +214,14 @@ static bool fails_the_same(void *context, const struct omitted *omitted)
 	return report.failed != 0 && strcmp(words, shrinking->violation) == 0;
 }
 
-static void run_shrink(const struct options *options, uint64_t seed)
+static void run_shrink(const struct options *options, enum job_kind job, uint64_t seed)
 {
 	static struct omitted omitted;
 	struct shrinking shrinking = {.options = *options};
 	struct report report;
 	char left[512];
 	shrinking.options.first = seed;
+	shrinking.options.job = job;
 	shrinking.options.seeds = shrinking.options.jobs = 1;
 	walk_all(&shrinking.options, &report);
 	words_of(report.violation, shrinking.violation);
@@ -208,8 +231,8 @@ static void run_shrink(const struct options *options, uint64_t seed)
 	uint64_t faults = shrink(&omitted, fails_the_same, &shrinking);
 	omitted_print(&omitted, left, sizeof left);
 	(void)printf("%" PRIu64 " of its %" PRIu64 " faults are enough; to see them:\n  --seed %" PRIu64
-	             " --only %s --trace\n",
-	    faults, report.faults, seed, left);
+	             " --job %s --only %s --trace\n",
+	    faults, report.faults, seed, job_kind_name(job), left);
 }
 
 static int run_protocol(const struct options *options)
@@ -217,12 +240,18 @@ static int run_protocol(const struct options *options)
 	struct report result;
 	bool all = true;
 	walk_all(options, &result);
-	if (options->coverage)
-		all = coverage_print(&result.coverage);
-	all &= statistics_print(&result.statistics);
+	for (enum job_kind job = JOB_TOTALS; job < JOBS; job++) {
+		if (options->job != JOBS && options->job != job)
+			continue;
+		(void)printf("job %s:\n", job_kind_name(job));
+		if (options->coverage)
+			all &= coverage_print(job, &result.coverage[job]);
+		all &= statistics_print(job, &result.statistics[job]);
+	}
 	if (result.failed != 0) {
-		(void)printf("seed %" PRIu64 " fails: %s\n", result.failed - 1, result.violation);
-		run_shrink(options, result.failed - 1);
+		(void)printf("seed %" PRIu64 " of job %s fails: %s\n", result.failed - 1, job_kind_name(result.job),
+		    result.violation);
+		run_shrink(options, result.job, result.failed - 1);
 		return CODE_VIOLATION;
 	}
 	(void)printf(
@@ -234,8 +263,9 @@ static int run_one(const struct options *options)
 {
 	struct report report = {0};
 	uint64_t hash;
-	bool good = walk(options, options->first, &hash, &report);
-	statistics_print(&report.statistics);
+	enum job_kind job = options->job == JOBS ? JOB_TOTALS : options->job;
+	bool good = walk(options, job, options->first, &hash, &report);
+	statistics_print(job, &report.statistics[job]);
 	(void)printf(
 	    "seed %" PRIu64 ", bytes %016" PRIx64 ": %s\n", options->first, hash, good ? "good" : report.violation);
 	return good ? EXIT_SUCCESS : CODE_VIOLATION;
@@ -250,11 +280,12 @@ static int run_mutants(const struct options *options)
 		if (!options->all_mutants && strcmp(options->mutant, mutants[i].name) != 0)
 			continue;
 		chosen_mutant = mutants[i].name;
-		if (options->shrink)
-			run_shrink(options, options->first);
-		if (options->one)
-			return run_one(options) == EXIT_SUCCESS ? CODE_VIOLATION : EXIT_SUCCESS;
 		struct options walks = *options;
+		walks.job = mutants[i].job;
+		if (options->shrink)
+			run_shrink(options, walks.job, options->first);
+		if (options->one)
+			return run_one(&walks) == EXIT_SUCCESS ? CODE_VIOLATION : EXIT_SUCCESS;
 		if (options->all_mutants) {
 			walks.first = mutants[i].first;
 			walks.seeds = mutants[i].walks;
@@ -316,6 +347,8 @@ static bool parse(struct options *options, int argc, char **argv)
 			good = known_mutant(options->mutant = argv[++i]);
 		else if (strcmp(argv[i], "--all-mutants") == 0)
 			options->all_mutants = true;
+		else if (strcmp(argv[i], "--job") == 0)
+			good = argv[++i] != NULL && job_kind_parse(argv[i], &options->job);
 		else if (strcmp(argv[i], "--trace") == 0)
 			options->trace = true;
 		else if (strcmp(argv[i], "--coverage") == 0)
@@ -334,10 +367,10 @@ static bool parse(struct options *options, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.seeds = 300, .steps = 2500, .jobs = 1};
+	struct options options = {.job = JOBS, .seeds = 300, .steps = 2500, .jobs = 1};
 	if (!parse(&options, argc, argv)) {
-		(void)fputs("usage: sim [--seeds N] [--first S] [--steps N] [--jobs N]\n"
-		            "       sim --seed S [--steps N] [--only LIST] [--trace] | --seed S --shrink\n"
+		(void)fputs("usage: sim [--seeds N] [--first S] [--steps N] [--jobs N] [--job totals|search]\n"
+		            "       sim --seed S [--job totals|search] [--steps N] [--only LIST] [--trace] | --shrink\n"
 		            "       sim_mutants --mutant NAME | --all-mutants [...]\n",
 		    stderr);
 		return CODE_USAGE;
@@ -346,6 +379,6 @@ int main(int argc, char **argv)
 	if (options.mutant != NULL || options.all_mutants)
 		return run_mutants(&options);
 	if (options.shrink)
-		run_shrink(&options, options.first);
+		run_shrink(&options, options.job == JOBS ? JOB_TOTALS : options.job, options.first);
 	return options.one ? run_one(&options) : run_protocol(&options);
 }

@@ -29,10 +29,10 @@ static uint64_t attempt_of(struct bytes message)
 	return attempt;
 }
 
-static const char *channel_text(const struct world *world, uint32_t channel, char out[64])
+static const char *channel_text(const struct process *process, uint32_t channel, char out[64])
 {
 	char from[ACTOR_NAME_MAX], to[ACTOR_NAME_MAX];
-	struct edge edge = topology_edge(&world->topology, channel);
+	struct edge edge = topology_edge(&process->setup.topology, channel);
 	(void)snprintf(out, 64, "%s -> %s", actor_name(edge.from, from), actor_name(edge.to, to));
 	return out;
 }
@@ -122,7 +122,7 @@ static void host_send(struct host *host, uint32_t channel, struct buffer *messag
 	struct bytes bytes = buffer_bytes(message);
 	char text[64];
 	if (world->trace)
-		world_trace(world, "    %s %s", channel_text(world, channel, text), frame_kind_name(kind_of(bytes)));
+		world_trace(world, "    %s %s", channel_text(process, channel, text), frame_kind_name(kind_of(bytes)));
 	world_hash(world, bytes);
 	if (kind_of(bytes) == FRAME_DECISIONS)
 		watch_decisions(world, process->worker.attempt, bytes);
@@ -146,13 +146,25 @@ static void host_taken(struct host *host, uint32_t channel)
 	(void)host, (void)channel;
 }
 
+static bool is_refusal(enum sink_outcome outcome)
+{
+	return outcome == SINK_FENCED || outcome == SINK_MOVED;
+}
+
+static bool was_refused(const struct process *process)
+{
+	bool refused = process->sink_open && is_refusal(process->sink.answer.outcome);
+	for (uint32_t i = 0; i < WRITERS_MAX; i++)
+		refused |= process->documents[i].open && is_refusal(process->documents[i].answer.outcome);
+	return refused;
+}
+
 /* An attempt ends only for a reason that was put there; CONFIG never has one. */
 static void judge_failure(struct process *process, const struct frame_failed *failed)
 {
 	struct world *world = process->world;
 	const struct attempt_note *note = world_note(world, process->worker.attempt);
-	bool refused = process->sink_open &&
-	               (process->sink.answer.outcome == SINK_FENCED || process->sink.answer.outcome == SINK_MOVED);
+	bool refused = was_refused(process);
 	bool looked = process->sink_open && world->database.failed_over;
 	world->statistics.failures++;
 	world_trace(world, "    %s fails: %s", process->name, failed->text);
@@ -204,26 +216,35 @@ static void host_restart(struct host *host, const char *why)
 static void host_stop(struct host *host, int code, const char *why)
 {
 	struct process *process = process_of(host);
-	if (!process->world->declared && !process->world->refused && !process->world->stopped_cleanly)
+	process->stop_wanted = process->leaves;
+	if (!process->leaves && !process->world->declared && !process->world->refused &&
+	    !process->world->stopped_cleanly)
 		world_violate(process->world, "%s is told to exit with %d: %s", process->name, code, why);
+}
+
+static struct sink_port *open_sink(struct process *process, uint32_t id)
+{
+	if (process->world->kind == JOB_SEARCH)
+		return document_port_open(process, actor_index(id));
+	if (!process->sink_open)
+		sink_init(&process->sink, process->world, process->name);
+	process->sink_open = true;
+	return &process->sink.port;
 }
 
 static struct actor *host_create(struct host *host, uint32_t id, uint64_t attempt, struct error *error)
 {
 	struct process *process = process_of(host);
-	struct world *world = process->world;
+	const struct setup *setup = &process->setup;
 	switch (actor_role(id)) {
 	case ROLE_INGEST:
 		return ingest_new(&process->ingest, id, attempt, error);
 	case ROLE_DEDUP:
-		return dedup_new(&world->pipeline, &world->topology, sim_state_open(process, id), id, attempt);
+		return dedup_new(&setup->pipeline, &setup->topology, sim_state_open(process, id), id, attempt);
 	case ROLE_ROLLUP:
-		return rollup_new(&world->pipeline, &world->topology, sim_state_open(process, id), id, attempt);
+		return rollup_new(&setup->pipeline, &setup->topology, sim_state_open(process, id), id, attempt);
 	case ROLE_WRITER:
-		if (!process->sink_open)
-			sink_init(&process->sink, world, process->name);
-		process->sink_open = true;
-		return writer_new(&world->pipeline, &world->topology, &process->sink.port, id, attempt);
+		return writer_new(&setup->pipeline, &setup->topology, open_sink(process, id), id, attempt);
 	}
 	panic("no such role");
 }
@@ -238,15 +259,20 @@ void process_init(struct process *process, struct world *world, enum process_rol
 	*process = (struct process){.host = {&host_ops}, .world = world, .role = role, .slot = slot};
 }
 
+struct setup setup_now(const struct world *world)
+{
+	return (struct setup){world->generation, world->topology, world->pipeline};
+}
+
 static void begin(struct process *process)
 {
 	struct world *world = process->world;
 	process->incarnation = ++world->next_id;
-	process->restart_wanted = false;
-	worker_init(&process->worker, &process->host, process->name, world->job, &world->topology);
+	process->restart_wanted = process->leaves = process->stop_wanted = false;
+	worker_init(&process->worker, &process->host, process->name, world->job, &process->setup.topology);
 	source_init(&process->source, world);
 	process->ingest = (struct ingest_process){
-	    .pipeline = &world->pipeline, .topology = world->topology, .source = &process->source.port};
+	    .pipeline = &process->setup.pipeline, .topology = process->setup.topology, .source = &process->source.port};
 }
 
 static void end(struct process *process, bool backend_lives_on)
@@ -258,12 +284,16 @@ static void end(struct process *process, bool backend_lives_on)
 	if (process->sink_open)
 		sink_fini(&process->sink, backend_lives_on);
 	process->sink_open = false;
+	for (uint32_t i = 0; i < WRITERS_MAX; i++)
+		document_port_close(&process->documents[i], backend_lives_on);
 }
 
 void process_start(struct process *process)
 {
 	const char *role = process_role_name(process->role);
 	process->life = LIFE_UP;
+	if (!process->old)
+		process->setup = setup_now(process->world);
 	process->pid = ++process->world->next_id;
 	process->highest_attempt = 0;
 	if (process->world->names_fixed)
@@ -295,7 +325,11 @@ void process_restart(struct process *process)
 
 static void settle(struct process *process)
 {
-	if (process->restart_wanted)
+	if (process->stop_wanted) {
+		world_trace(process->world, "    %s ends", process->name);
+		process_kill(process);
+		process->back_us = fault_later(process->world);
+	} else if (process->restart_wanted)
 		process_restart(process);
 }
 
@@ -313,7 +347,7 @@ void process_message(struct process *process, uint32_t channel, struct buffer *m
 	if (process->world->trace)
 		world_trace(process->world, "%s gets %s, attempt %" PRIu64 ", on %s", process->name,
 		    frame_kind_name(kind_of(buffer_bytes(message))), attempt_of(buffer_bytes(message)),
-		    channel_text(process->world, channel, text));
+		    channel_text(process, channel, text));
 	const struct worker_channel *known = &process->worker.channels[channel - 1];
 	bool stale = attempt_of(buffer_bytes(message)) < process->worker.attempt, greeted = known->greeted;
 	worker_message(&process->worker, channel, message);
@@ -331,7 +365,7 @@ void process_deliver(struct process *process, uint32_t id)
 	char text[64];
 	if (process->world->trace)
 		world_trace(process->world, "deliver %s%s on %s", stale ? "stale " : "",
-		    frame_kind_name(kind_of(message)), channel_text(process->world, id, text));
+		    frame_kind_name(kind_of(message)), channel_text(process, id, text));
 	enum worker_state before = worker->state;
 	uint64_t sequence = channel->sequence_in;
 	worker_deliver(worker, id);
@@ -363,5 +397,7 @@ bool process_tick_due(const struct process *process, uint32_t place)
 	for (const struct sim_state *state = process->states; state != NULL; state = state->next)
 		if (actor_id(state->role, state->index) == actor->id && state->answered)
 			return true;
-	return actor_role(actor->id) == ROLE_WRITER && process->sink.answered;
+	return actor_role(actor->id) == ROLE_WRITER &&
+	       (process->world->kind == JOB_SEARCH ? process->documents[actor_index(actor->id)].answered
+	                                           : process->sink.answered);
 }

@@ -5,10 +5,18 @@
 #include "common/runtime/worker.h"
 #include "services/ingest/ingest.h"
 #include "tests/sim/database.h"
+#include "tests/sim/elastic.h"
 #include "tests/sim/network.h"
 #include "tests/sim/state.h"
 
-enum { PROCESSES_MAX = 10, INGESTS_MAX = 4 };
+enum { PROCESSES_MAX = 16, INGESTS_MAX = 4 };
+
+/* The pipeline file that it was started with. */
+struct setup {
+	uint64_t generation;
+	struct topology topology;
+	struct pipeline pipeline; /* what it points to is the world's */
+};
 
 enum life { LIFE_DOWN, LIFE_UP, LIFE_STOPPED };
 
@@ -32,14 +40,18 @@ struct process {
 	enum process_role role;
 	uint32_t slot;
 	enum life life;
+	struct setup setup;
+	bool old; /* left over: others run with a newer file, and it keeps its own */
 	uint64_t pid, incarnation, highest_attempt, back_us;
 	char name[32];
 	struct worker worker;
 	struct ingest_process ingest;
 	struct source source;
 	struct sink sink;
+	struct document_port documents[WRITERS_MAX]; /* by writer; of the job of documents */
 	struct sim_state *states; /* of its dedup and rollup actors */
 	bool restart_wanted, sink_open;
+	bool leaves, stop_wanted; /* told to end by a person; and then by its coordinator */
 	char why[160];
 	struct connection *out[CHANNELS_MAX + 1], *in[CHANNELS_MAX + 1]; /* by channel */
 };
@@ -47,6 +59,7 @@ struct process {
 void process_init(struct process *process, struct world *world, enum process_role role, uint32_t slot);
 /* A new process takes the slot: nothing is left of the one before. */
 void process_start(struct process *process);
+struct setup setup_now(const struct world *world);
 /* kill -9: a random part of what it sent still arrives. */
 void process_kill(struct process *process);
 /* exec: the same pid, everything else anew. */

@@ -5,6 +5,9 @@
  * (network.c, process.c, control.c), Kafka (source.c), PostgreSQL (database.c, sink.c), the checkpoint folder (store.c),
  * the caches of state (state.c), time. world.c takes one event a step, fault.c breaks things, oracle.c says what the database must hold.
  *
+ * A world has one job. That of totals is all of the above; that of documents (search) has Elasticsearch in PostgreSQL's place
+ * (elastic.h), and neither aggregators nor checkpoints.
+ *
  * A violation is kept (the first one) and ends the walk. Everything random comes from the world's seed: the same seed
  * takes the same steps and sends the same bytes.
  */
@@ -57,6 +60,7 @@ struct stale_message {
 
 struct world {
 	uint64_t seed, step, now_us;
+	enum job_kind kind;
 	struct random random;
 	const struct omitted *omitted; /* faults that do not happen; NULL: all do */
 	uint64_t faults; /* so many were drawn so far */
@@ -67,7 +71,8 @@ struct world {
 	bool wide,
 	    refused; /* the former: pipeline is the wide one; the latter: it may not follow what the database has */
 	struct topology topology;
-	char job[PIPELINE_NAME_MAX + sizeof "/totals"];
+	uint64_t generation; /* of the pipeline file, where several are in use */
+	char job[JOB_NAME_MAX];
 	uint32_t expected_ingest, expected_aggregators;
 	uint32_t weights[CLASSES], fault_permille, produce_permille, drop_permille, loss_permille, records_max;
 	bool names_fixed;
@@ -83,7 +88,9 @@ struct world {
 	struct database snapshots[SNAPSHOTS]; /* a ring: states that a failover may go back to */
 	uint32_t snapshots_len;
 	bool database_away, database_changed; /* the latter: in this step */
-	uint64_t database_back_us;
+	uint64_t database_back_us; /* of Elasticsearch, too */
+	struct elastic elastic;
+	struct call *calls; /* a list, oldest first */
 	struct store store;
 	struct cache caches[CACHES_MAX];
 
@@ -106,7 +113,7 @@ struct world {
 	char violation[VIOLATION_MAX];
 };
 
-void world_init(struct world *world, uint64_t seed, bool trace, const struct omitted *omitted);
+void world_init(struct world *world, enum job_kind kind, uint64_t seed, bool trace, const struct omitted *omitted);
 void world_fini(struct world *world);
 /* Faults for so many steps, then none, until the database holds the whole log. False: world->violation says what. */
 bool world_run(struct world *world, uint64_t steps) __attribute__((warn_unused_result));
@@ -118,6 +125,13 @@ void world_trace(struct world *world, const char *format, ...) __attribute__((fo
 void world_hash(struct world *world, struct bytes bytes);
 struct attempt_note *world_note(struct world *world, uint64_t attempt);
 
+/* A new process; in the place of one that is gone for good, if there is one. */
+void world_add_process(struct world *world, enum process_role role, uint32_t slot);
+
+/* pipelines.c: which files the processes have. */
+void make_totals_pipeline(struct world *world);
+void make_search_pipeline(struct world *world);
+
 /* fault.c: breaks something. */
 void fault_happen(struct world *world);
 /* What is restored has been chosen; passed_over: newer checkpoints were erased. A second fault may follow soon. */
@@ -128,8 +142,22 @@ void fault_blow(struct world *world);
 void fault_lose_answer(struct world *world, struct sink *sink);
 /* The person who was refused goes back to the file before. */
 void fault_back(struct world *world);
+/* Everything is stopped, and comes back. */
+void fault_stop_all(struct world *world);
+/* When what breaks now comes back. */
+uint64_t fault_later(struct world *world);
 /* Faults are over: whoever is stopped or dead comes back, what is away too; one coordinator stays. */
 void fault_end(struct world *world);
+
+/* fault_search.c: of the job of documents. */
+/* Those with an older pipeline file end for good. */
+void fault_end_old(struct world *world);
+void fault_elastic_goes(struct world *world);
+void fault_rescale_documents(struct world *world);
+void fault_start_beside(struct world *world);
+void fault_leave(struct world *world);
+void fault_cut_off(struct world *world);
+void fault_lose_attempts(struct world *world);
 
 /* oracle.c: compares the database with the log and the recorded decisions. */
 void oracle_check(struct world *world);

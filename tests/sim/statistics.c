@@ -5,10 +5,12 @@
 
 void statistics_add(struct statistics *into, const struct statistics *from)
 {
-#define STATISTIC(name, what) into->name += from->name;
+#define STATISTIC(jobs, name, what) into->name += from->name;
 	STATISTICS(STATISTIC)
 #undef STATISTIC
 }
+
+enum { TOTALS = 1 << JOB_TOTALS, SEARCH = 1 << JOB_SEARCH, BOTH = TOTALS | SEARCH };
 
 static bool row(uint64_t count, const char *what)
 {
@@ -16,10 +18,10 @@ static bool row(uint64_t count, const char *what)
 	return count != 0;
 }
 
-bool statistics_print(const struct statistics *statistics)
+bool statistics_print(enum job_kind kind, const struct statistics *statistics)
 {
 	bool all = true;
-#define STATISTIC(name, what) all &= row(statistics->name, what);
+#define STATISTIC(jobs, name, what) all &= !((jobs)&1 << kind) || row(statistics->name, what);
 	STATISTICS(STATISTIC)
 #undef STATISTIC
 	return all;

@@ -54,69 +54,23 @@ struct attempt_note *world_note(struct world *world, uint64_t attempt)
 
 /* --- making a world -------------------------------------------------------------------------------------------------------- */
 
-static void make_pipeline(struct world *world)
+void world_add_process(struct world *world, enum process_role role, uint32_t slot)
 {
-	struct random *random = &world->random;
-	struct buffer text = {0};
-	struct error error;
-	buffer_printf(&text,
-	    "job: sim\n"
-	    "source: {topic: records, start: %s}\n"
-	    "record:\n"
-	    "  table: rows\n"
-	    "  key: id\n"
-	    "  event_time: at\n"
-	    "  max_record_bytes: 1KiB\n"
-	    "  fields:\n"
-	    "    - {name: id, type: string(8), required: true}\n"
-	    "    - {name: kind, type: string(8), required: true}\n"
-	    "    - {name: amount, type: \"decimal(10,2)\", required: true}\n"
-	    "    - {name: at, type: timestamp, required: true}\n"
-	    "rollups:\n"
-	    "  - table: by_group\n"
-	    "    by: [{column: day, day: at}, {column: kind, field: kind}]\n"
-	    "    measures: [{column: total, sum: amount, type: \"decimal(15,2)\"}]\n"
-	    "  - table: by_day\n"
-	    "    by: [{column: day, day: at}]\n"
-	    "    measures: [{column: total, sum: amount, type: \"decimal(15,2)\"}]\n"
-	    "  - table: by_month\n"
-	    "    by: [{column: year, year: at}, {column: month, month: at}]\n"
-	    "    measures: [{column: total, sum: amount, type: \"decimal(15,2)\"}]\n"
-	    "key_groups: 8\n"
-	    "epoch: {min_interval: %ums, max_in_flight: %u}\n"
-	    "checkpoint: {interval: %ums, timeout: %ums, max_records: %u, tolerable_failures: %u, retain: %u}\n"
-	    "duplicates: {retention: 0s}\n"
-	    "parallelism: {ingest: %u, dedup: %u, rollup: %u}\n",
-	    random_chance(random, 300) ? "latest" : "earliest", random_between(random, 1, 20),
-	    random_between(random, 2, 4), random_between(random, 10, 60), random_between(random, 100, 3000),
-	    random_chance(random, 300) ? random_between(random, 5, 50) : 1000000, random_between(random, 1, 5),
-	    random_between(random, 2, 3), random_between(random, 1, 3), random_between(random, 1, 3),
-	    random_between(random, 1, 2));
-	if (pipeline_parse(&world->pipeline, "simulated", buffer_bytes(&text), &error) != RESULT_OK)
-		panic("the pipeline file of the simulation: %s", error.text);
-	/* The other one differs in one digit: decimal(12,2). */
-	buffer_append(&text, "", 1);
-	text.len--;
-	memcpy(strstr((char *)text.data, "decimal(10,2)"), "decimal(12,2)", strlen("decimal(12,2)"));
-	if (pipeline_parse(&world->other, "simulated", buffer_bytes(&text), &error) != RESULT_OK)
-		panic("the other pipeline file of the simulation: %s", error.text);
-	buffer_fini(&text);
-	/* Far below what a file may say: so a few records make several epochs. */
-	world->pipeline.epoch.max_bytes = random_between(random, 1, 150) * world->pipeline.parallelism.ingest;
-	world->pipeline.epoch.max_bytes_behind = world->pipeline.epoch.max_bytes * random_between(random, 1, 3);
-	world->other.epoch = world->pipeline.epoch;
-	world->topology = (struct topology){
-	    world->pipeline.parallelism.ingest, world->pipeline.parallelism.dedup, world->pipeline.parallelism.rollup};
-	(void)snprintf(world->job, sizeof world->job, "%s/totals", world->pipeline.job);
-	CHECK(topology_channels(&world->topology) <= CHANNELS_MAX);
+	uint32_t place = 0;
+	while (
+	    place < world->processes_len && !(world->processes[place].old && world->processes[place].life == LIFE_DOWN))
+		place++;
+	CHECK(place < PROCESSES_MAX);
+	if (place == world->processes_len)
+		world->processes_len++;
+	process_init(&world->processes[place], world, role, slot);
+	process_start(&world->processes[place]);
 }
 
 static void add_processes(struct world *world, enum process_role role, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		struct process *process = &world->processes[world->processes_len++];
-		process_init(process, world, role, i);
-		process_start(process);
+		world_add_process(world, role, i);
 	}
 }
 
@@ -126,15 +80,19 @@ static uint32_t one_of(struct random *random, uint32_t a, uint32_t b, uint32_t c
 	return values[random_below(random, 3)];
 }
 
-void world_init(struct world *world, uint64_t seed, bool trace, const struct omitted *omitted)
+void world_init(struct world *world, enum job_kind kind, uint64_t seed, bool trace, const struct omitted *omitted)
 {
 	struct random *random = &world->random;
 	*world = (struct world){.seed = seed,
+	    .kind = kind,
 	    .now_us = BEGIN_US,
 	    .trace = trace,
 	    .omitted = omitted,
 	    .random = {seed * 0x632be59bd9b4e019u + 1}};
-	make_pipeline(world);
+	if (kind == JOB_TOTALS)
+		make_totals_pipeline(world);
+	else
+		make_search_pipeline(world);
 	for (int i = 0; i < CLASSES; i++)
 		world->weights[i] = one_of(random, 1, 3, 9);
 	world->fault_permille = one_of(random, 1, 4, 10);
@@ -143,18 +101,24 @@ void world_init(struct world *world, uint64_t seed, bool trace, const struct omi
 	world->loss_permille = one_of(random, 0, 30, 120);
 	world->records_max = random_between(random, 20, 70);
 	world->names_fixed = random_chance(random, 500);
-	world->expected_ingest = world->expected_aggregators = random_chance(random, 500) ? 2 : 0;
+	world->expected_ingest = world->expected_aggregators = kind == JOB_TOTALS && random_chance(random, 500) ? 2 : 0;
 	world->log.len = random_between(random, 2, 3);
 	world->log.holes = random_chance(random, 300);
 	for (uint32_t i = random_below(random, 6); i > 0; i--)
 		log_produce(world);
 	database_init(&world->database);
+	elastic_init(&world->elastic);
 	store_init(&world->store, world);
 	coordinator_process_start(&world->coordinators[0], world, 0);
 	world->coordinators[1].world = world;
 	if (random_chance(random, 200)) {
 		coordinator_process_start(&world->coordinators[1], world, 1);
 		world->coordinators[1].back_us = world->now_us + random_below(random, BOTH_MOST_US);
+	}
+	if (kind == JOB_SEARCH) {
+		add_processes(world, PROCESS_INGEST, random_between(random, 1, 3));
+		add_processes(world, PROCESS_SINK, random_between(random, 1, 3));
+		return;
 	}
 	add_processes(world, PROCESS_INGEST, 2);
 	add_processes(world, PROCESS_AGGREGATOR, 2);
@@ -169,11 +133,13 @@ void world_fini(struct world *world)
 	control_fini(world);
 	network_fini(world);
 	tasks_free(world);
+	calls_free(world);
 	store_fini(&world->store);
 	for (uint32_t i = 0; i < STALE_MAX; i++)
 		buffer_fini(&world->stale[i].bytes);
 	pipeline_fini(&world->pipeline);
-	pipeline_fini(&world->other);
+	if (world->kind == JOB_TOTALS)
+		pipeline_fini(&world->other);
 }
 
 /* --- time -------------------------------------------------------------------------------------------------------------------- */
@@ -199,7 +165,10 @@ static uint64_t next_wake(const struct world *world)
 	}
 	for (const struct task *task = world->tasks; task != NULL; task = task->next)
 		sooner(&earliest, task_due(world, task) ? 0 : task->slow_until_us);
+	for (const struct call *call = world->calls; call != NULL; call = call->next)
+		sooner(&earliest, call->answered || call_due(world, call) ? 0 : call->slow_until_us);
 	sooner(&earliest, world->database_away ? world->database_back_us : 0);
+	sooner(&earliest, world->elastic.cut_off_until_us > world->now_us ? world->elastic.cut_off_until_us : 0);
 	sooner(&earliest, world->source_away ? world->source_back_us : 0);
 	return earliest;
 }
@@ -271,6 +240,8 @@ enum choice_kind {
 	CHOICE_TASK,
 	CHOICE_ANSWER,
 	CHOICE_STATE,
+	CHOICE_CALL,
+	CHOICE_CALL_ANSWER,
 };
 
 struct choice {
@@ -311,12 +282,9 @@ static void add_process(struct choices *choices, const struct world *world, stru
 
 static void add_sessions(struct choices *choices, const struct world *world)
 {
-	bool up = false;
-	for (uint32_t i = 0; i < COORDINATORS_MAX; i++)
-		up |= world->coordinators[i].life == LIFE_UP;
-	for (uint32_t i = 0; i < world->processes_len && up; i++) {
+	for (uint32_t i = 0; i < world->processes_len; i++) {
 		const struct process *process = &world->processes[i];
-		if (process->life == LIFE_UP && session_of(world, process) == NULL)
+		if (process->life == LIFE_UP && session_of(world, process) == NULL && session_can_open(world, process))
 			add(choices, world, CHOICE_REGISTER, CLASS_EVENT, (void *)process, 0);
 	}
 	for (struct session *session = world->sessions; session != NULL; session = session->next) {
@@ -348,6 +316,12 @@ static void find_choices(const struct world *world, struct choices *choices)
 	for (struct task *task = world->tasks; task != NULL; task = task->next)
 		if (task_due(world, task))
 			add(choices, world, CHOICE_TASK, CLASS_DATABASE, task, 0);
+	for (struct call *call = world->calls; call != NULL; call = call->next) {
+		if (call_due(world, call))
+			add(choices, world, CHOICE_CALL, CLASS_DATABASE, call, 0);
+		else if (call_answerable(call))
+			add(choices, world, CHOICE_CALL_ANSWER, CLASS_ANSWER, call, 0);
+	}
 }
 
 static bool loses(struct world *world)
@@ -361,6 +335,16 @@ static void run_task(struct world *world, struct task *task)
 		fault_lose_answer(world, task->sink);
 	else
 		task_run(world, task);
+}
+
+static void take_call(struct world *world, struct call *call)
+{
+	if (call->port != NULL && loses(world))
+		documents_lose_answer(world, call);
+	else if (call->answered)
+		call_arrive(world, call);
+	else
+		call_run(world, call);
 }
 
 static void take(struct world *world, const struct choice *choice)
@@ -380,6 +364,8 @@ static void take(struct world *world, const struct choice *choice)
 		break;
 	case CHOICE_COORDINATOR:
 		coordinator_on_tick(((struct coordinator_process *)choice->object)->coordinator, world->now_us);
+		if (world->kind == JOB_SEARCH)
+			documents_check_report(choice->object);
 		break;
 	case CHOICE_REGISTER:
 		(void)session_open(world, choice->object);
@@ -404,6 +390,10 @@ static void take(struct world *world, const struct choice *choice)
 		break;
 	case CHOICE_STATE:
 		sim_state_run(choice->object);
+		break;
+	case CHOICE_CALL:
+	case CHOICE_CALL_ANSWER:
+		take_call(world, choice->object);
 		break;
 	}
 }
@@ -478,8 +468,10 @@ static void step(struct world *world, struct choices *choices)
 		happen(world, choices);
 	network_sweep(world);
 	sessions_sweep(world);
-	if (world->database_changed)
+	if (world->database_changed && world->kind == JOB_TOTALS)
 		oracle_check(world);
+	else if (world->database_changed)
+		documents_check(world);
 	world->database_changed = false;
 	if (world->step % CHECK_EVERY == 0)
 		check_queues(world);
@@ -488,13 +480,18 @@ static void step(struct world *world, struct choices *choices)
 static void give_up(struct world *world)
 {
 	struct buffer text = {0};
+	const int64_t *cut = world->kind == JOB_TOTALS ? world->database.cut : world->elastic.cut;
 	for (uint32_t p = 0; p < world->log.len; p++)
-		buffer_printf(&text, " %u: %" PRId64 " of %" PRId64, p, world->database.cut[p],
-		    log_last(&world->log.partitions[p]));
+		buffer_printf(&text, " %u: %" PRId64 " of %" PRId64, p, cut[p], log_last(&world->log.partitions[p]));
 	buffer_append(&text, "", 1);
 	world_violate(
 	    world, "no progress within %d steps after the last fault; cut%s", SETTLE_STEPS, (const char *)text.data);
 	buffer_fini(&text);
+}
+
+static bool is_complete(const struct world *world)
+{
+	return world->kind == JOB_TOTALS ? oracle_complete(world) : documents_complete(world);
 }
 
 bool world_run(struct world *world, uint64_t steps)
@@ -505,7 +502,7 @@ bool world_run(struct world *world, uint64_t steps)
 	world->settling = true;
 	if (world->violation[0] == '\0' && !world->declared)
 		fault_end(world);
-	while (!oracle_complete(world) && world->violation[0] == '\0' && !world->declared) {
+	while (!is_complete(world) && world->violation[0] == '\0' && !world->declared) {
 		if (world->step >= steps + SETTLE_STEPS)
 			give_up(world);
 		step(world, choices);

@@ -45,7 +45,7 @@ static inline struct control_server *open_server(char url[URL_MAX], uint64_t hea
 	struct control_server *server;
 	struct error error;
 	free_address(url);
-	assert_int_equal(control_server_open(&server, url, JOB, COORDINATOR, heartbeat_us, &error), RESULT_OK);
+	assert_int_equal(control_server_open(&server, url, &JOB, 1, COORDINATOR, heartbeat_us, &error), RESULT_OK);
 	return server;
 }
 
@@ -54,7 +54,7 @@ static inline struct control_client *open_client_as(const char *url, const char 
 	struct control_client *client;
 	struct error error;
 	struct frame_registration registration = {
-	    .process = 1, .pid = pid, .job = job, .fingerprint = "f", .release = "0"};
+	    .process = 1, .pid = pid, .job = job, .fingerprint = "f", .topology = "t", .release = "0"};
 	assert_int_equal(control_client_open(&client, url, worker, job, &registration, &error), RESULT_OK);
 	return client;
 }

@@ -38,7 +38,7 @@ static int begin(void **state)
 	*state = fixture;
 	fixture->ops.put_manifest = put_manifest;
 	fixture->store.ops = &fixture->ops;
-	fixture->topology = (struct topology){.ingest = 1, .dedup = 1, .rollup = 1};
+	fixture->topology = (struct topology){.ingest = 1, .dedup = 1, .rollup = 1, .writers = 1};
 	fixture->pipeline.checkpoint.interval_us = 10 * SECOND;
 	fixture->pipeline.checkpoint.timeout_us = 60 * SECOND;
 	fixture->pipeline.checkpoint.min_pause_us = SECOND;

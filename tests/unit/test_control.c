@@ -122,6 +122,40 @@ static void other_job_is_refused(void **state)
 	assert_false(client_next(server, client, 100000, &command)); /* said once */
 }
 
+/* Events say whose worker it is, and each worker is spoken to in the name of its own job. */
+static void two_jobs_share_the_link(void **state)
+{
+	(void)state;
+	static const char *const jobs[] = {"shop/totals", "shop/search"};
+	char url[URL_MAX];
+	struct control_server *server;
+	struct control_event event;
+	struct error error;
+	struct frame command;
+	free_address(url);
+	assert_int_equal(
+	    control_server_open(&server, url, jobs, 2, COORDINATOR, HEARTBEAT_TIMEOUT_US, &error), RESULT_OK);
+	struct control_client *clients[2];
+	for (uint32_t i = 0; i < 2; i++) {
+		char worker[] = {'w', (char)('0' + i), '\0'};
+		clients[i] = open_client_as(url, worker, jobs[i], i + 1);
+		assert_true(server_next(server, clients[i], PATIENCE_US, &event));
+		assert_int_equal(event.job, i);
+		assert_string_equal(event.worker, worker);
+	}
+	control_server_command(server, "w0", 3, FRAME_START, &(struct frame_start){.silent = true});
+	control_server_command(server, "w1", 3, FRAME_START, &(struct frame_start){.silent = true});
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_true(client_next(server, clients[i], PATIENCE_US, &command));
+		assert_int_equal(command.header.kind, FRAME_START);
+		assert_int_equal(command.header.job, frame_job(jobs[i]));
+	}
+	struct control_client *stranger = open_client_as(url, "w2", "bank/totals", 3);
+	assert_true(client_next(server, stranger, PATIENCE_US, &command));
+	assert_int_equal(command.header.kind, FRAME_STOP);
+	assert_non_null(strstr(command.body.stop.text, "shop/totals and shop/search"));
+}
+
 /* A second process under the same name is told so, and the first goes on. */
 static void living_namesake_is_refused(void **state)
 {
@@ -317,6 +351,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(quiet_is_not_lost),
 	    cmocka_unit_test(own_absence_blames_nobody),
 	    cmocka_unit_test(other_job_is_refused),
+	    cmocka_unit_test(two_jobs_share_the_link),
 	    cmocka_unit_test(living_namesake_is_refused),
 	    cmocka_unit_test(silent_namesake_gives_way),
 	    cmocka_unit_test(new_incarnation_replaces),

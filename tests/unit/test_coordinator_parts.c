@@ -8,9 +8,7 @@
 
 #include <string.h>
 
-#include "services/coordinator/deployment.h"
-#include "services/coordinator/pacing.h"
-#include "services/coordinator/registry.h"
+#include "services/coordinator/coordinator_state.h"
 
 /* Every pair has its row in its place (deployment_transition checks that), over is over, and CONFIG always stops. */
 static void test_table(void **state)
@@ -115,7 +113,7 @@ static void test_lift(void **state)
 static void test_placement(void **state)
 {
 	struct registry registry = {0};
-	struct topology topology = {2, 3, 1};
+	struct topology topology = {2, 3, 1, 1};
 	struct place places[7];
 	(void)state;
 	registry_add(&registry, "sink-b", PROCESS_SINK, 1);
@@ -139,7 +137,7 @@ static void test_placement(void **state)
 
 static void test_topology(void **state)
 {
-	struct topology topology = {2, 3, 2};
+	struct topology topology = {2, 3, 2, 1};
 	(void)state;
 	assert_int_equal(topology_channels(&topology), 2 * 3 + 3 * 2 + 3 + 2);
 	for (uint32_t channel = 1; channel <= topology_channels(&topology); channel++) {
@@ -152,6 +150,88 @@ static void test_topology(void **state)
 	assert_false(topology_allows(ROLE_DEDUP, ROLE_ROLLUP, FRAME_ROWS));
 }
 
+/* Of documents: every ingest to every writer, by key group, and nothing between. */
+static void test_topology_of_documents(void **state)
+{
+	struct topology topology = {.ingest = 2, .writers = 3};
+	(void)state;
+	assert_true(topology_of_documents(&topology));
+	assert_int_equal(topology_actors(&topology), 5);
+	assert_int_equal(topology_actor(&topology, 4), actor_id(ROLE_WRITER, 2));
+	assert_int_equal(topology_channels(&topology), 6);
+	for (uint32_t channel = 1; channel <= 6; channel++) {
+		struct edge edge = topology_edge(&topology, channel);
+		assert_int_equal(actor_role(edge.from), ROLE_INGEST);
+		assert_int_equal(actor_role(edge.to), ROLE_WRITER);
+		assert_int_equal(topology_channel(&topology, edge.from, edge.to), channel);
+	}
+	assert_int_equal(topology_routes(&topology), 3);
+	assert_int_equal(topology_route(&topology, 1), actor_id(ROLE_WRITER, 1));
+	assert_true(topology_allows(ROLE_INGEST, ROLE_WRITER, FRAME_ROWS));
+	assert_false(topology_allows(ROLE_INGEST, ROLE_WRITER, FRAME_DEAD_LETTERS));
+}
+
+static struct frame_fenced fenced_at(uint32_t writer, struct cut_entry *entries, uint32_t len)
+{
+	return (struct frame_fenced){
+	    .actor = actor_id(ROLE_WRITER, writer),
+	    .started = len > 0,
+	    .cut = {entries, len},
+	    .counters = {.n = {[COUNTER_CONSUMED] = 10 + writer}},
+	};
+}
+
+/* The job is where the last of its writers is; one that was never started does not count. */
+static void test_writers(void **state)
+{
+	struct writer_said writers[3] = {0};
+	struct coordinator coordinator = {.topology = {.ingest = 1, .writers = 3}, .attempt = 7, .writers = writers};
+	struct cut_entry a[] = {{0, 50}, {1, 9}}, b[] = {{0, 40}, {1, 12}}, base[] = {{0, 40}, {1, 9}};
+	struct frame_fenced first = fenced_at(0, a, 2), second = fenced_at(1, b, 2), third = fenced_at(2, NULL, 0);
+	(void)state;
+	assert_null(writer_said(&coordinator, actor_id(ROLE_WRITER, 3)));
+	assert_null(writer_said(&coordinator, actor_id(ROLE_INGEST, 0)));
+	assert_false(all_fenced(&coordinator, writer_said(&coordinator, second.actor), &second));
+	assert_false(all_fenced(&coordinator, writer_said(&coordinator, second.actor), &second));
+	assert_false(all_fenced(&coordinator, writer_said(&coordinator, first.actor), &first));
+	assert_true(all_fenced(&coordinator, writer_said(&coordinator, third.actor), &third));
+	assert_true(coordinator.fenced.started);
+	assert_true(cut_equal(&coordinator.fenced.cut, &(struct cut){base, 2}));
+	assert_int_equal(coordinator.fenced.counters.n[COUNTER_CONSUMED], 33);
+	/* Each says where it begins: the first is ahead. */
+	assert_false(all_cut_set(&coordinator, &writers[0], &(struct frame_cut_set){.cut = {a, 2}}));
+	assert_false(all_cut_set(&coordinator, &writers[1], &(struct frame_cut_set){.cut = {base, 2}}));
+	assert_true(all_cut_set(&coordinator, &writers[2], &(struct frame_cut_set){.cut = {base, 2}}));
+	/* An epoch is committed when all have, and in order. */
+	struct cut cut = {0};
+	struct counters counters;
+	uint64_t n;
+	struct cut_entry far[] = {{0, 60}, {1, 20}};
+	struct frame_committed committed = {.epoch = {7, 1}, .cut = {far, 2}};
+	assert_true(writer_committed(&coordinator, &writers[0], &committed, &n, &cut, &counters));
+	assert_int_equal(n, 0);
+	assert_true(cut_equal(&cut, &(struct cut){base, 2}));
+	assert_true(writer_committed(&coordinator, &writers[1], &committed, &n, &cut, &counters));
+	assert_false(writer_committed(&coordinator, &writers[1], &committed, &n, &cut, &counters));
+	committed.epoch.n = 3;
+	assert_false(writer_committed(&coordinator, &writers[0], &committed, &n, &cut, &counters));
+	committed.epoch = (struct epoch_id){6, 2};
+	assert_false(writer_committed(&coordinator, &writers[0], &committed, &n, &cut, &counters));
+	committed.epoch = (struct epoch_id){7, 1};
+	committed.counters.n[COUNTER_CONSUMED] = 5;
+	assert_true(writer_committed(&coordinator, &writers[2], &committed, &n, &cut, &counters));
+	assert_int_equal(n, 1);
+	assert_true(cut_equal(&cut, &(struct cut){far, 2}));
+	assert_int_equal(counters.n[COUNTER_CONSUMED], 5);
+	forget_writers(&coordinator);
+	assert_false(writers[0].fenced || writers[1].cut_set);
+	assert_int_equal(writers[2].committed, 0);
+	for (int i = 0; i < 3; i++)
+		cut_fini(&writers[i].cut);
+	cut_fini(&coordinator.fenced.cut);
+	cut_fini(&cut);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +241,8 @@ int main(void)
 	    cmocka_unit_test(test_lift),
 	    cmocka_unit_test(test_placement),
 	    cmocka_unit_test(test_topology),
+	    cmocka_unit_test(test_topology_of_documents),
+	    cmocka_unit_test(test_writers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

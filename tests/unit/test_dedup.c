@@ -339,7 +339,7 @@ static void test_letters_pass_unchanged(void **state)
 static void test_alignment(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 2, .dedup = 1, .rollup = 2};
+	const struct topology topology = {.ingest = 2, .dedup = 1, .rollup = 2, .writers = 1};
 	struct harness harness;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, topology);
 	uint32_t in[2] = {channel_from(&harness, ROLE_INGEST, 0), channel_from(&harness, ROLE_INGEST, 1)};
@@ -379,7 +379,7 @@ static void test_alignment(void **state)
 static void test_bad_barriers(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 2, .dedup = 1, .rollup = 1};
+	const struct topology topology = {.ingest = 2, .dedup = 1, .rollup = 1, .writers = 1};
 	struct harness harness;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, topology);
 	const struct frame_barrier stale = {.epoch = {ATTEMPT - 1, 1}};
@@ -394,7 +394,7 @@ static void test_bad_barriers(void **state)
 static void test_deltas_go_to_their_owners(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 1, .dedup = 1, .rollup = 3};
+	const struct topology topology = {.ingest = 1, .dedup = 1, .rollup = 3, .writers = 1};
 	struct harness harness;
 	char category[12];
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, topology);
@@ -531,7 +531,7 @@ static void test_large_letters(void **state)
 static void test_rows_of_other_key_groups(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 1, .dedup = 2, .rollup = 1};
+	const struct topology topology = {.ingest = 1, .dedup = 2, .rollup = 1, .writers = 1};
 	int accepted = 0;
 	for (uint32_t i = 0; i < 40; i++) {
 		struct harness harness[2];

@@ -81,7 +81,7 @@ static int replay_begin(void **state)
 	static struct cut_entry first = {0, 0}, last = {0, FRONTIER};
 	struct harness *harness = &world.harness;
 	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
-	world = (struct world){.harness.topology = {1, 1, 1}, .source = {{&quiet_ops, -1}, -1}};
+	world = (struct world){.harness.topology = {1, 1, 1, 1}, .source = {{&quiet_ops, -1}, -1}};
 	assert_int_equal(pipeline_parse(&harness->pipeline, "harness", text, &harness->error), RESULT_OK);
 	world.process = (struct ingest_process){&harness->pipeline, harness->topology, &world.source.port, false};
 	harness->actor = ingest_new(&world.process, actor_id(ROLE_INGEST, 0), ATTEMPT, &harness->error);

@@ -125,7 +125,7 @@ static void test_text(void **state)
 	const char *rest = skip_time(text, 3);
 	static const char first[] = " debug sink.0: a \"quoted\"\\nline\n";
 	assert_memory_equal(rest, first, sizeof first - 1);
-	assert_string_equal(skip_time(rest + sizeof first - 1, 3), " warn  sink.0: [attempt 3] careful\n");
+	assert_string_equal(skip_time(rest + sizeof first - 1, 3), " warn  sink.0: [totals attempt 3] careful\n");
 }
 
 static void test_levels(void **state)

@@ -106,6 +106,13 @@ static void test_defaults(void **state)
 	assert_int_equal(pipeline.record.max_future_us, INT64_C(86400000000));
 	assert_int_equal(pipeline.duplicates.retention_us, INT64_C(86400000000));
 	assert_string_equal(pipeline.sinks.postgres_url, "");
+	assert_int_equal(pipeline.sinks.elasticsearch.urls_len, 0);
+	assert_string_equal(pipeline.sinks.elasticsearch.url, "");
+	assert_string_equal(pipeline.sinks.elasticsearch.index, "transactions");
+	assert_string_equal(pipeline.sinks.elasticsearch.compression, "none");
+	assert_int_equal(pipeline.sinks.elasticsearch.max_batch_bytes, 1 << 20);
+	assert_int_equal(pipeline.sinks.elasticsearch.max_requests, 2);
+	assert_int_equal(pipeline.sinks.elasticsearch.timeout_us, 30000000);
 	assert_int_equal(pipeline.epoch.min_interval_us, 10000);
 	assert_int_equal(pipeline.epoch.max_in_flight, 3);
 	assert_int_equal(pipeline.epoch.max_bytes, 1 << 20);
@@ -117,6 +124,7 @@ static void test_defaults(void **state)
 	assert_int_equal(pipeline.parallelism.ingest, 2);
 	assert_int_equal(pipeline.parallelism.dedup, 2);
 	assert_int_equal(pipeline.parallelism.rollup, 1);
+	assert_int_equal(pipeline.parallelism.search, 1);
 	assert_int_equal(pipeline.key_groups, 128);
 	assert_string_equal(pipeline.coordinator.listen, "tcp://127.0.0.1:7710");
 	pipeline_fini(&pipeline);
@@ -196,6 +204,56 @@ static void test_settings(void **state)
 	assert_string_equal(pipeline.sinks.postgres_url, "postgresql://h/db");
 	assert_int_equal(pipeline.key_groups, 32768);
 	assert_string_equal(pipeline.coordinator.listen, "tcp://[::1]:9000");
+	pipeline_fini(&pipeline);
+}
+
+/* What stands between { and } of sinks.elasticsearch. */
+static struct pipeline elastic(const char *settings)
+{
+	char line[1024];
+	(void)snprintf(line, sizeof line, "sinks: {elasticsearch: {%s}}\n", settings);
+	return parsed_changed("", line);
+}
+
+static void test_elasticsearch(void **state)
+{
+	(void)state;
+	struct pipeline pipeline = elastic("url: \"https://me:a%40b%3ac@Host.example/es/\"");
+	const struct elasticsearch *settings = &pipeline.sinks.elasticsearch;
+	assert_string_equal(settings->url, "https://Host.example:443/es");
+	assert_int_equal(settings->urls_len, 1);
+	assert_string_equal(settings->urls[0], settings->url);
+	assert_string_equal(settings->user, "me");
+	assert_string_equal(settings->password, "a@b:c");
+	pipeline_fini(&pipeline);
+
+	/* One user for all, named once or every time; what is there already is not counted twice. */
+	pipeline =
+	    elastic("url: a, hosts: \"b:9201, HTTP://u:p@[::1]:7,,http://a:9200/ https://u:p@c\", index: s-%Y.%m.%d");
+	assert_int_equal(settings->urls_len, 4);
+	assert_string_equal(settings->urls[0], "http://a:9200");
+	assert_string_equal(settings->urls[1], "http://b:9201");
+	assert_string_equal(settings->urls[2], "http://[::1]:7");
+	assert_string_equal(settings->urls[3], "https://c:443");
+	assert_string_equal(settings->hosts, "http://b:9201,http://[::1]:7,https://c:443");
+	assert_string_equal(settings->user, "u");
+	assert_string_equal(settings->index, "s-%Y.%m.%d");
+	pipeline_fini(&pipeline);
+
+	pipeline = elastic("url: 'http://h:1', user: me, password: 'p w', compression: gzip, max_batch_bytes: 64KiB,"
+	                   " max_requests: 16, timeout: 1s, ca_file: /x, index: x");
+	assert_string_equal(settings->user, "me");
+	assert_string_equal(settings->password, "p w");
+	assert_string_equal(settings->compression, "gzip");
+	assert_string_equal(settings->ca_file, "/x");
+	assert_int_equal(settings->max_batch_bytes, 65536);
+	assert_int_equal(settings->max_requests, 16);
+	assert_int_equal(settings->timeout_us, 1000000);
+	pipeline_fini(&pipeline);
+
+	pipeline = elastic("url: '', hosts: ' ', api_key: 'aWQ6a2V5'");
+	assert_int_equal(settings->urls_len, 0);
+	assert_string_equal(settings->api_key, "aWQ6a2V5");
 	pipeline_fini(&pipeline);
 }
 
@@ -467,8 +525,7 @@ static void test_bad_values(void **state)
 	        "checkpoint.tolerable_failures at line 29: 'many': expected a whole number"},
 	    {"", "duplicates: {policy: last}\n",
 	        "duplicates.policy at line 29: 'last': expected first (last is not supported yet)"},
-	    {"", "sinks: {elasticsearch: {url: \"http://user:secret@h:9200\"}}\n",
-	        "sinks.elasticsearch.url at line 29: Elasticsearch is not supported yet; leave it empty"},
+	    {"ingest: 2", "search: 0", "parallelism.search at line 28: '0': expected 1 to 64"},
 	    {"", "coordinator: {listen: \"127.0.0.1:7710\"}\n",
 	        "coordinator.listen at line 29: '127.0.0.1:7710': expected tcp://host:port"},
 	    {"", "coordinator: {listen: \"tcp://h:65536\"}\n",
@@ -476,6 +533,74 @@ static void test_bad_values(void **state)
 	    {"", "coordinator: {http: \"8081\"}\n", "coordinator.http at line 29: '8081': expected host:port"},
 	};
 	EXPECT_MISTAKES(mistakes);
+}
+
+/* And no mistake in a text that may hold a password repeats it. */
+static void test_bad_elasticsearch(void **state)
+{
+	(void)state;
+#define SEVENTEEN "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"
+#define INDEX_WORDS                                                                                                    \
+	"expected small letters, digits, _ - and . that begin with a letter or digit, at most 180, not "               \
+	"sluice-control; at the end there may be a date of %Y %m %d"
+	static const struct {
+		const char *settings, *expected;
+	} mistakes[] = {
+	    {"url: 'ftp://me:hunter2@h'", "url at line 29: it has to begin with http:// or https://"},
+	    {"url: 'http://me:hunter2@'", "url at line 29: there is no host"},
+	    {"url: 'http://@h'", "url at line 29: there is an @, and no user in front of it"},
+	    {"url: 'http://me:hunter2'", "url at line 29: the port is not a number from 1 to 65535"},
+	    {"url: 'http://h:0'", "url at line 29: the port is not a number from 1 to 65535"},
+	    {"url: 'http://h:65536'", "url at line 29: the port is not a number from 1 to 65535"},
+	    {"url: 'http://h:99999999999'", "url at line 29: the port is not a number from 1 to 65535"},
+	    {"url: 'http://h!:1'", "url at line 29: the host has a letter that is none of a host's name"},
+	    {"url: 'http://h/a?hunter2'", "url at line 29: behind the port there may only be a path"},
+	    {"url: 'http://me:%4@h'", "url at line 29: in user and password, a % has to be followed by two hexadecimal "
+	                              "digits (a % itself is %25)"},
+	    {"url: 'http://a,http://b'", "url at line 29: there is more than one; the others go into hosts"},
+	    {"url: 'http://a:hunter2@h', hosts: 'http://b:hunter2@i'",
+	        "hosts at line 29: another user or password stands elsewhere; one is for all hosts"},
+	    {"url: 'http://a:hunter2@h', user: b",
+	        "url at line 29: another user or password stands elsewhere; one is for all hosts"},
+	    {"hosts: '" SEVENTEEN "'", "hosts at line 29: there are more hosts than 16"},
+	    {"url: a, user: 'a:b'", "user at line 29: there is a letter in it that no user's name has"},
+	    {"url: 'http://a%3ab:hunter2@h'", "line 29: user: there is a letter in it that no user's name has"},
+	    {"url: a, password: hunter2", "password at line 29: there is no user that it belongs to; set "
+	                                  "sinks.elasticsearch.user"},
+	    {"url: a, user: b, password: \"hunter2\\n\"",
+	        "password at line 29: there is a letter in it that no password has"},
+	    {"url: a, user: b, api_key: hunter2", "api_key at line 29: there is a user as well; expected one of them"},
+	    {"url: a, api_key: 'hunter 2'", "api_key at line 29: there is a letter in it that no API key has"},
+	    {"compression: zstd", "compression at line 29: 'zstd': expected none or gzip"},
+	    {"max_batch_bytes: 1KiB", "max_batch_bytes at line 29: '1KiB': expected 64KiB to 64MiB"},
+	    {"max_requests: 17", "max_requests at line 29: '17': expected 1 to 16"},
+	    {"timeout: 10ms", "timeout at line 29: '10ms': expected 1s to 10m"},
+	    {"index: ''", "index at line 29: '': " INDEX_WORDS},
+	    {"index: sluice-control", "index at line 29: 'sluice-control': " INDEX_WORDS},
+	    {"index: Sales", "index at line 29: 'Sales': " INDEX_WORDS},
+	    {"index: -sales", "index at line 29: '-sales': " INDEX_WORDS},
+	    {"index: '%Y'", "index at line 29: '%Y': " INDEX_WORDS},
+	    {"index: 'sales%Y'", "index at line 29: 'sales%Y': " INDEX_WORDS},
+	    {"index: 'sales-%H'", "index at line 29: 'sales-%H': " INDEX_WORDS},
+	    {"index: 'sales-%'", "index at line 29: 'sales-%': " INDEX_WORDS},
+	    {"index: 'sales-%Y-x'", "index at line 29: 'sales-%Y-x': " INDEX_WORDS},
+	    {"index: 'sa*'", "index at line 29: 'sa*': " INDEX_WORDS},
+	    {"indx: x", "unknown key 'indx' in sinks.elasticsearch at line 29; did you mean 'index'?"},
+	};
+	for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
+		char line[512], expected[512];
+		const char *words = mistakes[i].expected;
+		bool whole = strncmp(words, "unknown", 7) == 0;
+		(void)snprintf(line, sizeof line, "sinks: {elasticsearch: {%s}}\n", mistakes[i].settings);
+		(void)snprintf(
+		    expected, sizeof expected, "test.yaml: %s%s", whole ? "" : "sinks.elasticsearch.", words);
+		if (strncmp(words, "line", 4) == 0)
+			(void)snprintf(expected, sizeof expected, "test.yaml: sinks.elasticsearch at %s", words);
+		char *text = changed("", line);
+		expect_error(text, expected);
+		assert_null(strstr(expected, "hunter2"));
+		free(text);
+	}
 }
 
 static void test_bad_fields(void **state)
@@ -799,6 +924,9 @@ static void test_meaning(void **state)
 	assert_true(means_the_same(", index: by_shop", ""));
 	assert_true(
 	    means_the_same("", "coordinator: {listen: \"tcp://h:1\"}\nsinks: {postgres: {url: \"dbname=x\"}}\n"));
+	assert_true(
+	    means_the_same("", "sinks: {elasticsearch: {url: \"http://u:p@h\", index: x-%Y, compression: gzip}}\n"));
+	assert_true(means_the_same("ingest: 2", "search: 7"));
 	assert_true(means_the_same("", "duplicates: {retention: 48h}\ncheckpoint: {interval: 1s, dir: /x}\n"));
 	assert_true(means_the_same("  key: id\n  event_time: at\n", "  event_time: at\n  key: id\n"));
 	assert_true(means_the_same("name: id, type: string(36)", "type: string(36), name: id"));
@@ -849,6 +977,8 @@ static void test_print_reads_back(void **state)
 	    {"[ID]", "[\"a\\L\\P\\N\\uFEFFz\", \"${{a${b}}\", \"${{a}}}\", \"}${{}}{\"]"},
 	    {"time_zone: UTC", "time_zone: America/New_York\n  max_record_bytes: 100001\n  max_future: 1500ms"},
 	    {"", "key_groups: 1\ncheckpoint: {dir: \"/a b\"}\n"},
+	    {"", "sinks: {elasticsearch: {url: \"https://u:p@h\", hosts: \"a,b:1\", index: \"x-%Y\", ca_file: /c}}\n"},
+	    {"", "sinks: {elasticsearch: {url: h, api_key: \"a:b\", compression: gzip, max_requests: 3}}\n"},
 	};
 	for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
 		struct pipeline one = parsed_changed(changes[i][0], changes[i][1]);
@@ -908,6 +1038,22 @@ static void test_secrets(void **state)
 	pipeline_fini(&pipeline);
 }
 
+static void test_elasticsearch_secrets(void **state)
+{
+	(void)state;
+	static const char *const settings[] = {"url: \"https://me:hunter2@h\"", "hosts: \"a,https://me:hunter2@h,b\"",
+	    "url: h, user: me, password: hunter2", "url: h, api_key: hunter2"};
+	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+		struct pipeline pipeline = elastic(settings[i]);
+		char *text = printed(&pipeline);
+		assert_null(strstr(text, "hunter2"));
+		assert_non_null(
+		    strstr(text, i == 3 ? "    api_key: \"***\"\n" : "    user: me\n    password: \"***\"\n"));
+		free(text);
+		pipeline_fini(&pipeline);
+	}
+}
+
 static void test_help(void **state)
 {
 	(void)state;
@@ -944,9 +1090,11 @@ static void test_shipped(void **state)
 	    {"transaction_date", "transactionDate", "idx_transactions_date", FIELD_TIMESTAMP, 0, true},
 	    {"payment_method", "paymentMethod", NULL, FIELD_STRING, 50, false},
 	};
-	static const char *const variables[] = {
-	    "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "CHECKPOINT_DIR", "SLUICE_COORDINATOR"};
-	for (size_t i = 0; i < 4; i++)
+	static const char *const variables[] = {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "CHECKPOINT_DIR",
+	    "SLUICE_COORDINATOR", "ELASTICSEARCH_URL", "ELASTICSEARCH_HOSTS", "ELASTICSEARCH_USER",
+	    "ELASTICSEARCH_PASSWORD", "ELASTICSEARCH_CA_FILE", "ELASTICSEARCH_API_KEY"};
+	enum { VARIABLES = sizeof variables / sizeof variables[0] };
+	for (size_t i = 0; i < VARIABLES; i++)
 		(void)unsetenv(variables[i]);
 	struct pipeline pipeline;
 	struct error error;
@@ -988,16 +1136,25 @@ static void test_shipped(void **state)
 	assert_string_equal(pipeline.sinks.postgres_url, "");
 	assert_string_equal(pipeline.checkpoint.dir, "/var/lib/sluice/checkpoints");
 	assert_string_equal(pipeline.coordinator.listen, "tcp://127.0.0.1:7710");
+	assert_int_equal(pipeline.sinks.elasticsearch.urls_len, 0);
+	assert_string_equal(pipeline.sinks.elasticsearch.index, "transactions");
 	pipeline_fini(&pipeline);
 
-	static const char *const values[] = {"broker:1", "dbname=x", "/srv/c", "tcp://10.0.0.1:99"};
-	for (size_t i = 0; i < 4; i++)
+	static const char *const values[VARIABLES] = {"broker:1", "dbname=x", "/srv/c", "tcp://10.0.0.1:99",
+	    "https://h:9200", "https://i:9200,https://j:9200", "me", "hunter2", "/srv/ca.pem", ""};
+	for (size_t i = 0; i < VARIABLES; i++)
 		(void)setenv(variables[i], values[i], 1);
 	assert_int_equal(pipeline_load(&pipeline, SOURCE_DIR "/compose/pipeline.yaml", &error), RESULT_OK);
 	assert_string_equal(pipeline.source.kafka[0].value, values[0]);
 	assert_string_equal(pipeline.sinks.postgres_url, values[1]);
 	assert_string_equal(pipeline.checkpoint.dir, values[2]);
 	assert_string_equal(pipeline.coordinator.listen, values[3]);
+	assert_int_equal(pipeline.sinks.elasticsearch.urls_len, 3);
+	assert_string_equal(pipeline.sinks.elasticsearch.url, values[4]);
+	assert_string_equal(pipeline.sinks.elasticsearch.hosts, values[5]);
+	assert_string_equal(pipeline.sinks.elasticsearch.user, values[6]);
+	assert_string_equal(pipeline.sinks.elasticsearch.password, values[7]);
+	assert_string_equal(pipeline.sinks.elasticsearch.ca_file, values[8]);
 	assert_string_equal(pipeline.fingerprint, "458c2fe65e5bc7399b18a6cc0c27e2d1");
 	pipeline_fini(&pipeline);
 }
@@ -1068,6 +1225,7 @@ int main(void)
 	    cmocka_unit_test(test_defaults),
 	    cmocka_unit_test(test_fields_and_rollups),
 	    cmocka_unit_test(test_settings),
+	    cmocka_unit_test(test_elasticsearch),
 	    cmocka_unit_test(test_starts),
 	    cmocka_unit_test(test_styles),
 	    cmocka_unit_test(test_variables),
@@ -1075,6 +1233,7 @@ int main(void)
 	    cmocka_unit_test(test_unknown_keys),
 	    cmocka_unit_test(test_missing_keys),
 	    cmocka_unit_test(test_bad_values),
+	    cmocka_unit_test(test_bad_elasticsearch),
 	    cmocka_unit_test(test_bad_fields),
 	    cmocka_unit_test(test_bad_rollups),
 	    cmocka_unit_test(test_not_yaml),
@@ -1084,6 +1243,7 @@ int main(void)
 	    cmocka_unit_test(test_meaning_compare),
 	    cmocka_unit_test(test_print_reads_back),
 	    cmocka_unit_test(test_secrets),
+	    cmocka_unit_test(test_elasticsearch_secrets),
 	    cmocka_unit_test(test_help),
 	    cmocka_unit_test(test_shipped),
 	    cmocka_unit_test(test_durations_and_sizes),

@@ -13,7 +13,7 @@
 #include "proto/row.h"
 #include "services/sink/writer.h"
 
-enum { ATTEMPT = 7, SECOND_US = 1000000 };
+enum { ATTEMPT = 7, SECOND_US = 1000000, OF_DOCUMENTS = -2 /* stands in the port's event_fd */ };
 
 /* --- the port ------------------------------------------------------------------------------------------------------ */
 
@@ -24,7 +24,7 @@ struct script {
 	enum asked asked; /* and not yet answered */
 	struct epoch_id predecessor, epoch; /* of the request */
 	bool checkpoint;
-	struct cut cut;
+	struct cut cut, handled;
 	size_t rows_len; /* bodies */
 	struct epoch_id retired[8];
 	size_t retired_len;
@@ -65,6 +65,9 @@ static void port_commit(struct sink_port *port, const struct transaction *transa
 	script->checkpoint = transaction->checkpoint;
 	script->rows_len = transaction->rows_len;
 	cut_copy(&script->cut, transaction->cut);
+	if (transaction->handled != NULL)
+		cut_copy(&script->handled, transaction->handled);
+	assert_int_equal(transaction->handled != NULL, port->event_fd == OF_DOCUMENTS);
 }
 
 static void port_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
@@ -309,11 +312,24 @@ static void deploy(struct harness *harness, int64_t base_offset)
 static int setup(void **state)
 {
 	struct harness *harness = memory_new(sizeof *harness);
-	harness->topology = (struct topology){1, 2, 1};
+	harness->topology = (struct topology){1, 2, 1, 1};
 	harness->script.port = (struct sink_port){&ops, -1};
 	harness->now_us = SECOND_US;
 	harness->writer = writer_new(
 	    &harness->pipeline, &harness->topology, &harness->script.port, actor_id(ROLE_WRITER, 0), ATTEMPT);
+	*state = harness;
+	return 0;
+}
+
+/* The second of two writers of documents, which two ingests send to. */
+static int setup_documents(void **state)
+{
+	struct harness *harness = memory_new(sizeof *harness);
+	harness->topology = (struct topology){.ingest = 2, .writers = 2};
+	harness->script.port = (struct sink_port){&ops, OF_DOCUMENTS};
+	harness->now_us = SECOND_US;
+	harness->writer = writer_new(
+	    &harness->pipeline, &harness->topology, &harness->script.port, actor_id(ROLE_WRITER, 1), ATTEMPT);
 	*state = harness;
 	return 0;
 }
@@ -325,6 +341,7 @@ static int teardown(void **state)
 	outbox_fini(&harness->outbox);
 	arena_fini(&harness->arena);
 	cut_fini(&harness->script.cut);
+	cut_fini(&harness->script.handled);
 	free(harness);
 	return 0;
 }
@@ -622,6 +639,110 @@ static void test_lost_answer_and_touch(void **state)
 	assert_int_equal(answer(harness, TOUCH, SINK_FENCED), RESULT_CORRUPT);
 }
 
+/* Fences at 3.9 with offset 100, is told to begin at 60, and deployed there. */
+static void deploy_documents(struct harness *harness, const struct frontier *found, int64_t begins)
+{
+	struct cut_entry base = {0, 60};
+	assert_int_equal(
+	    deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = harness->writer->id}), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	harness->script.answer.frontier = *found;
+	answer_ok(harness, FENCE, SINK_DONE);
+	assert_int_equal(said(harness, FRAME_FENCED)->body.fenced.actor, harness->writer->id);
+	assert_int_equal(deliver(harness, 0, FRAME_SET_CUT, &(struct frame_set_cut){.cut = {&base, 1}}), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_asked(harness, SET_CUT);
+	assert_int_equal(cut_get(&harness->script.cut, 0, -1), begins);
+	answer_ok(harness, SET_CUT, SINK_DONE);
+	const struct frame *cut_set = said(harness, FRAME_CUT_SET);
+	assert_int_equal(cut_set->body.cut_set.actor, harness->writer->id);
+	assert_int_equal(cut_get(&cut_set->body.cut_set.cut, 0, -1), begins);
+	struct frame_deploy body = {.partitions = 1, .base_cut = {&base, 1}, .frontier_cut = {&base, 1}};
+	assert_int_equal(deliver(harness, 0, FRAME_DEPLOY, &body), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+}
+
+static void documents(struct harness *harness, uint64_t n, int64_t offset)
+{
+	struct cut_entry entry = {0, offset};
+	struct frame_barrier body = {.epoch = {ATTEMPT, n}, .cut = {&entry, 1}};
+	for (uint32_t i = 0; i < 2; i++) {
+		struct frame_barrier of_one = body;
+		if (i != 0)
+			of_one.cut.len = 0; /* an ingest without partitions */
+		assert_int_equal(
+		    deliver(harness,
+		        topology_channel(&harness->topology, actor_id(ROLE_INGEST, i), harness->writer->id),
+		        FRAME_BARRIER, &of_one),
+		    RESULT_OK);
+	}
+	assert_int_equal(tick(harness), RESULT_OK);
+}
+
+/* A writer that is ahead of its job stays where it is: what comes is written and not counted, and its cut never goes back. */
+static void test_documents_ahead(void **state)
+{
+	struct harness *harness = *state;
+	struct cut_entry own = {0, 100};
+	const struct frontier found = {.fence = ATTEMPT,
+	    .last = {3, 9},
+	    .started = true,
+	    .cut = {&own, 1},
+	    .counters = {.n = {[COUNTER_CONSUMED] = 40}}};
+	deploy_documents(harness, &found, 100);
+	documents(harness, 1, 80);
+	assert_asked(harness, COMMIT);
+	assert_true(epoch_equal(harness->script.predecessor, epoch_of(3, 9)));
+	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 100);
+	assert_int_equal(cut_get(&harness->script.handled, 0, -1), 100);
+	harness->script.answer.frontier.counters.n[COUNTER_CONSUMED] = 40;
+	answer_ok(harness, COMMIT, SINK_DONE);
+	const struct frame_committed *committed = &said(harness, FRAME_COMMITTED)->body.committed;
+	assert_true(committed->live && !committed->silent);
+	assert_int_equal(committed->actor, harness->writer->id);
+	assert_int_equal(cut_get(&committed->cut, 0, -1), 100);
+	documents(harness, 2, 130);
+	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 130);
+	assert_int_equal(cut_get(&harness->script.handled, 0, -1), 100);
+	/* What the sink has counted is what is told, also where only its answer was lost. */
+	answer_ok(harness, COMMIT, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	harness->script.answer.frontier.last = epoch_of(ATTEMPT, 2);
+	harness->script.answer.frontier.counters.n[COUNTER_CONSUMED] = 55;
+	answer_ok(harness, LOOK, SINK_DONE);
+	committed = &said(harness, FRAME_COMMITTED)->body.committed;
+	assert_int_equal(committed->counters.n[COUNTER_CONSUMED], 55);
+}
+
+/* With other key groups than before it begins where the job does. */
+static void test_documents_regrouped(void **state)
+{
+	struct harness *harness = *state;
+	struct cut_entry own = {0, 100};
+	const struct frontier found = {
+	    .fence = ATTEMPT, .last = {3, 9}, .started = true, .cut = {&own, 1}, .regrouped = true};
+	deploy_documents(harness, &found, 60);
+	documents(harness, 1, 80);
+	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 80);
+	assert_int_equal(cut_get(&harness->script.handled, 0, -1), 60);
+}
+
+/* Frontiers of writers that are no more count, too: the job is not further than they were. */
+static void test_documents_surplus(void **state)
+{
+	struct harness *harness = *state;
+	struct cut_entry own = {0, 100}, left = {0, 30};
+	assert_int_equal(
+	    deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = harness->writer->id}), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	harness->script.answer.frontier =
+	    (struct frontier){.fence = ATTEMPT, .last = {3, 9}, .started = true, .cut = {&own, 1}};
+	harness->script.answer.surplus = true;
+	harness->script.answer.surplus_cut = (struct cut){&left, 1};
+	answer_ok(harness, FENCE, SINK_DONE);
+	assert_int_equal(cut_get(&said(harness, FRAME_FENCED)->body.fenced.cut, 0, -1), 30);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -636,6 +757,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_late_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_late_finds_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_lost_answer_and_touch, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_documents_ahead, setup_documents, teardown),
+	    cmocka_unit_test_setup_teardown(test_documents_regrouped, setup_documents, teardown),
+	    cmocka_unit_test_setup_teardown(test_documents_surplus, setup_documents, teardown),
 	};
 	return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
 }

@@ -1,0 +1,296 @@
+/* services/sink/elastic_bulk.c - see elastic_bulk.h; what the answers mean is in elastic_items.c. */
+#include "services/sink/elastic_bulk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/timestamp.h"
+#include "services/sink/elastic_items.h"
+
+enum {
+	GIVE_UP_US = 3000000, /* then the writer says that it waits, and asks again */
+	WAIT_MS = 1000,
+	ANSWER_FIRST = 64 * 1024,
+	ANSWER_ITEM = 16 * 1024, /* more than any item's answer has to say */
+};
+
+/* --- what a request carries -------------------------------------------------------------------------------------- */
+
+static void place_add(struct bulk_lane *lane, uint32_t place)
+{
+	if (lane->len == lane->capacity) {
+		lane->capacity = lane->capacity ? 2 * lane->capacity : 256;
+		lane->places = memory_resize(lane->places, lane->capacity, sizeof *lane->places);
+	}
+	lane->places[lane->len++] = place;
+}
+
+static bool lane_is_full(const struct bulk *bulk, const struct bulk_lane *lane)
+{
+	return lane->body.len >= bulk->limit_bytes || lane->len >= bulk->limit_items;
+}
+
+/* Whether what was just put has to wait for the next request. */
+static bool is_too_much(const struct bulk *bulk, const struct bulk_lane *lane, size_t before)
+{
+	return lane->len > 0 && before > 0 && lane->body.len > bulk->limit_bytes;
+}
+
+static void fill_with_letters(struct bulk *bulk, struct bulk_lane *lane)
+{
+	uint32_t place;
+
+	while (!lane_is_full(bulk, lane) && letter_note_take(&bulk->notes, &place)) {
+		const struct letter_note *note = &bulk->notes.notes[place];
+		size_t before = lane->body.len;
+		letter_put(&bulk->plan, note, epoch_items_row(&bulk->epoch, note->item), &lane->body);
+		if (is_too_much(bulk, lane, before)) {
+			lane->body.len = before;
+			letter_note_return(&bulk->notes, place);
+			return;
+		}
+		place_add(lane, place);
+	}
+}
+
+/* Both lines of an item; false: it cannot be a document. */
+static bool item_put(struct bulk *bulk, struct bulk_lane *lane, const struct row *row)
+{
+	document_put_action(&bulk->plan, row, &lane->body);
+	if (!document_put(&bulk->plan, row, &lane->body)) {
+		bulk_end(bulk, SINK_CONFIG, RESULT_CORRUPT,
+		    "record %s/%u/%lld: a value is not what the pipeline file says of its field",
+		    bulk->pipeline->source.topic, row->partition, (long long)row->offset);
+		return false;
+	}
+	buffer_append(&lane->body, "\n", 1);
+	return true;
+}
+
+/* Elasticsearch would refuse the whole request for such an id. */
+static bool id_is_impossible(struct bulk *bulk, uint32_t place)
+{
+	const struct epoch_item *item = &bulk->epoch.items[place];
+	struct elastic_error error = {.type = "id_too_long", .reason = "an _id has at most 512 bytes"};
+
+	if (item->key_len > 0 && item->key_len <= DOCUMENT_ID_MAX)
+		return false;
+	if (item->key_len == 0)
+		error = (struct elastic_error){.type = "id_empty", .reason = "an _id has at least one byte"};
+	bulk_refuse(bulk, place, 0, &error);
+	return true;
+}
+
+static void fill_with_documents(struct bulk *bulk, struct bulk_lane *lane)
+{
+	uint32_t place;
+
+	while (!lane_is_full(bulk, lane) && epoch_items_take(&bulk->epoch, &place)) {
+		size_t before = lane->body.len;
+		if (id_is_impossible(bulk, place))
+			continue;
+		if (!item_put(bulk, lane, epoch_items_row(&bulk->epoch, place)))
+			return;
+		if (is_too_much(bulk, lane, before)) {
+			lane->body.len = before;
+			epoch_items_return(&bulk->epoch, place, true);
+			return;
+		}
+		place_add(lane, place);
+	}
+}
+
+static void lane_start(struct bulk *bulk, struct bulk_lane *lane)
+{
+	const struct buffer *path = lane->letters ? &bulk->letters_path : &bulk->documents_path;
+
+	bulk_answer_start(&lane->answer, (uint32_t)lane->len);
+	buffer_clear(&lane->request.path);
+	buffer_append(&lane->request.path, path->data, path->len);
+	lane->request.method = "POST";
+	lane->request.lines = true;
+	lane->request.body = buffer_bytes(&lane->body);
+	lane->request.answer_max = ANSWER_FIRST + lane->len * ANSWER_ITEM;
+	lane->request.on_piece = bulk_answer_piece;
+	lane->request.context = &lane->answer;
+	lane->started_us = clock_monotonic_us();
+	http_start(bulk->http, &lane->request);
+}
+
+static size_t busy_lanes(const struct bulk *bulk)
+{
+	size_t busy = 0;
+
+	for (size_t i = 0; i < bulk->lanes_len; i++)
+		busy += bulk->lanes[i].request.busy;
+	return busy;
+}
+
+/* Letters go first: so few of them have to be remembered. */
+static void lane_fill(struct bulk *bulk, struct bulk_lane *lane)
+{
+	buffer_clear(&lane->body);
+	lane->letters = bulk->notes.waiting_len > 0;
+	if (lane->letters)
+		fill_with_letters(bulk, lane);
+	else
+		fill_with_documents(bulk, lane);
+}
+
+/* There is a lane more than requests at a time: what goes next is ready when an answer comes. */
+static void lanes_start(struct bulk *bulk)
+{
+	size_t busy = busy_lanes(bulk), most = bulk->lanes_len - 1;
+
+	for (int ready = 1; ready >= 0; ready--)
+		for (size_t i = 0; i < bulk->lanes_len; i++) {
+			struct bulk_lane *lane = &bulk->lanes[i];
+			if (lane->request.busy || (lane->len > 0) != ready)
+				continue;
+			if (!ready)
+				lane_fill(bulk, lane);
+			if (bulk->over)
+				return;
+			if (lane->len > 0 && busy < most) {
+				lane_start(bulk, lane);
+				busy++;
+			}
+		}
+}
+
+/* --- the way of an epoch ----------------------------------------------------------------------------------------- */
+
+static bool any_filled(const struct bulk *bulk)
+{
+	for (size_t i = 0; i < bulk->lanes_len; i++)
+		if (bulk->lanes[i].len > 0)
+			return true;
+	return false;
+}
+
+static void lanes_judge(struct bulk *bulk)
+{
+	for (size_t i = 0; i < bulk->lanes_len && !bulk->over; i++) {
+		struct bulk_lane *lane = &bulk->lanes[i];
+		if (!lane->request.done)
+			continue;
+		lane->request.done = false;
+		bulk_judge(bulk, lane);
+		lane->len = 0;
+	}
+}
+
+/* What nobody will take the answer of any more. */
+static void lanes_stop(struct bulk *bulk)
+{
+	for (size_t i = 0; i < bulk->lanes_len; i++) {
+		http_cancel(bulk->http, &bulk->lanes[i].request);
+		bulk->lanes[i].request.done = false;
+		bulk->lanes[i].len = 0;
+	}
+}
+
+/* How long there is nothing to do but wait. */
+static int pause_ms(const struct bulk *bulk, uint64_t now_us)
+{
+	uint64_t left_us = bulk->pause_until_us > now_us ? bulk->pause_until_us - now_us : 0;
+
+	if (left_us == 0 || left_us > WAIT_MS * 1000ULL)
+		return WAIT_MS;
+	return (int)(left_us / 1000) + 1;
+}
+
+/* Nothing waits, and nothing is ready or under way: are there repeats whose turn it is? */
+static bool is_finished(struct bulk *bulk)
+{
+	if (bulk->epoch.queue_len > 0 || bulk->notes.waiting_len > 0 || any_filled(bulk))
+		return false;
+	epoch_items_resolve(&bulk->epoch);
+	return bulk->epoch.queue_len == 0;
+}
+
+static void drive(struct bulk *bulk)
+{
+	while (!bulk->over && !is_finished(bulk)) {
+		uint64_t now_us = clock_monotonic_us();
+		bool failing = bulk->failing_since_us != 0 && now_us - bulk->failing_since_us >= GIVE_UP_US;
+		if (failing && busy_lanes(bulk) == 0) {
+			bulk->over = true;
+			bulk->outcome = SINK_UNKNOWN; /* the error says what was the last that failed */
+			return;
+		}
+		if (!failing && now_us >= bulk->pause_until_us)
+			lanes_start(bulk);
+		if (bulk->over || (busy_lanes(bulk) == 0 && now_us >= bulk->pause_until_us))
+			continue;
+		if (!http_wait(bulk->http, pause_ms(bulk, now_us)))
+			bulk_end(bulk, SINK_UNKNOWN, RESULT_RETRY, "the process is ending");
+		lanes_judge(bulk);
+	}
+}
+
+enum sink_outcome bulk_store(
+    struct bulk *bulk, const struct transaction *transaction, struct counters *counters, struct error *error)
+{
+	if (epoch_items_build(&bulk->epoch, transaction, error) != RESULT_OK)
+		return SINK_CONFIG; /* error.code tells CORRUPT from CONFIG */
+	bulk->over = false;
+	bulk->outcome = SINK_DONE;
+	bulk->limit_items = UINT32_MAX;
+	bulk->failing_since_us = bulk->pause_until_us = bulk->progress_us = 0;
+	bulk->setbacks = 0;
+	letter_notes_clear(&bulk->notes);
+	drive(bulk);
+	lanes_stop(bulk);
+	if (bulk->outcome == SINK_DONE) {
+		*counters = epoch_items_count(&bulk->epoch);
+		epoch_items_forget(&bulk->epoch);
+	} else {
+		*error = bulk->error;
+		epoch_items_keep(&bulk->epoch);
+	}
+	return bulk->outcome;
+}
+
+/* --- beginning and end ------------------------------------------------------------------------------------------- */
+
+enum result bulk_init(struct bulk *bulk, struct http *http, const struct pipeline *pipeline, struct error *error)
+{
+	const struct elasticsearch *settings = &pipeline->sinks.elasticsearch;
+	char letters[INDEX_NAME_MAX];
+
+	*bulk = (struct bulk){.http = http,
+	    .pipeline = pipeline,
+	    .lanes_len = settings->max_requests + 1,
+	    .limit_bytes = settings->max_batch_bytes,
+	    .ceiling_bytes = settings->max_batch_bytes,
+	    .seed = clock_monotonic_us()};
+	bulk->epoch.plan = &bulk->plan;
+	if (document_plan_init(&bulk->plan, pipeline, error) != RESULT_OK)
+		return RESULT_CONFIG;
+	CHECK(bulk->lanes_len <= BULK_LANES_MAX);
+	letters_index(pipeline, letters);
+	if (bulk->plan.dated)
+		buffer_append_text(&bulk->documents_path, "/_bulk?" BULK_FILTER);
+	else
+		buffer_printf(&bulk->documents_path, "/%s/_bulk?" BULK_FILTER, settings->index);
+	buffer_printf(&bulk->letters_path, "/%s/_bulk?" BULK_FILTER, letters);
+	return RESULT_OK;
+}
+
+void bulk_fini(struct bulk *bulk)
+{
+	for (size_t i = 0; i < BULK_LANES_MAX; i++) {
+		struct bulk_lane *lane = &bulk->lanes[i];
+		http_request_fini(&lane->request);
+		bulk_answer_fini(&lane->answer);
+		buffer_fini(&lane->body);
+		free(lane->places);
+	}
+	document_plan_fini(&bulk->plan);
+	epoch_items_fini(&bulk->epoch);
+	letter_notes_fini(&bulk->notes);
+	buffer_fini(&bulk->documents_path);
+	buffer_fini(&bulk->letters_path);
+	*bulk = (struct bulk){0};
+}

@@ -1,0 +1,56 @@
+#include "services/sink/sink_elasticsearch.h"
+
+#include <stdlib.h>
+
+#include "services/sink/elastic_frontier.h"
+#include "services/sink/sink_thread.h"
+
+static enum sink_outcome carry_out(void *store, const struct sink_request *request, struct sink_answer *answer)
+{
+	struct elastic_writer *writer = store;
+
+	switch (request->kind) {
+	case SINK_FENCE:
+		return elastic_writer_fence(writer, request->attempt, answer);
+	case SINK_SET_CUT:
+		return elastic_writer_set_cut(writer, request->attempt, request->cut, answer);
+	case SINK_COMMIT:
+		return elastic_writer_commit(writer, request->transaction, answer);
+	case SINK_LOOK:
+		return elastic_writer_look(writer, request->attempt, answer);
+	case SINK_TOUCH:
+		return elastic_writer_touch(writer, request->attempt, request->predecessor, answer);
+	case SINK_MARK:
+	case SINK_CHOOSE:
+	case SINK_RETIRE:
+	case SINK_ASK_LATE: /* no job of documents has checkpoints, or rows that come too late */
+	case SINK_NOTHING:
+	case SINK_CLOSE:
+		break;
+	}
+	panic("request %d", (int)request->kind);
+}
+
+static void writer_free(void *store)
+{
+	elastic_writer_fini(store);
+	free(store);
+}
+
+static const struct sink_store_ops store_ops = {"Elasticsearch", carry_out, writer_free};
+
+enum result sink_elasticsearch_open(struct sink_port **port, const struct pipeline *pipeline, const char *job,
+    uint32_t writer, uint32_t writers, struct error *error)
+{
+	struct sink_thread *thread = sink_thread_new();
+	struct elastic_writer *store = memory_new(sizeof *store);
+
+	*port = NULL;
+	http_prepare();
+	if (elastic_writer_init(store, pipeline, job, writer, writers, thread->stop_fd, error) != RESULT_OK) {
+		writer_free(store);
+		sink_thread_free(thread);
+		return error->code;
+	}
+	return sink_thread_start(thread, &store_ops, store, port, error);
+}

@@ -1,0 +1,276 @@
+/* services/sink/sink_thread.c - see sink_thread.h.
+ *
+ * The mutex guards `request` and `answered`. What a request points to and the answer belong to the thread from the moment
+ * the request is set until answered is: so neither needs the mutex for longer than a look.
+ */
+#include "services/sink/sink_thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+
+enum { CLOSE_WITHIN_S = 4 };
+
+struct sink_thread_inner {
+	const struct sink_store_ops *ops;
+	void *store;
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	struct sink_request request; /* kind NOTHING: nothing to do */
+	bool busy; /* requested, and the answer not yet taken */
+	bool answered;
+	struct sink_answer answer;
+};
+
+static struct sink_thread *self_of(struct sink_port *port)
+{
+	return (struct sink_thread *)port;
+}
+
+/* An eventfd's counter cannot overflow here: at most one answer is untaken. */
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+	ssize_t written = write(fd, &one, sizeof one);
+	CHECK(written == sizeof one);
+}
+
+void sink_answer_clear(struct sink_answer *answer)
+{
+	cut_fini(&answer->frontier.cut);
+	cut_fini(&answer->surplus_cut);
+	for (size_t i = 0; i < answer->checkpoints_len; i++)
+		cut_fini(&answer->checkpoints[i].cut);
+	free(answer->checkpoints);
+	free(answer->decisions.entries);
+	*answer = (struct sink_answer){0};
+}
+
+/* --- the thread ---------------------------------------------------------------------------------------------------- */
+
+static struct sink_request request_wait(struct sink_thread_inner *inner)
+{
+	pthread_mutex_lock(&inner->mutex);
+	while (inner->request.kind == SINK_NOTHING)
+		pthread_cond_wait(&inner->changed, &inner->mutex);
+	struct sink_request request = inner->request;
+	/* A request to close stays. */
+	if (request.kind != SINK_CLOSE)
+		inner->request.kind = SINK_NOTHING;
+	pthread_mutex_unlock(&inner->mutex);
+	return request;
+}
+
+static void *thread_run(void *context)
+{
+	struct sink_thread *self = context;
+	struct sink_thread_inner *inner = self->inner;
+
+	for (;;) {
+		struct sink_request request = request_wait(inner);
+		if (request.kind == SINK_CLOSE)
+			return NULL;
+		sink_answer_clear(&inner->answer);
+		inner->answer.outcome = inner->ops->carry_out(inner->store, &request, &inner->answer);
+		pthread_mutex_lock(&inner->mutex);
+		inner->answered = true;
+		pthread_mutex_unlock(&inner->mutex);
+		signal_fd(self->port.event_fd);
+	}
+}
+
+/* --- the owner ----------------------------------------------------------------------------------------------------- */
+
+static void request_start(struct sink_port *port, struct sink_request request)
+{
+	struct sink_thread_inner *inner = self_of(port)->inner;
+
+	pthread_mutex_lock(&inner->mutex);
+	CHECK(!inner->busy);
+	inner->busy = true;
+	inner->request = request;
+	pthread_cond_signal(&inner->changed);
+	pthread_mutex_unlock(&inner->mutex);
+}
+
+static void on_fence(struct sink_port *port, uint64_t attempt)
+{
+	request_start(port, (struct sink_request){.kind = SINK_FENCE, .attempt = attempt});
+}
+
+static void on_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut)
+{
+	request_start(port, (struct sink_request){.kind = SINK_SET_CUT, .attempt = attempt, .cut = cut});
+}
+
+static void on_commit(struct sink_port *port, const struct transaction *transaction)
+{
+	request_start(port, (struct sink_request){.kind = SINK_COMMIT, .transaction = transaction});
+}
+
+static void on_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
+    const struct cut *cut)
+{
+	request_start(port, (struct sink_request){.kind = SINK_MARK,
+	                        .attempt = attempt,
+	                        .predecessor = predecessor,
+	                        .checkpoint = checkpoint,
+	                        .cut = cut});
+}
+
+static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)
+{
+	request_start(port, (struct sink_request){
+	                        .kind = SINK_CHOOSE, .attempt = attempt, .checkpoint = checkpoint, .renamed = renamed});
+}
+
+static void on_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
+    size_t checkpoints_len, const struct cut *oldest_cut)
+{
+	request_start(port, (struct sink_request){.kind = SINK_RETIRE,
+	                        .attempt = attempt,
+	                        .cut = oldest_cut,
+	                        .retired = checkpoints,
+	                        .retired_len = checkpoints_len});
+}
+
+static void on_late(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
+    size_t bodies_len)
+{
+	request_start(port, (struct sink_request){.kind = SINK_ASK_LATE,
+	                        .attempt = attempt,
+	                        .predecessor = predecessor,
+	                        .bodies = bodies,
+	                        .bodies_len = bodies_len});
+}
+
+static void on_look(struct sink_port *port, uint64_t attempt)
+{
+	request_start(port, (struct sink_request){.kind = SINK_LOOK, .attempt = attempt});
+}
+
+static void on_touch(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor)
+{
+	request_start(port, (struct sink_request){.kind = SINK_TOUCH, .attempt = attempt, .predecessor = predecessor});
+}
+
+static bool on_answer(struct sink_port *port, struct sink_answer **answer)
+{
+	struct sink_thread_inner *inner = self_of(port)->inner;
+	uint64_t count;
+
+	pthread_mutex_lock(&inner->mutex);
+	bool answered = inner->answered;
+	pthread_mutex_unlock(&inner->mutex);
+	if (!answered)
+		return false;
+	/* Whoever waits for the descriptor may have read it empty already, and the signal may come a moment later still. */
+	(void)!read(port->event_fd, &count, sizeof count);
+	inner->answered = false;
+	inner->busy = false;
+	*answer = &inner->answer;
+	return true;
+}
+
+static void on_close(struct sink_port *port)
+{
+	struct sink_thread *self = self_of(port);
+	struct sink_thread_inner *inner = self->inner;
+	struct timespec until;
+
+	pthread_mutex_lock(&inner->mutex);
+	inner->request.kind = SINK_CLOSE;
+	pthread_cond_signal(&inner->changed);
+	pthread_mutex_unlock(&inner->mutex);
+	signal_fd(self->stop_fd);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += CLOSE_WITHIN_S;
+	if (pthread_timedjoin_np(inner->thread, NULL, &until) != 0) {
+		/* A name server that does not answer, for example. The thread still uses all of this. */
+		log_warn("the thread that talks to %s does not end; it is left behind", inner->ops->name);
+		pthread_detach(inner->thread);
+		return;
+	}
+	inner->ops->free(inner->store);
+	sink_thread_free(self);
+}
+
+static const struct sink_port_ops port_ops = {
+    .fence = on_fence,
+    .set_cut = on_set_cut,
+    .commit = on_commit,
+    .mark = on_mark,
+    .choose = on_choose,
+    .retire = on_retire,
+    .late = on_late,
+    .look = on_look,
+    .touch = on_touch,
+    .answer = on_answer,
+    .close = on_close,
+};
+
+/* --- beginning and end --------------------------------------------------------------------------------------------- */
+
+struct sink_thread *sink_thread_new(void)
+{
+	struct sink_thread *self = memory_new(sizeof *self);
+
+	self->inner = memory_new(sizeof *self->inner);
+	pthread_mutex_init(&self->inner->mutex, NULL);
+	pthread_cond_init(&self->inner->changed, NULL);
+	self->port.ops = &port_ops;
+	self->port.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	self->stop_fd = eventfd(0, EFD_CLOEXEC);
+	return self;
+}
+
+void sink_thread_free(struct sink_thread *self)
+{
+	sink_answer_clear(&self->inner->answer);
+	if (self->port.event_fd >= 0)
+		close(self->port.event_fd);
+	if (self->stop_fd >= 0)
+		close(self->stop_fd);
+	pthread_cond_destroy(&self->inner->changed);
+	pthread_mutex_destroy(&self->inner->mutex);
+	free(self->inner);
+	free(self);
+}
+
+/* Signals are for the process's main thread. */
+static int thread_start(struct sink_thread *self)
+{
+	sigset_t all, old;
+
+	if (self->port.event_fd < 0 || self->stop_fd < 0)
+		return EMFILE;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int failed = pthread_create(&self->inner->thread, NULL, thread_run, self);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return failed;
+}
+
+enum result sink_thread_start(struct sink_thread *self, const struct sink_store_ops *ops, void *store,
+    struct sink_port **port, struct error *error)
+{
+	self->inner->ops = ops;
+	self->inner->store = store;
+	int failed = thread_start(self);
+	if (failed) {
+		ops->free(store);
+		sink_thread_free(self);
+		return error_set(
+		    error, RESULT_RETRY, "cannot start the thread that talks to %s: %s", ops->name, strerror(failed));
+	}
+	*port = &self->port;
+	return RESULT_OK;
+}

@@ -1,0 +1,67 @@
+/* services/sink/sink_thread.h - a sink port made of functions that may block: they run on a thread of the port's own.
+ *
+ *   struct sink_thread *thread = sink_thread_new();
+ *   ... prepare a store, which gives up waiting when thread->stop_fd becomes readable ...
+ *   result = sink_thread_start(thread, &mine, store, port, error);
+ *
+ * Ownership: what a request points to and the answer belong to the thread until the answer has been taken.
+ * Blocking:  the port's functions do not; closing waits a few seconds at most.
+ */
+#ifndef SINK_THREAD_H
+#define SINK_THREAD_H
+
+#include "services/sink/sink_port.h"
+
+enum sink_request_kind {
+	SINK_NOTHING,
+	SINK_FENCE,
+	SINK_SET_CUT,
+	SINK_COMMIT,
+	SINK_MARK,
+	SINK_CHOOSE,
+	SINK_RETIRE,
+	SINK_ASK_LATE,
+	SINK_LOOK,
+	SINK_TOUCH,
+	SINK_CLOSE
+};
+
+/* A call of sink_port_ops with its arguments; those that the kind has not are zero. */
+struct sink_request {
+	enum sink_request_kind kind;
+	uint64_t attempt;
+	struct epoch_id predecessor, checkpoint, renamed;
+	const struct cut *cut;
+	const struct transaction *transaction;
+	const struct epoch_id *retired;
+	size_t retired_len;
+	const struct bytes *bodies;
+	size_t bodies_len;
+};
+
+/* What the thread talks to. */
+struct sink_store_ops {
+	const char *name; /* "PostgreSQL" */
+	/* On the thread: the outcome, and the answer, which is empty. */
+	enum sink_outcome (*carry_out)(void *store, const struct sink_request *, struct sink_answer *);
+	/* After the thread's end: the store's memory, too. */
+	void (*free)(void *store);
+};
+
+struct sink_thread {
+	struct sink_port port; /* first: the port is this struct */
+	int stop_fd; /* an eventfd, readable when the port is to close */
+	struct sink_thread_inner *inner;
+};
+
+struct sink_thread *sink_thread_new(void);
+/* Takes both, also where it fails. */
+enum result sink_thread_start(struct sink_thread *thread, const struct sink_store_ops *ops, void *store,
+    struct sink_port **port, struct error *error) MUST_USE;
+/* Of one that was not started. */
+void sink_thread_free(struct sink_thread *thread);
+
+/* Frees what an answer holds. */
+void sink_answer_clear(struct sink_answer *answer);
+
+#endif

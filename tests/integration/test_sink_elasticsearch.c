@@ -1,0 +1,452 @@
+/* The Elasticsearch sink as a port, against any server: frontiers, documents, dead letters, and what a person is told. */
+#include "tests/integration/elastic_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/timestamp.h"
+
+static const struct epoch_id none = {0, 0};
+
+static void test_fresh(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_port *port = bed_open(bed, 0, 1);
+	struct sink_answer *answer = bed_fence(port, 3);
+	struct batch batch;
+
+	assert_outcome(answer, SINK_DONE);
+	assert_int_equal(answer->frontier.fence, 3);
+	assert_false(answer->frontier.started);
+	assert_false(answer->surplus);
+	assert_outcome(bed_set_cut(port, 3, 100), SINK_DONE);
+	batch_open(&batch, 3, none, (struct epoch_id){3, 1}, 100);
+	batch_row(&batch, "a/b \"c\" \xc3\xa9", "x\ty", 0);
+	batch_row(&batch, "k2", NULL, 0);
+	answer = batch_commit(&batch, port);
+	assert_outcome(answer, SINK_DONE);
+	assert_int_equal(answer->frontier.last.attempt, 3);
+	assert_int_equal(answer->frontier.last.n, 1);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_CONSUMED], 2);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], 2);
+	batch_close(&batch);
+	/* An epoch without rows moves the frontier, too. */
+	batch_open(&batch, 3, (struct epoch_id){3, 1}, (struct epoch_id){3, 2}, 105);
+	assert_outcome(batch_commit(&batch, port), SINK_DONE);
+	batch_close(&batch);
+	assert_outcome(bed_touch(port, 3, (struct epoch_id){3, 2}), SINK_DONE);
+	bed_close(bed, port);
+
+	assert_int_equal(bed_count(bed, ""), 2);
+	assert_int_equal(bed_ask(bed, "GET", "/%s/_doc/x", NULL), 404);
+	assert_int_equal(bed_ask(bed, "GET", "/%s/_doc/a%2Fb%20%22c%22%20%C3%A9", NULL), 200);
+	assert_non_null(strstr(bed_answer(bed), "1234.56"));
+	assert_non_null(strstr(bed_answer(bed), "2024-01-15T10:00:00.123556+00:00"));
+	assert_int_equal(bed_ask(bed, "GET", "/%s/_doc/k2", NULL), 200);
+	assert_null(strstr(bed_answer(bed), "note"));
+
+	port = bed_open(bed, 0, 1);
+	answer = bed_fence(port, 4);
+	assert_outcome(answer, SINK_DONE);
+	assert_true(answer->frontier.started);
+	assert_false(answer->frontier.regrouped);
+	assert_int_equal(answer->frontier.fence, 4);
+	assert_int_equal(answer->frontier.last.n, 2);
+	assert_int_equal(cut_get(&answer->frontier.cut, 0, 0), 105);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_CONSUMED], 2);
+	assert_string_equal(answer->frontier.fingerprint, bed->pipeline.fingerprint);
+}
+
+/* A fence is raised strictly, and a writer behind it commits nothing. */
+static void test_zombie(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_port *old = bed_writer(bed, 1), *new = bed_open(bed, 0, 1);
+	struct sink_answer *answer;
+	struct batch batch;
+
+	answer = bed_fence(new, 1);
+	assert_outcome(answer, SINK_FENCED);
+	assert_int_equal(answer->frontier.fence, 1);
+	assert_outcome(bed_fence(new, 2), SINK_DONE);
+	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
+	batch_row(&batch, "k", NULL, 0);
+	answer = batch_commit(&batch, old);
+	assert_outcome(answer, SINK_FENCED);
+	assert_int_equal(answer->frontier.fence, 2);
+	batch_close(&batch);
+	assert_outcome(bed_touch(old, 1, none), SINK_FENCED);
+	assert_outcome(bed_look(old, 1), SINK_FENCED);
+	answer = bed_look(new, 2);
+	assert_outcome(answer, SINK_DONE);
+	assert_int_equal(answer->frontier.last.n, 0);
+	/* A predecessor that is none. */
+	batch_open(&batch, 2, (struct epoch_id){2, 7}, (struct epoch_id){2, 8}, 0);
+	assert_outcome(batch_commit(&batch, new), SINK_MOVED);
+	batch_close(&batch);
+}
+
+/* Of a key the first record stays: within an epoch, from epoch to epoch, and when an epoch is sent again. */
+static void test_repeats(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_port *port = bed_writer(bed, 1);
+	struct batch batch;
+
+	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
+	batch_row(&batch, "a", "first", 0);
+	batch_row(&batch, "b", "other", 0);
+	batch_row(&batch, "a", "second", 0);
+	struct sink_answer *answer = batch_commit(&batch, port);
+	assert_outcome(answer, SINK_DONE);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], 3);
+	batch_close(&batch);
+	bed_close(bed, port);
+	/* As after a recovery: the epoch is cut otherwise. */
+	port = bed_open(bed, 0, 1);
+	assert_outcome(bed_fence(port, 2), SINK_DONE);
+	batch_open(&batch, 2, (struct epoch_id){1, 1}, (struct epoch_id){2, 1}, 0);
+	batch_row(&batch, "b", "again", 0);
+	batch_row(&batch, "a", "again", 0);
+	batch_row(&batch, "c", "new", 0);
+	cut_set(&batch.handled, 0, 1); /* the first row was counted */
+	answer = batch_commit(&batch, port);
+	assert_outcome(answer, SINK_DONE);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_CONSUMED], 5);
+	batch_close(&batch);
+	assert_int_equal(bed_count(bed, ""), 3);
+	assert_int_equal(bed_ask(bed, "GET", "/%s/_doc/a", NULL), 200);
+	assert_non_null(strstr(bed_answer(bed), "first"));
+	assert_int_equal(bed_ask(bed, "GET", "/%s/_doc/b", NULL), 200);
+	assert_non_null(strstr(bed_answer(bed), "other"));
+}
+
+/* Ids that Elasticsearch would refuse a whole request for. */
+static void test_impossible_ids(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_port *port = bed_writer(bed, 1);
+	char longest[513], longer[601];
+	struct batch batch;
+
+	/* 255 characters of three bytes are allowed in the pipeline file. */
+	memset(longest, 'x', 512);
+	longest[512] = '\0';
+	for (size_t i = 0; i < 600; i += 3)
+		memcpy(longer + i, "\xe2\x82\xac", 3);
+	longer[600] = '\0';
+	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 40);
+	batch_row(&batch, longer, "lost?", 0);
+	batch_row(&batch, longest, NULL, 0);
+	batch_row(&batch, "", NULL, 0);
+	struct sink_answer *answer = batch_commit(&batch, port);
+	assert_outcome(answer, SINK_DONE);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], 1);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_DEAD], 2);
+	batch_close(&batch);
+	assert_int_equal(bed_count(bed, ""), 1);
+	assert_int_equal(bed_count(bed, "-dead-letters"), 2);
+	assert_int_equal(bed_ask(bed, "GET", "/%s-dead-letters/_doc/sales-0-40", NULL), 200);
+	assert_non_null(strstr(bed_answer(bed), "id_too_long"));
+	assert_non_null(strstr(bed_answer(bed), "lost?"));
+	assert_int_equal(bed_ask(bed, "GET", "/%s-dead-letters/_doc/sales-0-42", NULL), 200);
+	assert_non_null(strstr(bed_answer(bed), "id_empty"));
+}
+
+/* A date in the index is the event's. */
+static void test_dated(void **state)
+{
+	struct bed *bed = *state;
+	char settings[128];
+	struct batch batch;
+
+	(void)snprintf(settings, sizeof settings, "index: %s-%%Y.%%m", bed->name);
+	bed_pipeline(bed, NULL, settings);
+	struct sink_port *port = bed_writer(bed, 1);
+	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
+	batch_row(&batch, "a", NULL, INT64_C(1706745599999999)); /* the last microsecond of January 2024 */
+	batch_row(&batch, "b", NULL, INT64_C(1706745600000000));
+	batch_row(&batch, "c", NULL, INT64_C(253402300799999999)); /* of the year 9999 */
+	batch_row(&batch, "", NULL, 0);
+	assert_outcome(batch_commit(&batch, port), SINK_DONE);
+	batch_close(&batch);
+	assert_int_equal(bed_count(bed, "-2024.01"), 1);
+	assert_int_equal(bed_count(bed, "-2024.02"), 1);
+	assert_int_equal(bed_count(bed, "-9999.12"), 1);
+	assert_int_equal(bed_count(bed, "-dead-letters"), 1);
+	assert_int_equal(bed_ask(bed, "GET", "/_index_template/sluice-%s", NULL), 200);
+	/* A second start leaves it alone. */
+	bed_close(bed, port);
+	assert_outcome(bed_fence(bed_open(bed, 0, 1), 2), SINK_DONE);
+	(void)bed_ask(bed, "DELETE", "/_index_template/sluice-%s", NULL);
+}
+
+/* Fewer writers than before: what the others had done is reported, and forgotten only with the first commit. */
+static void test_surplus(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_answer *answer;
+	struct batch batch;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		struct sink_port *port = bed_open(bed, i, 3);
+		assert_outcome(bed_fence(port, 1), SINK_DONE);
+		assert_outcome(bed_set_cut(port, 1, 300 - (int64_t)i * 100), SINK_DONE);
+		bed_close(bed, port);
+	}
+	struct sink_port *port = bed_open(bed, 0, 1);
+	answer = bed_fence(port, 2);
+	assert_outcome(answer, SINK_DONE);
+	assert_true(answer->frontier.regrouped);
+	assert_int_equal(cut_get(&answer->frontier.cut, 0, 0), 300);
+	assert_true(answer->surplus);
+	assert_int_equal(cut_get(&answer->surplus_cut, 0, 0), 100);
+	assert_outcome(bed_set_cut(port, 2, 100), SINK_DONE);
+	/* Before the first commit they are still there, and are found again. */
+	bed_close(bed, port);
+	port = bed_open(bed, 0, 1);
+	answer = bed_fence(port, 3);
+	assert_outcome(answer, SINK_DONE);
+	assert_false(answer->frontier.regrouped);
+	assert_true(answer->surplus);
+	batch_open(&batch, 3, none, (struct epoch_id){3, 1}, 100);
+	batch_row(&batch, "a", NULL, 0);
+	assert_outcome(batch_commit(&batch, port), SINK_DONE);
+	batch_close(&batch);
+	assert_int_equal(bed_ask(bed, "GET", "/sluice-control/_doc/%s%2Fsearch.1", NULL), 404);
+	assert_int_equal(bed_ask(bed, "GET", "/sluice-control/_doc/%s%2Fsearch.2", NULL), 404);
+	bed_close(bed, port);
+	port = bed_open(bed, 0, 1);
+	answer = bed_fence(port, 4);
+	assert_outcome(answer, SINK_DONE);
+	assert_false(answer->surplus);
+}
+
+/* An index that has gone, and one that Elasticsearch made anew by itself. */
+static void test_index_gone(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_port *port = bed_writer(bed, 1);
+	struct batch batch;
+
+	assert_int_equal(bed_ask(bed, "DELETE", "/%s", NULL), 200);
+	struct sink_answer *answer = bed_touch(port, 1, none);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "is gone");
+	assert_says(answer, "sluice-control");
+	/* The bulk request makes it, and the next look at it notices. */
+	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
+	batch_row(&batch, "a", NULL, 0);
+	(void)batch_commit(&batch, port);
+	batch_close(&batch);
+	answer = bed_look(port, 1);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "made anew");
+	bed_close(bed, port);
+	if (!bed_is_fake()) { /* that one has no mappings of its own accord */
+		answer = bed_fence(bed_open(bed, 0, 1), 2);
+		assert_outcome(answer, SINK_CONFIG);
+		assert_says(answer, "mapping");
+	}
+	assert_int_equal(bed_ask(bed, "DELETE", "/%s", NULL), 200);
+	answer = bed_fence(bed_open(bed, 0, 1), 3);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "is gone");
+}
+
+static void test_mapping_conflict(void **state)
+{
+	struct bed *bed = *state;
+
+	assert_int_equal(
+	    bed_ask(bed, "PUT", "/%s", "{\"mappings\":{\"properties\":{\"amount\":{\"type\":\"keyword\"}}}}"), 200);
+	struct sink_answer *answer = bed_fence(bed_open(bed, 0, 1), 1);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "amount");
+	assert_says(answer, "sinks.elasticsearch.index");
+}
+
+static void test_other_index(void **state)
+{
+	struct bed *bed = *state;
+	char settings[128];
+
+	bed_close(bed, bed_writer(bed, 1));
+	(void)snprintf(settings, sizeof settings, "index: %s-other", bed->name);
+	bed_pipeline(bed, NULL, settings);
+	struct sink_answer *answer = bed_fence(bed_open(bed, 0, 1), 2);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "-other");
+}
+
+/* Every document is refused by a mapping that only Elasticsearch itself knows: _routing is required. */
+static void test_refused(void **state)
+{
+	struct bed *bed = *state;
+	struct batch batch;
+	char key[16];
+
+	if (bed_is_fake())
+		skip();
+	assert_int_equal(bed_ask(bed, "PUT", "/%s", "{\"mappings\":{\"_routing\":{\"required\":true}}}"), 200);
+	struct sink_port *port = bed_writer(bed, 1);
+	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
+	for (int i = 0; i < 1000; i++) {
+		(void)snprintf(key, sizeof key, "k%d", i);
+		batch_row(&batch, key, "of no use", 0);
+	}
+	struct sink_answer *answer = batch_commit(&batch, port);
+	assert_outcome(answer, SINK_DONE);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_DEAD], 1000);
+	batch_close(&batch);
+	assert_int_equal(bed_count(bed, "-dead-letters"), 1000);
+	assert_int_equal(bed_ask(bed, "GET", "/%s-dead-letters/_doc/sales-0-7", NULL), 200);
+	assert_non_null(strstr(bed_answer(bed), "routing"));
+}
+
+static void test_read_only(void **state)
+{
+	struct bed *bed = *state;
+	struct batch batch;
+
+	if (bed_is_fake())
+		skip();
+	struct sink_port *port = bed_writer(bed, 1);
+	assert_int_equal(bed_ask(bed, "PUT", "/%s/_settings", "{\"index.blocks.write\":true}"), 200);
+	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
+	batch_row(&batch, "a", NULL, 0);
+	uint64_t began_us = clock_monotonic_us();
+	struct sink_answer *answer = batch_commit(&batch, port);
+	assert_outcome(answer, SINK_UNKNOWN);
+	assert_says(answer, "cluster_block_exception");
+	assert_true(clock_monotonic_us() - began_us < 10000000);
+	assert_int_equal(bed_ask(bed, "PUT", "/%s/_settings", "{\"index.blocks.write\":null}"), 200);
+	assert_outcome(bed_look(port, 1), SINK_DONE);
+	port->ops->commit(port, &batch.transaction);
+	assert_outcome(bed_wait(port), SINK_DONE);
+	batch_close(&batch);
+	assert_int_equal(bed_count(bed, ""), 1);
+}
+
+/* Many documents in several requests; a request at most as large as it may be. */
+static void test_many(void **state)
+{
+	struct bed *bed = *state;
+	struct batch batch;
+	char key[24];
+
+	bed_pipeline(bed, NULL, "max_batch_bytes: 64KiB, max_requests: 4, compression: gzip");
+	struct sink_port *port = bed_writer(bed, 1);
+	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
+	for (int i = 0; i < 5000; i++) {
+		(void)snprintf(key, sizeof key, "key-%d", i % 4000);
+		batch_row(&batch, key, "0123456789 0123456789 0123456789", 0);
+	}
+	assert_outcome(batch_commit(&batch, port), SINK_DONE);
+	batch_close(&batch);
+	assert_int_equal(bed_count(bed, ""), 4000);
+}
+
+/* A new attempt, as often as it takes: the server may be away. */
+static struct sink_port *walk_open(struct bed *bed, uint64_t *attempt, struct epoch_id last)
+{
+	struct sink_port *port = bed_open(bed, 0, 1);
+	struct sink_answer *answer;
+
+	do {
+		answer = bed_fence(port, ++*attempt);
+		if (answer->outcome == SINK_DONE && !answer->frontier.started)
+			answer = bed_set_cut(port, *attempt, 0);
+		if (answer->outcome == SINK_UNKNOWN)
+			usleep(50000); /* as the writer backs off */
+	} while (answer->outcome == SINK_UNKNOWN || answer->outcome == SINK_FENCED);
+	assert_outcome(answer, SINK_DONE);
+	assert_true(epoch_equal(answer->frontier.last, last));
+	return port;
+}
+
+/* A seeded walk: in the end every key is there once, and every record is counted. The stand-in misbehaves on the way; to a real
+ * server a person may do what he likes meanwhile. */
+static void test_walk(void **state)
+{
+	static const char *const faults[] = {"\"busy\"", "\"items_busy\"", "502", "503", "\"cut\"", "\"lost\"",
+	    "\"half\"", "\"garbage\"", "\"fewer\"", "\"items_500\"", "\"read_only\""};
+	enum { FAULTS = sizeof faults / sizeof faults[0], EPOCHS = 60, ROWS = 400, KEYS = 10000 };
+	struct bed *bed = *state;
+	struct epoch_id last = none;
+	bool *used = memory_new(KEYS);
+	uint64_t attempt = 0, keys = 0, offset = 0;
+	const char *more = getenv("SLUICE_TEST_EPOCHS");
+	uint64_t epochs = more ? strtoull(more, NULL, 10) : EPOCHS;
+	unsigned seed = 7;
+
+	bed_pipeline(bed, NULL, "max_batch_bytes: 64KiB, max_requests: 3");
+	struct sink_port *port = walk_open(bed, &attempt, none);
+	for (uint64_t n = 1; n <= epochs; n++) {
+		struct batch batch;
+		char json[256], key[24];
+		struct sink_answer *answer = NULL;
+		(void)snprintf(json, sizeof json,
+		    "{\"faults\":[{\"on\":\"bulk\",\"do\":%s},{\"on\":\"bulk\",\"do\":%s},{\"on\":\"control\",\"do\":"
+		    "\"%s\"}]}",
+		    faults[(unsigned)rand_r(&seed) % FAULTS], faults[(unsigned)rand_r(&seed) % FAULTS],
+		    rand_r(&seed) % 2 ? "lost" : "cut");
+		if (rand_r(&seed) % 3 && bed_is_fake())
+			bed_fault(bed, json);
+		batch_open(&batch, attempt, last, (struct epoch_id){attempt, n}, (int64_t)offset);
+		for (int i = 0; i < ROWS; i++) {
+			unsigned which = (unsigned)rand_r(&seed) % KEYS;
+			(void)snprintf(key, sizeof key, "key-%u", which);
+			batch_row(&batch, key, "0123456789", 0);
+			keys += !used[which];
+			used[which] = true;
+		}
+		offset += ROWS;
+		answer = batch_commit(&batch, port);
+		while (answer->outcome == SINK_UNKNOWN) {
+			answer = bed_look(port, attempt);
+			if (answer->outcome != SINK_DONE || epoch_equal(answer->frontier.last, batch.transaction.epoch))
+				continue;
+			port->ops->commit(port, &batch.transaction);
+			answer = bed_wait(port);
+		}
+		assert_outcome(answer, SINK_DONE);
+		assert_true(epoch_equal(answer->frontier.last, batch.transaction.epoch));
+		assert_int_equal(answer->frontier.counters.n[COUNTER_CONSUMED], offset);
+		assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], offset);
+		last = batch.transaction.epoch;
+		batch_close(&batch);
+		if (n % 10 == 0) {
+			bed_close(bed, port);
+			port = walk_open(bed, &attempt, last);
+		}
+	}
+	assert_int_equal(bed_count(bed, ""), keys);
+	assert_int_equal(bed_count(bed, "-dead-letters"), 0);
+	free(used);
+}
+
+int main(void)
+{
+#define BED_TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
+	static const struct CMUnitTest tests[] = {
+	    BED_TEST(test_fresh),
+	    BED_TEST(test_zombie),
+	    BED_TEST(test_repeats),
+	    BED_TEST(test_impossible_ids),
+	    BED_TEST(test_dated),
+	    BED_TEST(test_surplus),
+	    BED_TEST(test_index_gone),
+	    BED_TEST(test_mapping_conflict),
+	    BED_TEST(test_other_index),
+	    BED_TEST(test_refused),
+	    BED_TEST(test_read_only),
+	    BED_TEST(test_many),
+	    BED_TEST(test_walk),
+	};
+	if (getenv("SLUICE_TEST_ONLY") != NULL)
+		cmocka_set_test_filter(getenv("SLUICE_TEST_ONLY"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
