@@ -7,7 +7,12 @@ import psycopg2
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
 TESTS = ROOT / "tests/integration"
-RATE, RATE_REAL, RECORDS_EMBEDDED = 400, 5_000, 30_000  # the embedded broker keeps 5 MiB a partition
+sys.path.insert(0, str(TESTS))
+from documents import cut_of, newest_controls, prove_documents, prove_like_rows
+from services import Elasticsearch, Failure
+
+RATE, RATE_REAL, RECORDS_EMBEDDED = 400, 2_000, 30_000  # the embedded broker keeps 5 MiB a partition
+JOB, TOPIC, INDEX = "ecommerce-transactions", "financial_transactions", "transactions"
 PLAIN = not sys.stdout.isatty() or "NO_COLOR" in os.environ
 VIEW = """SELECT f.attempt || '.' || f.epoch, f.counters, extract(epoch FROM now() - f.committed_at),
     (SELECT count(*) FROM transactions), (SELECT coalesce(sum(total_amount), 0) FROM transactions),
@@ -22,6 +27,15 @@ VIEW = """SELECT f.attempt || '.' || f.epoch, f.counters, extract(epoch FROM now
     FROM sluice.frontier f WHERE cut IS NOT NULL"""
 
 
+NEWEST = {"query": {"match_all": {}}, "sort": [{"transaction_date": "desc"}]}
+TWICE = {"size": 0, "aggs": {"twice": {"terms": {"field": "transaction_id.keyword", "min_doc_count": 2}}}}
+
+
+def line_of(hit):
+    document = hit["_source"]
+    return f"  {document['transaction_date']}  {hit['_id']}  {document['product_category']:<12} {document['total_amount']:>12,}"
+
+
 def say(text):
     print(text if PLAIN else f"\033[1m==>\033[0m {text}", flush=True)
 
@@ -32,6 +46,7 @@ class Demo:
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-demo-"))
         self.folder.chmod(0o755)
         self.killed, self.snapshots, self.unequal, self.height = None, 0, 0, 0
+        self.elasticsearch = Elasticsearch(self.folder) if arguments.real else None
 
     def call(self, *words, check=True, **more):
         done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -41,12 +56,14 @@ class Demo:
         return done.stdout.strip()
 
     def environment(self):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "SLUICE_", "CHECKPOINT_DIR"))}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "SLUICE_", "CHECKPOINT_DIR", "ELASTICSEARCH_"))}
         environment["SLUICE_BIN"] = str(BIN)
         if hasattr(self, "url"):
             environment["DATABASE_URL"] = self.url
         if hasattr(self, "brokers"):
             environment["KAFKA_BOOTSTRAP_SERVERS"] = self.brokers
+        if self.elasticsearch and self.elasticsearch.url:
+            environment["ELASTICSEARCH_URL"] = self.elasticsearch.url
         return environment
 
     # --- what runs ----------------------------------------------------------------------------------------------------
@@ -58,7 +75,9 @@ class Demo:
             say("a real Kafka broker")
             self.call(TESTS / "kafka/kafka.sh", "start", self.folder / "kafka")
             self.brokers = "127.0.0.1:" + self.call(TESTS / "kafka/kafka.sh", "port", self.folder / "kafka").splitlines()[-1]
-            self.call(TESTS / "kafka/kafka.sh", "topic", self.folder / "kafka", "financial_transactions", 4)
+            self.call(TESTS / "kafka/kafka.sh", "topic", self.folder / "kafka", TOPIC, 4)
+            say("a real Elasticsearch")
+            self.elasticsearch.start()
             self.produce("--rate", RATE_REAL)
         else:
             say("the producer, which is the Kafka broker, too (in memory)")
@@ -101,16 +120,17 @@ class Demo:
                 self.producer.wait()
         if self.arguments.real:
             self.call(TESTS / "kafka/kafka.sh", "stop", self.folder / "kafka", "--kill", check=False)
+            self.elasticsearch.end()
         self.call(TESTS / "postgres.sh", "stop", self.folder / "pg", "immediate", check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def status(self):
+    def status(self, job):
         environment = dict(self.environment())
         for line in (self.folder / "run/env").read_text().splitlines():
             match = re.match(r"(?:export )?([A-Z_]+)='?(.*?)'?$", line)
             if match:
                 environment[match[1]] = match[2]
-        done = subprocess.run([str(BIN / "sluicectl"), "status", "-o", "json"], env=environment, stdout=subprocess.PIPE,
+        done = subprocess.run([str(BIN / "sluicectl"), "status", "--job", job, "-o", "json"], env=environment, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True)
         return json.loads(done.stdout) if done.stdout else None
 
@@ -120,12 +140,29 @@ class Demo:
         return cursor.fetchone()
 
     def kill(self):
-        status = self.status() or {"workers": []}
-        for worker in status["workers"]:
-            if worker["process"] == "aggregator":
-                os.kill(worker["pid"], signal.SIGKILL)
-                self.killed = f"kill -9 {worker['pid']} (aggregator: {worker['actors']})"
-                return
+        """An aggregator, and of the search job the one who writes."""
+        killed = []
+        for job, process in (("totals", "aggregator"), ("search", "sink"))[:1 + bool(self.elasticsearch)]:
+            for worker in (self.status(job) or {"workers": []})["workers"]:
+                if worker["process"] == process and worker["actors"]:
+                    os.kill(worker["pid"], signal.SIGKILL)
+                    killed.append(f"{worker['pid']} ({process}: {worker['actors']})")
+                    break
+        self.killed = f"kill -9 {', '.join(killed)}" if killed else None
+
+    def search_lines(self, rows):
+        """What Elasticsearch shows at the moment: it makes documents visible once a second."""
+        if not self.elasticsearch:
+            return []
+        try:
+            answer = self.elasticsearch.ask("POST", f"/{INDEX}/_search", {"size": 3, "track_total_hits": True, **NEWEST}, missing={"hits": {"hits": []}})
+        except Failure:
+            return ["Elasticsearch does not answer"]
+        hits = answer["hits"]
+        lines = [f"{hits.get('total', {'value': 0})['value']:,} documents in Elasticsearch, {rows:,} rows in PostgreSQL"]
+        if not PLAIN:
+            lines += ["", *map(line_of, hits["hits"]), *[""] * (3 - len(hits["hits"])), ""]
+        return lines
 
     def draw(self, view, rate, left):
         epoch, counters, age, rows, amount, category, day, month, categories, days, latency = view
@@ -141,6 +178,7 @@ class Demo:
             lines += [""] + [f"  {d['day']:<12} {float(d['total']):>18,.2f}" for d in days or []] + [""]
         lines.append(f"{rows:,} rows add up to {amount:,}; by category, day and month: "
                      + ("the same" if equal else f"NOT THE SAME: {category}, {day}, {month}"))
+        lines += self.search_lines(rows)
         lines.append(f"{self.killed or 'a process is about to be killed'}   {max(0, left):.0f} s left")
         if PLAIN:
             print(" | ".join(lines), flush=True)
@@ -181,12 +219,42 @@ class Demo:
             if found != cut:
                 cut, since = found, time.monotonic()
             time.sleep(0.1)
+        cursor.execute("SELECT cut FROM sluice.frontier")
+        whole = {int(p): offset for p, offset in cursor.fetchone()[0].items()}
         connection.close()
+        while self.elasticsearch and time.monotonic() < deadline and self.search_cut() != whole:
+            time.sleep(0.1)
+
+    def search_cut(self):
+        try:
+            return cut_of(newest_controls(self.elasticsearch, JOB))
+        except Failure:
+            return None
 
     def prove(self):
         say("the proof: a checker that shares no code with the pipeline reads topic and tables")
         done = subprocess.run([str(TESTS / "checker.py"), "--brokers", self.brokers, "--database", self.url, "--whole"], env=self.environment())
-        return done.returncode == 0
+        return done.returncode == 0 and (not self.elasticsearch or self.prove_documents())
+
+    def prove_documents(self):
+        """And the queries that one knows."""
+        url = f"{self.elasticsearch.url}/{INDEX}"
+        say(f"curl {url}/_count")
+        print(f"  {self.elasticsearch.count(INDEX):,} documents")
+        say(f"curl {url}/_search, the newest three")
+        for hit in self.elasticsearch.search(INDEX, {"size": 3, **NEWEST})["hits"]["hits"]:
+            print(line_of(hit))
+        say(f"curl {url}/_search, transactions that are there twice")
+        print(f"  {self.elasticsearch.search(INDEX, TWICE)['aggregations']['twice']['buckets']}")
+        say("the same proof of the documents, from the topic and from the rows")
+        try:
+            prove_documents(self.elasticsearch, self.brokers, TOPIC, INDEX, self.search_cut())
+            prove_like_rows(self.elasticsearch, INDEX, self.url)
+        except Failure as failure:
+            print(f"  {failure}")
+            return False
+        print("  every document is as it has to be, and no other is there")
+        return True
 
 
 def main():
@@ -205,6 +273,8 @@ def main():
         say(f"{demo.snapshots} snapshots drawn, {demo.unequal} with totals that differ from the rows; "
             + ("proved" if proved else "NOT proved"))
         code = 0 if proved and demo.killed and not demo.unequal else 1
+    except Failure as failure:
+        print(failure)
     except KeyboardInterrupt:
         say("ended")
         code = 130

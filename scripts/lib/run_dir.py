@@ -26,6 +26,7 @@ import xmlrpc.client
 # supervisord adds its pid to the path while it binds the socket, and an address has 108 bytes.
 SOCKET_PATH_MAX = 92
 PORT_FIRST, PORT_LAST = 21000, 29999  # below the kernel's ephemeral ports: nobody else's connection takes it meanwhile
+SEARCH = "search-"  # in front of the names of the search job's processes
 HANDED_ON = ("KAFKA_", "DATABASE_URL", "PG", "SLUICE_", "ELASTICSEARCH_")
 
 # Paths are relative to the run dir, where supervisord runs: it expands some of them twice, so that no way of writing a %
@@ -173,8 +174,8 @@ class RunDir:
         )
         return made
 
-    def prepare(self, config, ingest, aggregators):
-        """Chooses what a start needs and writes it down."""
+    def prepare(self, config, ingest, aggregators, search):
+        """Chooses what a start needs and writes it down. search: sinks of the search job, where it is on."""
         os.makedirs(self.logs, exist_ok=True)
         checkpoints = os.environ.get("CHECKPOINT_DIR") or self.path("checkpoints")
         if "://" not in checkpoints:
@@ -187,16 +188,25 @@ class RunDir:
             "state_dir": os.path.abspath(os.environ.get("STATE_DIR") or self.path("state")),
             "ingest": ingest,
             "aggregators": aggregators,
+            "search": search,
             "socket": self.choose_socket(),
             "environment": sorted(name for name in os.environ if name.startswith(HANDED_ON)),
         }
-        with open(self.path("run.json"), "w", encoding="utf-8") as file:
-            json.dump(self.facts, file, indent=2)
-            file.write("\n")
+        self.write_facts()
         with open(self.path("env"), "w", encoding="utf-8") as file:
             for name, fact in (("SLUICE_CONFIG", "config"), ("SLUICE_COORDINATOR", "coordinator"),
                                ("CHECKPOINT_DIR", "checkpoint_dir"), ("STATE_DIR", "state_dir")):
                 file.write(f"export {name}={shlex.quote(self.facts[fact])}\n")
+
+    def write_facts(self):
+        with open(self.path("run.json"), "w", encoding="utf-8") as file:
+            json.dump(self.facts, file, indent=2)
+            file.write("\n")
+
+    def without_search(self):
+        """The pipeline file says that this job is off."""
+        self.facts["search"] = 0
+        self.write_facts()
 
     def choose_socket(self):
         path = self.path("supervisord.sock")
@@ -208,9 +218,13 @@ class RunDir:
         return os.path.join(tempfile.mkdtemp(prefix="sluice-", dir=base), "supervisord.sock")
 
     def program(self, name, priority, arguments, bin_dir, count, many):
+        """name: the kind of process, with the job in front where that is not totals."""
         # supervisord splits a command as a shell would, and reads % as an expansion of its own.
+        kind = name.removeprefix(SEARCH)
         command = " ".join(shlex.quote(word).replace("%", "%%") for word in
-                           (os.path.join(bin_dir, "sluice-" + name), *arguments))
+                           (os.path.join(bin_dir, "sluice-" + kind), *arguments))
+        if name != kind:
+            command += " --job search"
         process = f"{name}-%(process_num)d" if many else name
         if name != "coordinator":
             command += f" --name {process}"
@@ -227,6 +241,9 @@ class RunDir:
         text += self.program("sink", 2, (), bin_dir, 1, False)
         text += self.program("aggregator", 3, (), bin_dir, facts["aggregators"], True)
         text += self.program("ingest", 4, (), bin_dir, facts["ingest"], True)
+        if facts["search"]:
+            text += self.program(SEARCH + "sink", 5, (), bin_dir, facts["search"], True)
+            text += self.program(SEARCH + "ingest", 6, (), bin_dir, facts["ingest"], True)
         with open(self.conf, "w", encoding="utf-8") as file:
             file.write(text)
 

@@ -2,11 +2,12 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 
-from run_dir import RunDir, Trouble, run_main
+from run_dir import SEARCH, RunDir, Trouble, run_main
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXIT_CONFIG = 78
@@ -19,6 +20,7 @@ def read_arguments():
     parser.add_argument("--run-dir", default=os.path.join(ROOT, "run/default"))
     parser.add_argument("--ingest", type=positive, default=1)
     parser.add_argument("--aggregators", type=positive, default=1)
+    parser.add_argument("--search", type=positive, default=1)
     parser.add_argument("--wait", type=positive, default=120)
     return parser.parse_args()
 
@@ -59,18 +61,23 @@ class Start:
         self.deadline = time.monotonic() + seconds
         self.seconds = seconds
         self.pids = {}  # all that a process had so far
+        self.jobs = ["totals"]
 
     def validate(self):
-        """Before anything starts: a mistake in the file is better told by one program than by five."""
+        """Before anything starts: a mistake in the file is better told by one program than by five. Tells which jobs are on, too."""
         done = subprocess.run([self.ctl, "validate", "--config", self.run.facts["config"]], env=self.run.environment(),
                               text=True, capture_output=True, check=False)
         if done.returncode != 0:
             print((done.stderr or done.stdout).strip(), file=sys.stderr)
+        elif re.search(r'^  elasticsearch:\n    url: ""\n    hosts: ""$', done.stdout, re.MULTILINE):
+            self.run.without_search()
+        else:
+            self.jobs.append("search")
         return done.returncode
 
-    def status(self):
+    def status(self, job):
         """The coordinator's answer, or None, and whether the job runs."""
-        done = subprocess.run([self.ctl, "status", "-o", "json"], env=self.run.environment(), text=True,
+        done = subprocess.run([self.ctl, "status", "--job", job, "-o", "json"], env=self.run.environment(), text=True,
                               capture_output=True, check=False, timeout=30)
         try:
             return json.loads(done.stdout), done.returncode == 0
@@ -78,19 +85,25 @@ class Start:
             return None, False
 
     def wait(self):
+        """An exit code, and the last report of each job. Totals do not wait for the search job for ever: it comes when it can."""
         progress = Progress()
         try:
             while True:
-                report, running = self.status()
-                if running:
-                    return 0, report
+                found = {job: self.status(job) for job in self.jobs}
+                reports = {job: report for job, (report, _) in found.items()}
+                waiting_for = [job for job, (_, running) in found.items() if not running]
+                if not waiting_for:
+                    return 0, reports
                 processes = self.run.processes()
                 if any(self.is_config(process) for process in processes):
                     progress.end()
                     return self.explain_config(), None
-                text = self.waiting(report, processes)
+                text = self.waiting(waiting_for[0], reports[waiting_for[0]], processes)
                 if time.monotonic() > self.deadline:
                     progress.end()
+                    if waiting_for == ["search"]:
+                        print(f"up: the totals are deployed, the search job is not yet after {self.seconds} s: {text}", file=sys.stderr)
+                        return 0, reports
                     print(f"up: not deployed after {self.seconds} s: {text}", file=sys.stderr)
                     self.explain(processes)
                     return 1, None
@@ -103,13 +116,17 @@ class Start:
     def is_config(process):
         return process["statename"] == "EXITED" and process["exitstatus"] == EXIT_CONFIG
 
-    def waiting(self, report, processes):
+    @staticmethod
+    def job_of(process):
+        return "search" if process["name"].startswith(SEARCH) else "totals"
+
+    def waiting(self, job, report, processes):
         restarted = []
         for process in processes:
             pids = self.pids.setdefault(process["name"], set())
             if process["pid"]:
                 pids.add(process["pid"])
-            if len(pids) > 2:
+            if len(pids) > 2 and self.job_of(process) == job:
                 restarted.append(process["name"])
         if restarted:
             name = restarted[0]
@@ -125,10 +142,12 @@ class Start:
         return f"{report['state'].lower().replace('_', ' ')}" + (f" ({report['last_error']})" if report["last_error"] else "")
 
     def explain_config(self):
-        """All processes of the job end with the same message: it is shown once."""
+        """All processes of a job end with the same message: it is shown once."""
         for _ in range(50):
             processes = self.run.processes()
-            if all(process["statename"] == "EXITED" for process in processes):
+            stopped = {self.job_of(process) for process in processes if self.is_config(process)}
+            if all(process["statename"] == "EXITED" for process in processes
+                   if self.job_of(process) in stopped and (process["name"] != "coordinator" or len(self.jobs) == 1)):
                 break
             time.sleep(0.1)
         self.explain([process for process in processes if self.is_config(process)])
@@ -138,7 +157,8 @@ class Start:
         by_message = {}
         for process in processes:
             for message in self.run.messages(process["name"])[-1:]:
-                by_message.setdefault(message.removeprefix("the job stops: "), []).append(process["name"])
+                message = re.sub("^the job( [^ ]+)? stops: ", "", message)
+                by_message.setdefault(message, []).append(process["name"])
         for message, names in by_message.items():
             print(f"{', '.join(names)}: {message}", file=sys.stderr)
 
@@ -147,24 +167,25 @@ def deploy(run, arguments):
     start = Start(run, arguments.bin, arguments.wait)
     if not os.path.isfile(arguments.config):
         raise Trouble(f"{arguments.config}: no such file")
-    run.prepare(arguments.config, arguments.ingest, arguments.aggregators)
+    run.prepare(arguments.config, arguments.ingest, arguments.aggregators, arguments.search)
     code = start.validate()
     if code != 0:
         run.remove_socket()
         return code
-    report = None
+    reports = None
     code = 1
     try:
         run.start(os.path.abspath(arguments.bin))
-        code, report = start.wait()
+        code, reports = start.wait()
     finally:
         if code != 0:
             run.stop()
     if code != 0:
         print(f"up: nothing is left running; logs are in {run.logs}", file=sys.stderr)
         return code
-    print(f"{report['job']} is running: {len(report['workers'])} processes, "
-          f"{report['counters']['consumed']} records so far")
+    for report in filter(None, reports.values()):
+        print(f"{report['job']} is {'running' if report['live'] else 'not yet running'}: {len(report['workers'])} processes, "
+              f"{report['counters']['consumed']} records so far")
     print(f"logs in {run.logs}; ask it with: . {run.path('env')} && {start.ctl} status")
     return 0
 

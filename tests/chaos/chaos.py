@@ -21,14 +21,14 @@ def say(text):
 class Deck:
     """Every fault as often as its share, shuffled; then again."""
 
-    def __init__(self, rng, names):
-        self.rng, self.names, self.cards = rng, names, []
+    def __init__(self, rng, names, faults=FAULTS):
+        self.rng, self.names, self.faults, self.cards = rng, names, faults, []
 
     def draw(self):
         if not self.cards:
-            self.cards = [name for name in sorted(self.names) for _ in range(FAULTS[name].share)]
+            self.cards = [name for name in sorted(self.names) for _ in range(self.faults[name].share)]
             self.rng.shuffle(self.cards)
-        return FAULTS[self.cards.pop()]
+        return self.faults[self.cards.pop()]
 
 
 def strike(bed, fault, rng):

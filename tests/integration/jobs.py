@@ -1,13 +1,15 @@
 """A job of its own for a case: topic, database and pipeline file, and any number of processes of each kind."""
-import json, subprocess, sys, time, traceback
+import json, signal, subprocess, sys, time, traceback
 
 import psycopg2
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from services import BIN, ROOT, Failure, Pipeline, call, private_services, prove, wait_for
+from documents import control_documents, cut_of, newest_controls, prove_documents, prove_like_rows
+from services import BIN, ROOT, Elasticsearch, Failure, Pipeline, Services, audit, call, private_services, prove, wait_for
 from snapshots import Reader  # for the cases
 
 EXIT_CONFIG = 78
+PARALLELISM = "parallelism: {ingest: 2, dedup: 2, rollup: 1, search: 1}"  # as shipped, for cases that change it
 
 
 def sql(url, text, *arguments):
@@ -21,11 +23,29 @@ def sql(url, text, *arguments):
         connection.close()
 
 
+class SearchServices(Services):
+    """And an Elasticsearch."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.elasticsearch = Elasticsearch(folder)
+
+    def start(self):
+        super().start()
+        self.elasticsearch.start()
+
+    def stop(self):
+        super().stop()
+        self.elasticsearch.end()
+
+
 class Job(Pipeline):
-    """Processes are named as they offer themselves: coordinator, sink, ingest-0, aggregator-0, aggregator-1..."""
+    """Processes are named as they offer themselves: coordinator, sink, ingest-0, aggregator-0, aggregator-1... Those of the search job
+    are search-ingest-0, search-sink-0...; it is on where there is an Elasticsearch, and its documents are in an index of the job's name."""
 
     def __init__(self, folder, services, name, partitions=4, changes=()):
         self.services, self.name = services, name
+        self.elasticsearch = getattr(services, "elasticsearch", None)
         folder = folder / name
         folder.mkdir()
         folder.chmod(0o755)
@@ -35,6 +55,8 @@ class Job(Pipeline):
             call("psql", services.url, "-qc", f'CREATE DATABASE "{name}"')
         self.url = services.url.rsplit("/", 1)[0] + "/" + name
         self.environment["DATABASE_URL"] = self.url
+        if self.elasticsearch:
+            self.environment["ELASTICSEARCH_URL"] = self.elasticsearch.url
         if partitions:
             services.topic(name, partitions)
         self.write_config(*changes)
@@ -44,7 +66,7 @@ class Job(Pipeline):
         """The shipped file with names of its own, and changes as (text, instead)."""
         text = (ROOT / "compose/pipeline.yaml").read_text()
         for old, new in (("job: ecommerce-transactions", f"job: {self.name}"),
-                         ("topic: financial_transactions", f"topic: {self.name}"), *changes):
+                         ("topic: financial_transactions", f"topic: {self.name}"), ("index: transactions", f"index: {self.name}"), *changes):
             if old not in text:
                 raise Failure(f"the shipped pipeline file has no {old!r} to change")
             text = text.replace(old, new)
@@ -52,8 +74,8 @@ class Job(Pipeline):
 
     # --- processes ----------------------------------------------------------------------------------------------------
     def start(self, name):
-        kind = name.split("-")[0]
-        words = [str(BIN / f"sluice-{kind}")]
+        kind = name.removeprefix("search-").split("-")[0]
+        words = [str(BIN / f"sluice-{kind}"), *(("--job", "search") if name.startswith("search-") else ())]
         if kind == "coordinator":
             words += ["--expect-ingest", str(self.expected[0]), "--expect-aggregators", str(self.expected[1])]
         else:
@@ -62,9 +84,16 @@ class Job(Pipeline):
             self.running[name] = subprocess.Popen(words, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def start_all(self, ingest=1, aggregators=1):
+        """All of totals."""
         self.expected = (ingest, aggregators)
         for name in ("sink", *(f"aggregator-{i}" for i in range(aggregators)), *(f"ingest-{i}" for i in range(ingest)),
                      "coordinator"):
+            self.start(name)
+        return self
+
+    def start_search(self, ingest=1, sinks=1):
+        """All of the search job but the coordinator."""
+        for name in (*(f"search-sink-{i}" for i in range(sinks)), *(f"search-ingest-{i}" for i in range(ingest))):
             self.start(name)
         return self
 
@@ -79,23 +108,24 @@ class Job(Pipeline):
             process.wait()
         self.running = {}
 
-    def exits_with(self, code, seconds=30):
-        """All processes end by themselves."""
-        for name, process in self.running.items():
+    def exits_with(self, code, seconds=30, names=None):
+        """All processes, or those named, end by themselves."""
+        for name, process in [(name, self.running[name]) for name in names or list(self.running)]:
             try:
                 if process.wait(seconds) != code:
                     raise Failure(f"{name} ended with {process.returncode}, not {code}")
             except subprocess.TimeoutExpired:
                 raise Failure(f"{name} did not end")
-        self.running = {}
+            del self.running[name]
 
     def logs(self):
         return "\n".join(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:])
                          for log in sorted(self.folder.glob("*.log")))
 
     # --- what it does -------------------------------------------------------------------------------------------------
-    def status(self):
-        done = subprocess.run([BIN / "sluicectl", "status", "-o", "json"], env=self.environment, stdout=subprocess.PIPE,
+    def status(self, job=None):
+        only = ("--job", job or "totals") if self.elasticsearch else ()
+        done = subprocess.run([BIN / "sluicectl", "status", "-o", "json", *only], env=self.environment, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True)
         return json.loads(done.stdout) if done.stdout else None
 
@@ -107,12 +137,16 @@ class Job(Pipeline):
             return None
         return found
 
+    def fence(self):
+        """The number of the attempt that writes, also before its first commit."""
+        return sql(self.url, "SELECT fence FROM sluice.frontier")[0]
+
     def consumed(self):
         found = self.frontier()
         return found[3].get("consumed", 0) if found else 0
 
-    def wait_live(self, seconds=30):
-        wait_for("the job is deployed and past the replay", lambda: (self.status() or {}).get("live"), seconds)
+    def wait_live(self, seconds=30, job=None):
+        wait_for("the job is deployed and past the replay", lambda: (self.status(job) or {}).get("live"), seconds)
 
     def produce(self, count, *options, wait=True, seed=1):
         producer = subprocess.Popen([str(w) for w in (BIN / "sluice-producer", "--topic", self.name, "--count", count, "--seed",
@@ -164,16 +198,52 @@ class Job(Pipeline):
     def prove(self):
         prove(self.services, self.environment, self.name)
 
+    # --- the search job -----------------------------------------------------------------------------------------------
+    def search_cut(self):
+        """The job's cut; None before there is one, and while Elasticsearch is away."""
+        try:
+            return cut_of(newest_controls(self.elasticsearch, self.name))
+        except Failure:
+            return None
+
+    def settle_search(self, seconds=120):
+        """Everything that is in the topic now is in Elasticsearch."""
+        ends = {int(p): end for p, end in self.ends().items()}
+
+        def there():
+            cut = self.search_cut()
+            return cut is not None and all(cut.get(p, 0) >= end for p, end in ends.items())
+        wait_for(f"the search job's cut {ends}", there, seconds)
+
+    def prove_search(self, dead=(), rows=True, counted=True, index=None):
+        """dead: keys with a letter. rows: compare with PostgreSQL, too. counted: its writers were the same all the time."""
+        controls, index = control_documents(self.elasticsearch, self.name), index or self.name
+        records = prove_documents(self.elasticsearch, self.services.brokers, self.name, index, cut_of(controls), dead)
+        if rows:
+            prove_like_rows(self.elasticsearch, index, self.url, dead)
+        for name, control in controls.items():
+            n = control["counters"]
+            if n["consumed"] != n["accepted"] + n["dead"]:
+                raise Failure(f"{name}: its counters do not add up: {n}")
+        done = subprocess.run([BIN / "sluicectl", "audit", "--job", "search"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env={**self.environment, "ELASTICSEARCH_URL": self.elasticsearch.url})
+        if done.returncode:
+            raise Failure(f"audit: exit {done.returncode}\n{done.stdout}")
+        if counted:
+            must_be("documents that came to the writers", sum(c["counters"]["consumed"] for c in controls.values()), records)
+        audit(dict(self.environment, ELASTICSEARCH_URL=self.elasticsearch.url), "--job", "search")
+
 
 def must_be(what, found, wanted):
     if found != wanted:
         raise Failure(f"{what}: {found!r} instead of {wanted!r}")
 
 
-def run_cases(cases):
+def run_cases(cases, kind=Services):
     """Each case gets services, a folder, and a maker of jobs whose processes are ended after it. argv: names of cases."""
     passed = failed = 0
-    with private_services() as (folder, services):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that started us in the background had it ignored
+    with private_services(kind) as (folder, services):
         for case in cases:
             if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
                 continue

@@ -1,6 +1,7 @@
-"""What the tests and the benchmark share: a private Kafka and PostgreSQL, and the pipeline's processes beside them."""
-import os, shutil, signal, socket, subprocess, tempfile, time
+"""What the tests and the benchmark share: private Kafka, PostgreSQL and Elasticsearch, and the pipeline's processes beside them."""
+import json, os, shutil, signal, socket, subprocess, tempfile, time, urllib.error, urllib.parse, urllib.request
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,13 +42,108 @@ class Services:
             subprocess.run([str(w) for w in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+class Elasticsearch:
+    """A private node under a folder. Tests that need one start it, and stop it whatever happens; with it, the data are gone."""
+    # One request at a time is worked on, one waits, any other is refused: items inside a response, or a whole request.
+    QUEUE_OF_ONE = ("thread_pool.write.queue_size=1", "node.processors=1", "indexing_pressure.memory.limit=2mb")
+
+    def __init__(self, folder):
+        self.folder, self.url = folder / "elasticsearch", None
+
+    def script(self, verb, *words):
+        return call(HERE / "elasticsearch/elasticsearch.sh", verb, self.folder, *words)
+
+    @staticmethod
+    def missing():
+        """Why there can be none on this machine; None where there can."""
+        absent = [name for name in ("java", "javac", "mvn") if shutil.which(name) is None]
+        return f"no {', '.join(absent)}: scripts/deps --with-services installs what runs Elasticsearch" if absent else None
+
+    def start(self, *settings):
+        """Also again, on the same data and port. settings: "name=value", for this start only."""
+        self.script("start", *(word for setting in settings for word in ("-E", setting)))
+        self.url = self.script("url").splitlines()[-1]
+        return self
+
+    def stop(self):
+        self.script("stop")
+
+    def kill(self):
+        """As a crash would."""
+        self.script("stop", "--kill")
+
+    def restart(self, *settings):
+        self.stop()
+        return self.start(*settings)
+
+    def freeze(self):
+        """Its connections stay, and nobody answers on them."""
+        os.kill(int(self.script("pid")), signal.SIGSTOP)
+
+    def thaw(self):
+        os.kill(int(self.script("pid")), signal.SIGCONT)
+
+    def end(self):
+        subprocess.run([str(HERE / "elasticsearch/elasticsearch.sh"), "stop", str(self.folder), "--kill"],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- its contents -------------------------------------------------------------------------------------------------
+    def ask(self, method, path, body=None, missing=None):
+        """The answer, with Decimal for numbers that have a point. missing: what stands for an index or document that is not
+        there; otherwise that is a failure."""
+        request = urllib.request.Request(self.url + path, None if body is None else json.dumps(body).encode(),
+                                         {"content-type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer, parse_float=Decimal)
+        except urllib.error.HTTPError as error:
+            if error.code == 404 and missing is not None:
+                return missing
+            raise Failure(f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}")
+        except OSError as error:
+            raise Failure(f"{method} {path}: {error}")
+
+    def refresh(self, index):
+        """What was accepted until now can be found from now on."""
+        self.ask("POST", f"/{index}/_refresh?allow_no_indices=true&ignore_unavailable=true")
+
+    def count(self, index):
+        self.refresh(index)
+        return self.ask("GET", f"/{index}/_count", missing={"count": 0})["count"]
+
+    def search(self, index, body):
+        self.refresh(index)
+        return self.ask("POST", f"/{index}/_search", body)
+
+    def get(self, index, name):
+        """_source of one document, also without a refresh; None where it is not there."""
+        return self.ask("GET", f"/{index}/_doc/{urllib.parse.quote(name, safe='')}", missing={}).get("_source")
+
+    def documents(self, index):
+        """Every document: _id to _source."""
+        self.refresh(index)
+        page, found = self.ask("POST", f"/{index}/_search?scroll=1m", {"size": 5000, "sort": ["_doc"]}, missing={"hits": {"hits": []}}), {}
+        while page["hits"]["hits"]:
+            found.update((hit["_id"], hit["_source"]) for hit in page["hits"]["hits"])
+            page = self.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
+        if "_scroll_id" in page:
+            self.ask("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
+        return found
+
+    def block(self, index, how, on=True):
+        """how: read_only_allow_delete, as a disk that is nearly full does (answers 429); write or read_only, as a person does (403)."""
+        self.ask("PUT", f"/{index}/_settings", {f"index.blocks.{how}": True if on else None})
+
+
 class Pipeline:
     def __init__(self, folder, services, config=ROOT / "compose/pipeline.yaml", url=None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.folder, self.running = folder, {}
-        self.environment = dict(os.environ, KAFKA_BOOTSTRAP_SERVERS=services.brokers, DATABASE_URL=url or services.url,
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ELASTICSEARCH_")}
+        self.environment = dict(inherited, KAFKA_BOOTSTRAP_SERVERS=services.brokers, DATABASE_URL=url or services.url,
                                 CHECKPOINT_DIR=str(folder / "checkpoints"),
                                 STATE_DIR=str(folder / "state"), SLUICE_COORDINATOR=f"tcp://127.0.0.1:{port}",
                                 SLUICE_CONFIG=str(config), SLUICE_LOG_FORMAT="text")
@@ -92,8 +188,13 @@ def wait_for(what, condition, seconds):
 def prove(services, environment, topic="financial_transactions"):
     """Everything in the topic, and nothing else, is in the database: say a checker in another language, and the audit."""
     said = call(HERE / "checker.py", "--brokers", services.brokers, "--database", environment["DATABASE_URL"], "--topic", topic, "--whole")
-    given = [f"{k}={environment[k]}" for k in ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "CHECKPOINT_DIR", "SLUICE_CONFIG")]
-    return said + call("env", *given, BIN / "sluicectl", "audit")
+    return said + audit(environment)
+
+
+def audit(environment, *words):
+    """Of the totals, unless words say otherwise."""
+    names = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "CHECKPOINT_DIR", "SLUICE_CONFIG", *(("ELASTICSEARCH_URL",) if words else ()))
+    return call("env", *(f"{name}={environment[name]}" for name in names), BIN / "sluicectl", "audit", *words)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 """What is kept of a job: restarts read little again, whatever became of caches, files and processes; and it stays exact."""
 import json, shutil, signal, subprocess, sys, time
 
-from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
+from jobs import EXIT_CONFIG, PARALLELISM, Failure, must_be, run_cases, sql, wait_for
 from services import BIN
 
 OFTEN, BY_HAND = ("interval: 5s", "interval: 200ms"), ("interval: 5s", "interval: 1d")
@@ -68,7 +68,7 @@ def other_parallelism(job):
     for seed, numbers in enumerate(("{ingest: 3, dedup: 3, rollup: 2}", "{ingest: 1, dedup: 1, rollup: 1}"), 2):
         must_be("exit code", ctl(it, "checkpoint").returncode, 0)
         crash(it)
-        it.write_config(OFTEN, ("parallelism: {ingest: 2, dedup: 2, rollup: 1}", f"parallelism: {numbers}"))
+        it.write_config(OFTEN, (PARALLELISM, f"parallelism: {numbers}"))
         go_on(it, seed, aggregators=2)
 
 

@@ -4,9 +4,7 @@ bad moments, and a zombie of every kind.
 """
 import signal, sys, time
 
-from jobs import EXIT_CONFIG, Failure, Reader, must_be, run_cases, sql, wait_for
-
-PARALLELISM = "parallelism: {ingest: 2, dedup: 2, rollup: 1}"
+from jobs import EXIT_CONFIG, PARALLELISM, Failure, Reader, must_be, run_cases, sql, wait_for
 
 
 def record(key, amount):

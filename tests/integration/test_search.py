@@ -1,0 +1,535 @@
+#!/usr/bin/python3
+"""The search copy: neither lost nor doubled, whatever happens to Elasticsearch or the processes, and the totals do not notice.
+
+Every case ends with a proof: the documents are those of the topic by a reading of its own, and the rows of PostgreSQL.
+"""
+import base64, json, signal, sys, time, urllib.parse
+from contextlib import contextmanager
+
+from documents import CONTROL, control_documents, exactly
+from interposer import Interposer
+from jobs import EXIT_CONFIG, PARALLELISM, SearchServices, must_be, run_cases, sql, wait_for
+from services import Elasticsearch, Failure
+from test_up_down import brought_down
+
+SEARCH = ("search-sink-0", "search-ingest-0")
+
+
+def both(job, **more):
+    it = job(**more)
+    it.start_all().start_search()
+    it.wait_live()
+    it.wait_live(job="search")
+    return it
+
+
+def prove_both(it, **more):
+    it.settle()
+    it.settle_search()
+    it.prove()
+    it.prove_search(**more)
+
+
+@contextmanager
+def in_front(it):
+    """The job reaches Elasticsearch through an interposer."""
+    interposer = Interposer(it.elasticsearch.url)
+    it.environment["ELASTICSEARCH_URL"] = interposer.url
+    try:
+        yield interposer
+    finally:
+        interposer.close()
+
+
+@contextmanager
+def healed(it):
+    """Whatever happens: the next case gets an Elasticsearch that answers."""
+    try:
+        yield it.elasticsearch
+    finally:
+        it.elasticsearch.restart()
+
+
+def totals_go_on(it, count, rate=8000, **more):
+    """As if nothing had happened: what is produced is committed at once, in the same attempt."""
+    fence = it.fence()
+    it.produce(count, "--rate", rate, **more)
+    it.settle(8)
+    must_be("the attempt of the totals", it.fence(), fence)
+
+
+def search_waits_for(it, *words):
+    def said():
+        status = it.status("search") or {}
+        return any(word.lower() in (status.get("waiting", "") + status.get("last_error", "")).lower() for word in words)
+    wait_for(f"the status says {' or '.join(words)}", said, 20)
+
+
+def record(key, brand="acme", when="2024-01-15T10:00:00.123456Z", **more):
+    return json.dumps({"transaction_id": key, "product_category": "books", "total_amount": 12.5, "transaction_date": when,
+                       "product_brand": brand, **more}).encode()
+
+
+def send(it, records):
+    """Keys decide on the partition, as a producer does."""
+    return it.send([(sum(json.loads(r)["transaction_id"].encode()) % 4, None, r) for r in records])
+
+
+# ---- what one sees -------------------------------------------------------------------------------------------------------
+def the_documents_are_the_rows(job):
+    """With repeats, conflicts and poison in the topic; compressed."""
+    it = job(changes=[("compression: none", "compression: gzip")])
+    it.produce(20_000, "--rate", 0)
+    it.start_all().start_search()
+    it.settle_search()
+    it.produce(5_000, "--rate", 0, seed=2)
+    prove_both(it)
+
+
+def the_queries_that_users_know(job):
+    it = both(job)
+    it.produce(5_000, "--rate", 0)
+    send(it, [record("oldest", when="1971-01-01T00:00:00Z")])
+    it.settle()
+    it.settle_search()
+    must_be("count", it.elasticsearch.count(it.name), sql(it.url, "SELECT count(*) FROM transactions")[0])
+    newest = it.elasticsearch.search(it.name, {"query": {"match_all": {}}, "sort": [{"transaction_date": "desc"}], "size": 50})
+    dates = [hit["_source"]["transaction_date"] for hit in newest["hits"]["hits"]]
+    must_be("dates, the newest first", dates, sorted(dates, reverse=True))
+    must_be("how many", len(dates), 50)
+    twice = it.elasticsearch.search(it.name, {"size": 0, "aggs": {"twice": {"terms": {
+        "field": "transaction_id.keyword", "min_doc_count": 2, "size": 10}}}})
+    must_be("transactions that are there twice", twice["aggregations"]["twice"]["buckets"], [])
+    sums = it.elasticsearch.search(it.name, {"size": 0, "aggs": {"by": {"terms": {"field": "product_category.keyword", "size": 100},
+                                                                      "aggs": {"total": {"sum": {"field": "total_amount"}}}}}})
+    wanted, = sql(it.url, "SELECT json_object_agg(category, total) FROM (SELECT category, sum(total_sales)::text AS total FROM sales_per_category GROUP BY 1) s")
+    found = {bucket["key"]: round(float(bucket["total"]["value"]), 2) for bucket in sums["aggregations"]["by"]["buckets"]}
+    must_be("sales by category", found, {category: float(total) for category, total in wanted.items()})
+    days = it.elasticsearch.search(it.name, {"size": 0, "aggs": {"by": {"date_histogram": {"field": "transaction_date",
+                                                                                        "calendar_interval": "day", "min_doc_count": 1}}}})
+    must_be("the first day", days["aggregations"]["by"]["buckets"][0]["key_as_string"][:10], "1971-01-01")
+    fields = it.elasticsearch.ask("GET", f"/{it.name}/_mapping")[it.name]["mappings"]["properties"]
+    must_be("an amount", (fields["total_amount"]["type"], float(fields["total_amount"]["scaling_factor"])), ("scaled_float", 100.0))
+    must_be("a date", fields["transaction_date"]["type"], "date")
+    must_be("a quantity", fields["product_quantity"]["type"], "long")
+    must_be("a text", (fields["product_name"]["type"], fields["product_name"]["fields"]["keyword"]["type"]), ("text", "keyword"))
+    it.prove_search()
+
+
+def a_document(job):
+    """Field by field."""
+    it = both(job)
+    odd = "quotes \" and \\, \u00e9\U0001f600, a tab\t, \u2028"
+    send(it, [record("one", odd, total_amount=7, product_quantity=-3), record("two/%?#&\u00fc", when=1705312800123)])
+    it.settle_search()
+    document = it.elasticsearch.get(it.name, "one")
+    must_be("the document", exactly(document), exactly_of(
+        transaction_id="one", product_category="books", product_brand=odd, total_amount="7.00", product_quantity="-3",
+        transaction_date="2024-01-15T10:00:00.123456+00:00"))
+    must_be("another", it.elasticsearch.get(it.name, "two/%?#&\u00fc")["transaction_date"], "2024-01-15T10:00:00.123000+00:00")
+    it.settle()
+    it.prove_search()
+
+
+def exactly_of(**fields):
+    return {name: f"{value} as a number" if name in ("total_amount", "product_quantity") else value for name, value in fields.items()}
+
+
+def an_index_a_month(job):
+    it = job()
+    it.write_config((f"index: {it.name}", f"index: {it.name}-%Y.%m"))
+    it.start_all().start_search().wait_live(job="search")
+    send(it, [record(f"{month}-{i}", when=f"2024-{month:02}-{31 if month == 1 else 1:02}T{'23:59:59' if month == 1 else '00:00:00'}Z")
+              for month in (1, 2, 3) for i in range(20)])
+    it.settle_search()
+    for month in (1, 2, 3):
+        must_be(f"documents of month {month}", sorted(it.elasticsearch.documents(f"{it.name}-2024.{month:02}")),
+                sorted(f"{month}-{i}" for i in range(20)))
+    prove_both(it, index=f"{it.name}-2*")
+
+
+def hosts_and_credentials(job):
+    """A host that is away is passed over; user, password and key reach Elasticsearch and nobody else."""
+    for given, wanted in (({"ELASTICSEARCH_USER": "ada", "ELASTICSEARCH_PASSWORD": "s3cr3t:w%rd"},
+                           "Basic " + base64.b64encode(b"ada:s3cr3t:w%rd").decode()),
+                          ({"ELASTICSEARCH_API_KEY": "c2VjcmV0OmtleQ=="}, "ApiKey c2VjcmV0OmtleQ==")):
+        it = job()
+        with in_front(it) as interposer:
+            it.environment.update(given, ELASTICSEARCH_URL="", ELASTICSEARCH_HOSTS=f"http://127.0.0.1:9,{interposer.url}")
+            it.start_all().start_search()
+            it.produce(2000, "--rate", 0)
+            prove_both(it)
+            must_be("what it showed", interposer.authorizations, {wanted})
+        for log in it.folder.glob("*.log"):
+            for secret in ("s3cr3t", "c2VjcmV0OmtleQ", wanted.split()[1]):
+                if secret in log.read_text(errors="replace"):
+                    raise Failure(f"{log.name} holds a secret")
+
+
+# ---- Elasticsearch is in trouble ---------------------------------------------------------------------------------------------
+def elasticsearch_is_killed(job):
+    """For a while; the totals go on at full speed, and the search job catches up."""
+    it = both(job)
+    it.produce(5_000, "--rate", 0)
+    it.settle_search()
+    with healed(it) as elasticsearch:
+        elasticsearch.kill()
+        totals_go_on(it, 40_000, seed=2)
+        search_waits_for(it, "Elasticsearch", it.elasticsearch.url)
+        behind = sum(it.ends().values()) - sum(it.status("search")["cut"].values())
+        if behind < 35_000:
+            raise Failure(f"Elasticsearch was away for 40,000 records, and the search job lacks {behind}")
+        elasticsearch.start()
+        it.settle_search()
+    must_be("the attempt of the totals", it.fence(), 1)
+    prove_both(it)
+
+
+def elasticsearch_does_not_answer(job):
+    """Its connections stay, for longer than a heartbeat; then it goes on as if nothing had been."""
+    it = both(job)
+    with healed(it) as elasticsearch:
+        producer = it.produce(40_000, "--rate", 4_000, wait=False)
+        wait_for("documents", lambda: (it.search_cut() or {0: 0})[0] > 1000, 30)
+        elasticsearch.freeze()
+        time.sleep(8)
+        must_be("the attempt of the totals", it.fence(), 1)
+        elasticsearch.thaw()
+        must_be("the producer's exit code", producer.wait(), 0)
+        it.settle(8)
+        prove_both(it)
+
+
+def elasticsearch_comes_later(job):
+    it = job()
+    with healed(it) as elasticsearch:
+        elasticsearch.stop()
+        it.start_all().start_search().wait_live()
+        totals_go_on(it, 10_000)
+        search_waits_for(it, "Elasticsearch", it.elasticsearch.url)
+        elasticsearch.start()
+        prove_both(it)
+
+
+def killed_again_and_again(job):
+    """Elasticsearch and those who write to it, under load."""
+    it = both(job)
+    with healed(it) as elasticsearch:
+        producer = it.produce(40_000, "--rate", 3_000, wait=False)
+        for victim in ("search-sink-0", "search-ingest-0", None):
+            time.sleep(1)
+            elasticsearch.kill()
+            if victim:
+                it.restart(victim)
+            elasticsearch.start()
+        must_be("the producer's exit code", producer.wait(), 0)
+        prove_both(it)
+
+
+def blocked_for(how):
+    def run(job):
+        it = both(job)
+        it.produce(2_000, "--rate", 0)
+        it.settle_search()
+        indices = f"{it.name},{CONTROL}"  # a disk that is full is full for all
+        try:
+            it.elasticsearch.block(indices, how)
+            totals_go_on(it, 20_000, seed=2)
+            search_waits_for(it, "read-only", "block")
+        finally:
+            it.elasticsearch.block(indices, how, False)
+        prove_both(it)
+        must_be("letters", it.elasticsearch.count(f"{it.name}-dead-letters"), 0)
+    run.__name__ = f"blocked_by_{how}"
+    return run
+
+
+def a_queue_of_one(job):
+    """429 in both forms: of items, as there are more shards than the queue takes, and of whole requests."""
+    it = job()
+    with healed(it) as elasticsearch, in_front(it) as interposer:
+        elasticsearch.restart(*Elasticsearch.QUEUE_OF_ONE)
+        elasticsearch.ask("PUT", f"/{it.name}", {"settings": {"number_of_shards": 4, "number_of_replicas": 0}})
+        it.start_all().start_search()
+        it.produce(6_000, "--rate", 0)
+        prove_both(it)
+        if not interposer.seen["item 429"]:
+            raise Failure(f"nothing was refused: {interposer.seen}")
+        print(f"    {dict(interposer.seen)}")
+        # Whether whole requests were refused, too, is for the moment to say: here they are.
+        interposer.answer(429, "circuit_breaking_exception", "[parent] Data too large", times=5, path="_bulk")
+        it.produce(2_000, "--rate", 0, seed=2)
+        prove_both(it)
+
+
+def answers_that_pass(job):
+    """502, 503 and 504 are no end, 413 asks for smaller ones, and a connection that breaks tells nothing."""
+    it = job()
+    with in_front(it) as interposer:
+        it.start_all().start_search().wait_live(job="search")
+        for seed, status in enumerate((502, 503, 504, 413, 429), 1):
+            interposer.answer(status, "unavailable", "try again", times=4, path="_bulk")
+            it.produce(5_000, "--rate", 0, seed=seed)
+            it.settle_search()
+            must_be(f"answers {status}", interposer.seen[str(status)], 4)
+        prove_both(it)
+        must_be("letters", it.elasticsearch.count(f"{it.name}-dead-letters"), 0)
+
+
+def a_mapping_that_does_not_fit(job):
+    """Somebody has made the index of February in another shape: what does not fit there has a letter, and nothing else."""
+    it = job()
+    it.write_config((f"index: {it.name}", f"index: {it.name}-%Y.%m"))
+    it.start_all().start_search().wait_live(job="search")
+    it.elasticsearch.ask("PUT", f"/{it.name}-2024.02", {"mappings": {"properties": {"product_brand": {"type": "long"}}}})
+    january = [record(f"jan-{i}", "acme") for i in range(50)]
+    good = [record(f"feb-{i}", str(i), "2024-02-01T00:00:00Z") for i in range(50)]
+    bad = [record(f"bad-{i}", f"brand {i}", "2024-02-29T00:00:00Z") for i in range(50)]
+    mixed = [each for three in zip(january, bad, good) for each in three]
+    offsets = send(it, mixed)
+    place = {json.loads(r)["transaction_id"]: (sum(json.loads(r)["transaction_id"].encode()) % 4, offset) for r, offset in zip(mixed, offsets)}
+    it.settle_search()
+    letters = it.elasticsearch.documents(f"{it.name}-dead-letters")
+    must_be("letters", sorted(letters), sorted(f"{it.name}-{p}-{o}" for key, (p, o) in place.items() if key.startswith("bad")))
+    for name, letter in letters.items():
+        key = letter["key"]
+        must_be("its place", (name, letter["topic"], letter["partition"], letter["offset"]),
+                (f"{it.name}-{place[key][0]}-{place[key][1]}", it.name, *place[key]))
+        must_be("its index", letter["index"], f"{it.name}-2024.02")
+        must_be("its document", json.loads(letter["document"])["product_brand"], f"brand {key[4:]}")
+        if "mapper_parsing" not in letter["reason"] + letter["detail"] or "product_brand" not in letter["detail"]:
+            raise Failure(f"the letter does not say why: {letter}")
+    it.restart("search-sink-0")
+    send(it, [record("bad-again", "brand", "2024-02-29T00:00:00Z")])
+    it.settle_search()
+    must_be("letters", it.elasticsearch.count(f"{it.name}-dead-letters"), len(bad) + 1)
+    dead = [key for key in place if key.startswith("bad")] + ["bad-again"]
+    it.settle()
+    it.prove()
+    it.prove_search(dead=dead, index=f"{it.name}-2*")
+
+
+# ---- a person has made a mistake -------------------------------------------------------------------------------------------
+def refused(job):
+    """401 and 403: the search job stops with 78 and says why, now or at the start; the totals go on. Mended, it goes on, too."""
+    it = job()
+    with in_front(it) as interposer:
+        interposer.answer(401, "security_exception", "unable to authenticate user [ada] for REST request [/]")
+        it.start_all().start_search()
+        it.exits_with(EXIT_CONFIG, names=SEARCH)
+        says_why(it, "401", "user", "api_key")  # whoever is refused asks with HEAD first, and gets no words
+        it.wait_live()
+        totals_go_on(it, 5_000)
+        interposer.answer(None)
+        it.start_search().wait_live(job="search")
+        it.settle_search()
+        for seed, (status, kind, reason) in enumerate(((401, "security_exception", "token expired"),
+                                                       (403, "security_exception", "action [indices:data/write/bulk] is unauthorized")), 2):
+            interposer.answer(status, kind, reason, path="_bulk")
+            totals_go_on(it, 5_000, seed=seed)
+            it.exits_with(EXIT_CONFIG, names=SEARCH)
+            says_why(it, str(status), reason.split()[-1])
+            interposer.answer(None)
+            it.start_search().wait_live(job="search")
+        must_be("processes of the totals that have ended", [n for n, p in it.running.items() if p.poll() is not None], [])
+        prove_both(it)
+
+
+def no_index_may_be_made(job):
+    """404, where an administrator has switched off that indices come by themselves, as those with a date have to."""
+    it = job()
+    it.write_config((f"index: {it.name}", f"index: {it.name}-%Y.%m"))
+    try:
+        it.elasticsearch.ask("PUT", "/_cluster/settings", {"persistent": {"action.auto_create_index": "-*"}})
+        it.start_all().start_search()
+        it.produce(1_000, "--rate", 0)
+        it.exits_with(EXIT_CONFIG, names=SEARCH)
+        says_why(it, "action.auto_create_index", it.name)
+        it.wait_live()
+        totals_go_on(it, 5_000, seed=2)
+    finally:
+        it.elasticsearch.ask("PUT", "/_cluster/settings", {"persistent": {"action.auto_create_index": None}})
+    it.start_search()
+    prove_both(it, index=f"{it.name}-2*")
+
+
+def the_index_is_deleted(job):
+    """With what was in it: nothing that comes later makes it whole again, so a person has to decide."""
+    it = both(job)
+    it.produce(2_000, "--rate", 0)
+    it.settle_search()
+    it.elasticsearch.ask("DELETE", f"/{it.name}")
+    it.produce(2_000, "--rate", 0, seed=2)
+    it.exits_with(EXIT_CONFIG, names=SEARCH, seconds=60)  # also when Elasticsearch has made it anew: an idle job looks every 30 s
+    says_why(it, it.name, CONTROL)
+    it.start_search()
+    it.exits_with(EXIT_CONFIG, names=SEARCH)
+    it.settle()
+    # As the message says.
+    for name in control_documents(it.elasticsearch, it.name):
+        it.elasticsearch.ask("DELETE", f"/{CONTROL}/_doc/{urllib.parse.quote(name, safe='')}")
+    it.elasticsearch.ask("DELETE", f"/{it.name}?ignore_unavailable=true")
+    it.start_search()
+    prove_both(it)
+
+
+def says_why(it, *words):
+    for name in SEARCH:
+        tail = (it.folder / f"{name}.log").read_text()[-3000:]
+        for word in words:
+            if word.lower() not in tail.lower():
+                raise Failure(f"{name} does not say {word!r}:\n{tail}")
+
+
+# ---- processes ---------------------------------------------------------------------------------------------------------------
+def killed(job):
+    """kill -9 of each process of the search job, of both, and of the coordinator, under load."""
+    it = both(job)
+    producer = it.produce(40_000, "--rate", 2_000, wait=False)
+    for victims in (SEARCH[:1], SEARCH[1:], SEARCH, ("coordinator",), ("coordinator", *SEARCH)):
+        before, fence = sum((it.search_cut() or {}).values()), it.fence()
+        for name in victims:
+            it.running[name].kill()
+        for name in victims:
+            it.restart(name)
+        wait_for(f"documents after kill -9 of {', '.join(victims)}", lambda: sum((it.search_cut() or {}).values()) > before, 30)
+        if "coordinator" not in victims:
+            must_be(f"the attempt of the totals after kill -9 of {', '.join(victims)}", it.fence(), fence)
+    must_be("the producer's exit code", producer.wait(), 0)
+    prove_both(it)
+
+
+def a_zombie(job):
+    """A stopped writer is declared lost; another takes over; the old one wakes up and changes nothing."""
+    it = both(job)
+    producer = it.produce(40_000, "--rate", 3_000, wait=False)
+    wait_for("documents", lambda: sum((it.search_cut() or {}).values()) > 3_000, 30)
+    attempt, stopped = it.status("search")["epoch"], it.running["search-sink-0"]
+    stopped.send_signal(signal.SIGSTOP)
+    try:
+        it.start("search-sink-9")
+        wait_for("another takes over", lambda: int((it.status("search") or {"epoch": "0.0"})["epoch"].split(".")[0]) > int(attempt.split(".")[0]), 40)
+    finally:
+        stopped.send_signal(signal.SIGCONT)
+    must_be("the producer's exit code", producer.wait(), 0)
+    must_be("the attempt of the totals", it.fence(), 1)
+    prove_both(it)
+
+
+def search_alone(job):
+    """Without any PostgreSQL."""
+    it = job()
+    it.environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:9/nowhere"
+    it.start_search().start("coordinator")
+    it.produce(20_000, "--rate", 0)
+    it.settle_search()
+    it.restart("coordinator")
+    it.produce(5_000, "--rate", 0, seed=2)
+    it.settle_search()
+    it.prove_search(rows=False)
+
+
+def totals_alone(job):
+    """Then the search job comes, reads all from the start, and goes on when the totals are away."""
+    it = job()
+    it.start_all().wait_live()
+    it.produce(20_000, "--rate", 0)
+    it.settle()
+    must_be("control documents", control_documents(it.elasticsearch, it.name) if exists(it, CONTROL) else {}, {})
+    it.start_search().settle_search()
+    for name in ("sink", "aggregator-0", "ingest-0"):
+        it.kill(name)
+    it.produce(5_000, "--rate", 0, seed=2)
+    it.settle_search()
+    for name in ("sink", "aggregator-0", "ingest-0"):
+        it.start(name)
+    prove_both(it)
+
+
+def exists(it, index):
+    return it.elasticsearch.ask("GET", f"/{index}/_count", missing={}) != {}
+
+
+def more_and_fewer_writers(job):
+    """parallelism.search 1, 2, 1: no document is lost where their cuts differ, and what is left of the second one goes."""
+    it = both(job)
+    producer = it.produce(40_000, "--rate", 2_000, wait=False)
+    for writers in (2, 1):
+        wait_for("documents", lambda: sum((it.search_cut() or {}).values()) > 3_000, 30)
+        it.end()
+        it.write_config((PARALLELISM, PARALLELISM.replace("search: 1", f"search: {writers}")))
+        it.start_all().start_search(sinks=writers).wait_live(job="search")
+        if it.search_cut() is None:
+            raise Failure(f"a job that is live has no cut: {control_documents(it.elasticsearch, it.name)}")
+        before = sum(it.search_cut().values())
+        wait_for("more documents", lambda: sum((it.search_cut() or {}).values()) > before, 30)
+        if writers == 2:
+            it.restart("search-sink-1")
+            wait_for("more documents", lambda: sum((it.search_cut() or {}).values()) > before + 6_000, 30)
+        wait_for(f"{writers} control documents", lambda: len(control_documents(it.elasticsearch, it.name)) == writers, 40)
+    must_be("the producer's exit code", producer.wait(), 0)
+    prove_both(it, counted=False)
+
+
+def more_processes_than_writers(job):
+    """A standby takes over at once."""
+    it = both(job)
+    it.start("search-sink-1")
+    producer = it.produce(30_000, "--rate", 4_000, wait=False)
+    wait_for("documents", lambda: sum((it.search_cut() or {}).values()) > 2_000, 30)
+    it.kill("search-sink-0")
+    must_be("the producer's exit code", producer.wait(), 0)
+    prove_both(it)
+
+
+# ---- what a person types -----------------------------------------------------------------------------------------------------
+@brought_down
+def up_and_down(job, scripts):
+    """scripts/up starts both jobs; an Elasticsearch that is away is said, and holds up nothing."""
+    it = job(changes=[(PARALLELISM, PARALLELISM.replace("search: 1", "search: 2"))])
+    run = scripts(it)
+    it.produce(2_000, "--rate", 0)
+    said = run.must_come_up("--search", 2)
+    if f"{it.name}/search is running: 3 processes" not in said:
+        raise Failure(f"up does not say that the search job runs:\n{said}")
+    must_be("sinks", sorted(run.processes().values()).count("sluice-sink"), 3)
+    prove_both(it)
+    run.down()
+    run.nothing_runs()
+    with healed(it) as elasticsearch:
+        elasticsearch.stop()
+        said = run.must_come_up("--search", 2, "--wait", 10)
+        if "the search job is not yet" not in said or elasticsearch.url not in said:
+            raise Failure(f"up has to say what the search job waits for:\n{said}")
+        it.produce(2_000, "--rate", 0, seed=2)
+        it.settle(10)
+        elasticsearch.start()
+        prove_both(it)
+    run.down()
+    with in_front(it) as interposer:
+        interposer.answer(401, "security_exception", "unable to authenticate user [ada] for REST request [/]")
+        done = scripts(it, ELASTICSEARCH_URL=interposer.url.replace("//", "//ada:l0velace@")).up()
+        must_be("the exit code", done.returncode, EXIT_CONFIG)
+        if "401" not in done.stdout or "api_key" not in done.stdout or "l0velace" in done.stdout:
+            raise Failure(f"up has to show what the processes say, without the password:\n{done.stdout}")
+    for file in run.dir.rglob("*"):
+        if file.is_file() and "l0velace" in file.read_text(errors="replace"):
+            raise Failure(f"{file} holds the password")
+
+
+CASES = (the_documents_are_the_rows, the_queries_that_users_know, a_document, an_index_a_month, hosts_and_credentials,
+         elasticsearch_is_killed, elasticsearch_does_not_answer, elasticsearch_comes_later, killed_again_and_again,
+         *map(blocked_for, ("read_only_allow_delete", "write", "read_only")), a_queue_of_one, answers_that_pass, a_mapping_that_does_not_fit,
+         refused, no_index_may_be_made, the_index_is_deleted, killed, a_zombie, search_alone, totals_alone, more_and_fewer_writers, more_processes_than_writers, up_and_down)
+
+
+def main():
+    missing = Elasticsearch.missing()
+    if missing:
+        print(f"SKIPPED, nothing was tested: {missing}")
+        return 0
+    return run_cases(CASES, SearchServices)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
