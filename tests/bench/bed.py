@@ -114,7 +114,7 @@ class BenchJob(Job):
         """The sum over the processes of a kind."""
         sums = {}
         for name, process in self.running.items():
-            kind = name.split("-")[0]
+            kind = name.rstrip("0123456789").rstrip("-")
             sums[kind] = sums.get(kind, 0) + measure(process.pid)
         return sums
 
@@ -216,7 +216,7 @@ class Supervised(RunDir):
         super().__init__(str(job.folder / "run"))
         os.makedirs(self.dir, exist_ok=True)
         self.job, self.sinks = job, sinks
-        self.prepare(str(job.folder / "pipeline.yaml"), ingest, aggregators)
+        self.prepare(str(job.folder / "pipeline.yaml"), ingest, aggregators, 0)
         job.environment.update(self.environment())  # for sluicectl
 
     def environment(self):

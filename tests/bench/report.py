@@ -106,6 +106,24 @@ def snapshot_rows(part):
              f"p99 {most(ratio, 2, ' times')} ({ratio:.2f})")]
 
 
+def search_rows(part):
+    cpu, drain = sum(part["drain"]["cpu"].values()), part["drain"]
+    floors = ", ".join(f"{f['rate']:,.0f}" for f in part["floors"])
+    rates, writer = ", ".join(f"{rate:,.0f}" for rate in part["rates"]), drain["pss"]["search-sink"]
+    live, off = part["latency"], part["off"]
+    change = off["without"]["rate"] / off["with"]["rate"]
+    return [("drain of the backlog into Elasticsearch", f"{drain['rate']:,.0f} documents/s, {part['ratio']:.2f} times the floor (drains: {rates})",
+             f"a bare client posting prebuilt bodies of the same documents, in turn with the drains: {floors} documents/s",
+             f"0.9 times, {verdict(part['ratio'] >= 0.9)}"),
+            ("CPU-seconds per million documents", f"{cpu:.2f} ({by_kind(drain['cpu'], 2)})", f"all processes of the job; Elasticsearch itself {drain['server']:.0f}, "
+             f"with the bare client {statistics.median(f['server'] for f in part['floors']):.0f}", most(cpu, 4)),
+            ("memory of the writer, at its most (PSS)", f"{writer:.0f} MB", f"all processes: {sum(drain['pss'].values()):.0f} MB", most(writer, 64, " MB")),
+            (f"latency at {live['rate']:,}/s until a document is accepted, p50 / p99", f"{live['p50']:.1f} / {live['p99']:.1f} ms",
+             f"{live['count']:,} documents; refresh apart", f"p99 {most(live['p99'], 100, ' ms')}"),
+            (f"totals at {off['rate']:,}/s, Elasticsearch there / switched off", f"{off['with']['rate']:,.0f} / {off['without']['rate']:,.0f} records/s; p99 "
+             f"{off['with']['p99']:.1f} / {off['without']['p99']:.1f} ms", f"{off['seconds']} s each, in one run", f"unchanged, {verdict(change >= 0.99)}")]
+
+
 def write(results, folder):
     lines = ["# Figures", "", f"Printed by `scripts/bench`: {os.cpu_count()} cores ({platform.machine()}), real Kafka and PostgreSQL with default "
              "durability on the same machine, records of about 400 bytes over two event days. Absolute times depend on the machine: read "
@@ -118,7 +136,8 @@ def write(results, folder):
                   "Latency is the commit timestamp of the row's transaction less the moment the producer made the record, the first three seconds "
                   "left out; of three runs the one with the median p99.", "", "### Growth", "", *growth(part, results.get("state"), results.get("growth"))]
     for name, title, rows in (("checkpoints", "Checkpoints", checkpoint_rows), ("recovery", "Recovery", recovery_rows),
-                              ("state", "Many keys", state_rows), ("snapshot", "Somebody else's snapshot", snapshot_rows)):
+                              ("state", "Many keys", state_rows), ("snapshot", "Somebody else's snapshot", snapshot_rows),
+                              ("search", "The search copy", search_rows)):
         if name in results:
             lines += [f"## {title} ({results[name]['date']})", ""]
             lines += ["![how long nothing new is committed](recovery.svg)", ""] if name == "recovery" else []
