@@ -3,7 +3,7 @@ server; how soon a document is accepted; and what the totals notice when Elastic
 """
 import http.client, json, re, statistics, threading, time, urllib.parse
 
-from bed import Peak, cpu_of, latency_between, show, wait_for
+from bed import Failure, Peak, cpu_of, latency_between, show, wait_for
 from jobs import SearchServices
 
 SERVICES = SearchServices
@@ -18,9 +18,16 @@ def pid_of(elasticsearch):
     return int(elasticsearch.script("pid").split()[-1])
 
 
+def control(job):
+    """The only writer's; nothing while its index is being made."""
+    try:
+        return job.elasticsearch.get("sluice-control", f"{job.name}/search.0") or {}
+    except Failure:
+        return {}
+
+
 def consumed(job):
-    controls = [job.elasticsearch.get("sluice-control", f"{job.name}/search.{i}") for i in range(1)]
-    return sum((control or {}).get("counters", {}).get("consumed", 0) for control in controls)
+    return control(job).get("counters", {}).get("consumed", 0)
 
 
 def clean(elasticsearch, *indices):
@@ -65,7 +72,7 @@ class Floor:
         shape = {"mappings": settings["mappings"],
                  "settings": {k: v for k, v in settings["settings"]["index"].items() if k in ("number_of_shards", "number_of_replicas")}}
         clean(elasticsearch, self.index)
-        elasticsearch.ask("PUT", f"/{self.index}", shape)
+        elasticsearch.ask("PUT", f"/{self.index}", json.loads(json.dumps(shape, default=float)))
         bodies, refused, url = list(reversed(self.bodies)), [], urllib.parse.urlsplit(elasticsearch.url)
         before, began = cpu_of(pid_of(elasticsearch)), time.monotonic()
         threads = [threading.Thread(target=self.post, args=(url, bodies, refused)) for _ in range(CONNECTIONS)]
@@ -113,8 +120,7 @@ def latency(bed, seconds):
         producer = bed.produce("search-live", "--rate", RATE, "--seconds", seconds + 5, "--seed", 7)
         seen, end = [], time.time() + seconds + 5
         while time.time() < end:
-            control = job.elasticsearch.get("sluice-control", f"{job.name}/search.0") or {}
-            seen.append((control.get("cut", {}).get("0", 0), time.time()))
+            seen.append((control(job).get("cut", {}).get("0", 0), time.time()))
             time.sleep(NEW)
         producer.wait()
         made = created(bed, "search-live")
