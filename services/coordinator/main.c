@@ -50,6 +50,7 @@ struct job {
 	struct coordinator *coordinator;
 	bool manned; /* a process of it has registered, in this life of the job */
 	bool over;
+	int code; /* with which it is */
 };
 
 struct process {
@@ -59,7 +60,6 @@ struct process {
 	int epoll_fd, signal_fd;
 	uint64_t stop_by_us; /* told to end; 0: not */
 	bool over;
-	int code;
 };
 
 static void port_command(
@@ -77,8 +77,7 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 	else
 		log_error("the job %s stops: %s", job->name, why);
 	job->over = true;
-	if (code != EXIT_SUCCESS)
-		process->code = code;
+	job->code = code;
 	process->over = true;
 	for (uint32_t i = 0; i < process->jobs_len; i++)
 		process->over &= process->jobs[i].over || (!process->jobs[i].manned && process->stop_by_us == 0);
@@ -90,6 +89,7 @@ static void begin(struct job *job)
 		coordinator_free(job->coordinator);
 	job->coordinator = coordinator_new(&job->config, clock_monotonic_us());
 	job->over = job->manned = false;
+	job->code = EXIT_SUCCESS;
 }
 
 static void print_diagram(void)
@@ -244,6 +244,16 @@ static enum result open_jobs(struct process *process, const struct pipeline *pip
 	return RESULT_OK;
 }
 
+/* Of a job that somebody has started again, only how it ended this time counts. */
+static int worst_code(const struct process *process)
+{
+	int worst = EXIT_SUCCESS;
+	for (uint32_t i = 0; i < process->jobs_len; i++)
+		if (process->jobs[i].code > worst)
+			worst = process->jobs[i].code;
+	return worst;
+}
+
 static int run(
     const struct arguments *arguments, const struct pipeline *pipeline, const struct coordinator_config *config)
 {
@@ -266,7 +276,7 @@ static int run(
 	log_set_job(names[0], 0);
 	log_info("waiting for processes at %s", listen);
 	loop(&process);
-	return process.code;
+	return worst_code(&process);
 }
 
 int main(int argc, char **argv)
