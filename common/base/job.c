@@ -31,3 +31,12 @@ bool job_is_on(const struct pipeline *pipeline, enum job_kind kind)
 {
 	return kind == JOB_TOTALS || pipeline->sinks.elasticsearch.urls_len > 0;
 }
+
+enum result job_check_on(const struct pipeline *pipeline, enum job_kind kind, struct error *error)
+{
+	if (job_is_on(pipeline, kind))
+		return RESULT_OK;
+	return error_set(error, RESULT_CONFIG,
+	    "the job %s is off: sinks.elasticsearch.url in %s is empty (is ELASTICSEARCH_URL set?)", names[kind],
+	    pipeline->path);
+}

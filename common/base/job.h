@@ -20,5 +20,7 @@ bool job_kind_parse(const char *text, enum job_kind *kind) MUST_USE;
 const char *job_name(const struct pipeline *pipeline, enum job_kind kind, char out[JOB_NAME_MAX]);
 /* The pipeline file names a place for what it writes. */
 bool job_is_on(const struct pipeline *pipeline, enum job_kind kind);
+/* The same, with words for a person: CONFIG, it does not. */
+enum result job_check_on(const struct pipeline *pipeline, enum job_kind kind, struct error *error) MUST_USE;
 
 #endif

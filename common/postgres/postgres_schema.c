@@ -1,13 +1,12 @@
 /* common/postgres/postgres_schema.c - see postgres_schema.h. */
 #include "common/postgres/postgres_schema.h"
 
-#include "common/base/key_group.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/crash_point.h"
+#include "common/base/job.h"
 #include "common/base/key_group.h"
 
 struct schema {
@@ -230,15 +229,12 @@ enum result postgres_init(
     const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error)
 {
 	struct postgres postgres = {.stop_fd = -1};
-	struct buffer job = {0};
-
-	buffer_printf(&job, "%s/totals", pipeline->job);
-	buffer_append(&job, "", 1);
+	char job[JOB_NAME_MAX];
 	enum sink_outcome outcome = postgres_connect(&postgres, pipeline, application_name, error);
 	if (outcome == SINK_DONE)
-		outcome = postgres_schema_apply(&postgres, pipeline, (const char *)job.data, report, error);
+		outcome =
+		    postgres_schema_apply(&postgres, pipeline, job_name(pipeline, JOB_TOTALS, job), report, error);
 	postgres_disconnect(&postgres);
-	buffer_fini(&job);
 	if (outcome == SINK_DONE)
 		return RESULT_OK;
 	error->code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;

@@ -26,6 +26,7 @@ struct challenger {
 struct control_server {
 	struct control_listener *listener;
 	char *jobs[CONTROL_JOBS_MAX]; /* their names */
+	uint32_t hashes[CONTROL_JOBS_MAX]; /* of these, as they stand in frames */
 	uint32_t jobs_len;
 	uint32_t speaks; /* hash of the job that the request in hand is about */
 	uint64_t incarnation, heartbeat_timeout_us, now_us, complained_us;
@@ -56,14 +57,16 @@ enum result control_server_open(struct control_server **opened, const char *list
 	*server = (struct control_server){
 	    .listener = listener,
 	    .jobs_len = jobs_len,
-	    .speaks = frame_job(jobs[0]),
 	    .incarnation = incarnation,
 	    .heartbeat_timeout_us = heartbeat_timeout_us,
 	    .now_us = clock_monotonic_us(),
 	    .trace = trace_wanted(),
 	};
-	for (uint32_t i = 0; i < jobs_len; i++)
+	for (uint32_t i = 0; i < jobs_len; i++) {
 		server->jobs[i] = text_clone(jobs[i]);
+		server->hashes[i] = frame_job(jobs[i]);
+	}
+	server->speaks = server->hashes[0];
 	*opened = server;
 	return RESULT_OK;
 }
@@ -77,14 +80,14 @@ int control_server_event_fd(const struct control_server *server)
 
 static uint32_t hash_of(const struct control_server *server, const struct control_peer *peer)
 {
-	return frame_job(server->jobs[peer->job]);
+	return server->hashes[peer->job];
 }
 
 /* The job's place in the list; jobs_len: none of ours. */
 static uint32_t place_of(const struct control_server *server, uint32_t hash)
 {
 	uint32_t place = 0;
-	while (place < server->jobs_len && frame_job(server->jobs[place]) != hash)
+	while (place < server->jobs_len && server->hashes[place] != hash)
 		place++;
 	return place;
 }

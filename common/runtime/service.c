@@ -15,10 +15,8 @@ static enum result choose_job(struct service *service, struct error *error)
 	if (service->about->totals_only && kind != JOB_TOTALS)
 		return error_set(error, RESULT_CONFIG, "%s has no work in the job %s: leave out --job",
 		    service->about->program, job_kind_name(kind));
-	if (!job_is_on(&service->pipeline, kind))
-		return error_set(error, RESULT_CONFIG,
-		    "the job %s is off: sinks.elasticsearch.url in %s is empty (is ELASTICSEARCH_URL set?)",
-		    job_kind_name(kind), service->pipeline.path);
+	if (job_check_on(&service->pipeline, kind, error) != RESULT_OK)
+		return error->code;
 	service->kind = kind;
 	service->topology = topology_of_job(&service->pipeline, kind);
 	(void)job_name(&service->pipeline, kind, service->job);

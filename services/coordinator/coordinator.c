@@ -475,8 +475,9 @@ static void inject(struct coordinator *coordinator)
 	struct frame_inject order = {
 	    .epoch = {coordinator->attempt,
 	        pacing_inject(&coordinator->pacing, pace == PACE_LIFT, coordinator->now_us)},
-	    .base = coordinator->topology.dedup > 0 ? checkpoint_keeper_base(&coordinator->checkpoints)->epoch
-	                                            : (struct epoch_id){0},
+	    .base = topology_of_documents(&coordinator->topology)
+	                ? (struct epoch_id){0}
+	                : checkpoint_keeper_base(&coordinator->checkpoints)->epoch,
 	    .checkpoint = checkpoint,
 	    .lift = pace == PACE_LIFT,
 	    .stop = checkpoint && coordinator->stopping,

@@ -2,6 +2,7 @@
  *
  * In a job of documents it routes to the writers; what it refuses are dead letters of the job that keeps totals, and it
  * counts nothing.
+ *
  * Between two barriers it sends at most its epoch credit; while a replay is silent it stops at the frontier's cut until
  * the barrier that lifts the silence has been sent.
  */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/crash_point.h"
+#include "common/base/job.h"
 #include "common/base/timestamp.h"
 #include "services/sink/postgres_frontier.h"
 #include "common/postgres/postgres_schema.h"
@@ -16,17 +17,14 @@ enum { RAISE_WITHIN_MS = 20000, RAISE_LOCK_MS = 1000, NUMBER_MAX = 24 };
 void postgres_writer_init(
     struct postgres_writer *writer, const struct pipeline *pipeline, const char *application_name, int stop_fd)
 {
-	struct buffer job = {0};
+	char job[JOB_NAME_MAX];
 
-	buffer_printf(&job, "%s/totals", pipeline->job);
-	buffer_append(&job, "", 1);
 	*writer = (struct postgres_writer){
 	    .postgres = {.stop_fd = stop_fd},
 	    .pipeline = pipeline,
 	    .application_name = text_clone(application_name),
-	    .job = text_clone((const char *)job.data),
+	    .job = text_clone(job_name(pipeline, JOB_TOTALS, job)),
 	};
-	buffer_fini(&job);
 	writer->lock = postgres_lock_key(writer->job);
 }
 

@@ -9,7 +9,6 @@
 #include "services/sluicectl/audit_document.h"
 #include "services/sluicectl/audit_elastic.h"
 #include "services/sluicectl/audit_search_keys.h"
-#include "services/sluicectl/audit_search_keys.h"
 
 enum { SHOWN_BYTES = 240 };
 

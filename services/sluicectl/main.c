@@ -70,10 +70,8 @@ enum result sluicectl_jobs(
 	enum job_kind only = JOBS;
 	if (arguments->job != NULL && !job_kind_parse(arguments->job, &only))
 		return error_set(error, RESULT_CONFIG, "no job %s: --job is totals or search", arguments->job);
-	if (only != JOBS && !job_is_on(pipeline, only))
-		return error_set(error, RESULT_CONFIG,
-		    "the job %s is off: sinks.elasticsearch.url in %s is empty (is ELASTICSEARCH_URL set?)",
-		    arguments->job, pipeline->path);
+	if (only != JOBS && job_check_on(pipeline, only, error) != RESULT_OK)
+		return error->code;
 	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++)
 		wanted[kind] = only == JOBS ? job_is_on(pipeline, kind) : kind == only;
 	return RESULT_OK;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/crash_point.h"
+#include "common/base/job.h"
 #include "common/base/timestamp.h"
 #include "common/postgres/postgres_schema.h"
 #include "services/sluicectl/sluicectl.h"
@@ -14,7 +15,7 @@
 struct rebuild {
 	const struct pipeline *pipeline;
 	bool dry_run, from_kafka;
-	char job[256];
+	char job[JOB_NAME_MAX];
 	struct postgres postgres;
 	struct checkpoint_store *store;
 	struct progress progress;
@@ -266,7 +267,7 @@ int verb_rebuild(const struct arguments *arguments, const struct pipeline *pipel
 		(void)fprintf(stderr, "sluicectl: --from %s: it is kafka or database\n", arguments->from);
 		return EXIT_USAGE;
 	}
-	(void)snprintf(rebuild.job, sizeof rebuild.job, "%s/totals", pipeline->job);
+	(void)job_name(pipeline, JOB_TOTALS, rebuild.job);
 	progress_open(&rebuild.progress);
 	enum result result = run(&rebuild, &error);
 	if (result == RESULT_OK)

@@ -12,17 +12,8 @@
 # under the user postgres, who then has to be able to reach DIR.
 set -euo pipefail
 
+. "$(dirname "${BASH_SOURCE[0]}")/service.sh"
 password=sluice-test
-
-fail() {
-	echo "postgres.sh: $*" >&2
-	exit 1
-}
-
-usage() {
-	sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
-	exit 2
-}
 
 binaries() {
 	local found
@@ -43,22 +34,6 @@ as_server() {
 	else
 		LC_ALL=C.UTF-8 "$@"
 	fi
-}
-
-port_is_free() {
-	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-port_pick() {
-	local port
-	for _ in $(seq 50); do
-		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-		if port_is_free "$port"; then
-			echo "$port"
-			return
-		fi
-	done
-	fail "no free port found"
 }
 
 cluster_make() {

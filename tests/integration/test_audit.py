@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """sluicectl audit finds nothing where nothing is wrong, also under full load, and every harm where there is one, by name."""
-import json, os, pty, signal, subprocess, sys, time
+import os, pty, signal, subprocess, sys, time
 
 from confluent_kafka import Producer
 
+from audits import audit, found, kinds, must_be_exact
 from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
 from services import BIN, HERE, call
 
@@ -45,33 +46,6 @@ HARM = (
      "WHERE reason = 'conflict' LIMIT 1)", "letter", 1, "payload_raw"),
     ("a counter", "UPDATE sluice.frontier SET counters = jsonb_set(counters, '{duplicates}', '0')", "counter", 2, "duplicates"),
 )
-
-
-def audit(it, *options, environment=None):
-    done = subprocess.run([BIN / "sluicectl", "audit", *options], env=environment or it.environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True)
-    return done.returncode, done.stdout, done.stderr
-
-
-def found(it):
-    """The report; the process has to mean the same."""
-    code, out, err = audit(it, "-o", "json")
-    if code not in (0, 1):
-        raise Failure(f"audit ended with {code}: {err}")
-    report = json.loads(out)
-    must_be("the exit code", code, 0 if report["exact"] else 1)
-    return report
-
-
-def must_be_exact(it):
-    report = found(it)
-    if not report["exact"]:
-        raise Failure(f"the database is right, but the audit does not say so:\n{audit(it)[1]}")
-    return report
-
-
-def kinds(report):
-    return {kind: count for kind, count in report["differences"].items() if count}
 
 
 def exact_under_load(job):
@@ -222,12 +196,12 @@ def what_stands_in_the_way(job):
     must_be("a database without Sluice", audit(it)[0], EXIT_CONFIG)
     it.produce(100, "--rate", 0)
     it.start_all().settle()
-    must_be("a broker that is not there", audit(it, environment=dict(it.environment, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"))[0],
+    must_be("a broker that is not there", audit(it, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")[0],
             EXIT_UNAVAILABLE)
-    must_be("a server that is not there", audit(it, environment=dict(it.environment, DATABASE_URL="postgresql://127.0.0.1:1/x"))[0],
+    must_be("a server that is not there", audit(it, DATABASE_URL="postgresql://127.0.0.1:1/x")[0],
             EXIT_UNAVAILABLE)
     must_be("an unknown format", audit(it, "-o", "xml")[0], 2)
-    code, _, err = audit(it, environment=dict(it.environment, TMPDIR="/nowhere"))
+    code, _, err = audit(it, TMPDIR="/nowhere")
     if code != EXIT_UNAVAILABLE or "/nowhere" not in err:
         raise Failure(f"no temporary folder: exit {code}, {err}")
     text = (it.folder / "pipeline.yaml").read_text()

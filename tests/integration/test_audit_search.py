@@ -3,8 +3,10 @@
 
 The job itself takes no part: what it leaves in Elasticsearch is put there by hand (search_copy.py).
 """
-import base64, http.server, json, subprocess, sys, threading, urllib.error, urllib.request
+import base64, http.server, json, sys, threading, urllib.error, urllib.request
 
+import audits
+from audits import audit, kinds
 from jobs import EXIT_CONFIG, Failure, SearchServices, must_be, run_cases, wait_for
 from records import read
 from search_copy import CONTROL, SearchCopy
@@ -28,32 +30,12 @@ def send(it, records):
     return [(partition, offset, value) for (partition, value), offset in zip(records, offsets)]
 
 
-def audit(it, *options, **environment):
-    environment = {**it.environment, **environment}
-    done = subprocess.run([BIN / "sluicectl", "audit", *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True)
-    return done.returncode, done.stdout, done.stderr
-
-
 def found(it, **environment):
-    """The report; the process has to mean the same."""
-    code, out, err = audit(it, "--job", "search", "-o", "json", **environment)
-    if code not in (0, 1):
-        raise Failure(f"audit ended with {code}: {err}")
-    report = json.loads(out)
-    must_be("the exit code", code, 0 if report["exact"] else 1)
-    return report
+    return audits.found(it, "--job", "search", **environment)
 
 
 def must_be_exact(it):
-    report = found(it)
-    if not report["exact"]:
-        raise Failure(f"the search copy is right, but the audit does not say so:\n{audit(it, '--job', 'search')[1]}")
-    return report
-
-
-def kinds(report):
-    return {kind: count for kind, count in report["differences"].items() if count}
+    return audits.must_be_exact(it, "--job", "search")
 
 
 def copy_of(it, date=""):

@@ -18,54 +18,19 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../service.sh"
 # Another pom or program has a folder of its own: what was downloaded for an older one would do for neither.
 edition=$(cat "$here/pom.xml" "$here/TestNode.java" | sha256sum | cut -c 1-12)
 jars=${SLUICE_ELASTICSEARCH_JARS:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/sluice-test/elasticsearch-$edition}
 
-die() {
-	echo "elasticsearch.sh: $*" >&2
-	exit 1
+fill() {
+	mvn -q -B -Dstyle.color=never -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1" >&2 &&
+		javac -proc:none -nowarn -cp "$1/*" -d "$1/classes" "$here/TestNode.java" >&2
 }
 
-usage() {
-	sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
-	exit 2
-}
-
-# Into a folder beside it first: an interrupted download must not look complete.
 fetch() {
-	[ -f "$jars/.complete" ] && return
-	command -v mvn >/dev/null || die "mvn is missing (Debian package maven)"
-	command -v javac >/dev/null || die "javac is missing (Debian package openjdk-17-jdk-headless)"
-	mkdir -p "$(dirname "$jars")"
-	local fresh
-	fresh=$(mktemp -d "$jars.XXXXXX")
-	if ! mvn -q -B -Dstyle.color=never -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$fresh" >&2 ||
-		! javac -proc:none -nowarn -cp "$fresh/*" -d "$fresh/classes" "$here/TestNode.java" >&2; then
-		rm -rf "$fresh"
-		die "the download failed"
-	fi
-	touch "$fresh/.complete"
-	chmod -R a+rX "$fresh"
-	mv -T "$fresh" "$jars" 2>/dev/null || rm -rf "$fresh" # another was faster
-	[ -f "$jars/.complete" ] || die "no Elasticsearch in $jars"
-}
-
-port_is_free() {
-	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-# Below the kernel's ephemeral ports: nobody else's connection takes it while the node is away.
-port_pick() {
-	local port
-	for _ in $(seq 50); do
-		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-		if port_is_free "$port"; then
-			echo "$port"
-			return
-		fi
-	done
-	die "no free port found"
+	[ -f "$jars/.complete" ] || command -v javac >/dev/null || fail "javac is missing (Debian package openjdk-17-jdk-headless)"
+	download "$jars" fill
 }
 
 # A pid file outlives a killed node: the pid may be somebody else's by now.
@@ -92,7 +57,7 @@ write_config() {
 			cluster.routing.allocation.disk.threshold_enabled: false
 		CONFIG
 		for setting in "${@:2}"; do
-			[[ $setting == ?*=* ]] || die "-E $setting: SETTING=VALUE is wanted"
+			[[ $setting == ?*=* ]] || fail "-E $setting: SETTING=VALUE is wanted"
 			echo "${setting%%=*}: \"${setting#*=}\""
 		done
 	} >"$dir/config/elasticsearch.yml"
@@ -109,12 +74,12 @@ is_ready() {
 wait_ready() {
 	local pid=$1 port=$2 deadline=$((SECONDS + 120))
 	while [ $SECONDS -lt $deadline ]; do
-		kill -0 "$pid" 2>/dev/null || die "the node ended: $(tail -n 20 "$dir/node.log")"
+		kill -0 "$pid" 2>/dev/null || fail "the node ended: $(tail -n 20 "$dir/node.log")"
 		is_ready "$port" && return
 		sleep 0.1
 	done
 	kill -9 "$pid" 2>/dev/null || true
-	die "the node was not ready within two minutes, see $dir/node.log"
+	fail "the node was not ready within two minutes, see $dir/node.log"
 }
 
 start() {
@@ -126,7 +91,7 @@ start() {
 		*) port=$1 && shift ;;
 		esac
 	done
-	command -v java >/dev/null || die "java is missing (Debian package openjdk-17-jdk-headless)"
+	command -v java >/dev/null || fail "java is missing (Debian package openjdk-17-jdk-headless)"
 	fetch
 	mkdir -p "$dir"
 	dir=$(cd "$dir" && pwd)
@@ -152,22 +117,7 @@ start() {
 
 stop() {
 	dir=$(cd "$dir" 2>/dev/null && pwd) || return 0
-	local pid
-	pid=$(running_pid) || return 0
-	if [ "${1:-}" = --kill ]; then
-		kill -9 "$pid"
-	else
-		kill "$pid"
-		kill -CONT "$pid"
-	fi
-	for _ in $(seq 300); do
-		running_pid >/dev/null || break
-		sleep 0.1
-	done
-	if pid=$(running_pid); then
-		kill -9 "$pid" && sleep 0.5
-	fi
-	rm -f "$dir/node.pid"
+	process_stop "$dir/node.pid" "${1:-}"
 }
 
 # A node of its own for one command, gone afterwards.

@@ -18,31 +18,15 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../service.sh"
 jars=${SLUICE_KAFKA_JARS:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/sluice-test/kafka}
 
-die() {
-	echo "kafka.sh: $*" >&2
-	exit 1
+fill() {
+	mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$1" >&2
 }
 
-usage() {
-	sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
-	exit 2
-}
-
-# Into a folder beside it first: an interrupted download must not look complete.
 fetch() {
-	[ -f "$jars/.complete" ] && return
-	command -v mvn >/dev/null || die "mvn is missing (Debian package maven)"
-	mkdir -p "$(dirname "$jars")"
-	local fresh
-	fresh=$(mktemp -d "$jars.XXXXXX")
-	mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$fresh" >&2 ||
-		{ rm -rf "$fresh"; die "the download failed"; }
-	touch "$fresh/.complete"
-	chmod -R a+rX "$fresh"
-	mv -T "$fresh" "$jars" 2>/dev/null || rm -rf "$fresh" # another was faster
-	[ -f "$jars/.complete" ] || die "no broker in $jars"
+	download "$jars" fill
 }
 
 # The jars as a class path; heap holds the options of the Java machine.
@@ -107,7 +91,7 @@ write_properties() {
 choose_ports() {
 	local ports
 	read -r -a ports < <(free_ports)
-	[ ${#ports[@]} -eq 3 ] || die "no free ports"
+	[ ${#ports[@]} -eq 3 ] || fail "no free ports"
 	if [ -n "${1:-}" ]; then
 		write_properties "$1" "${ports[1]}" "${ports[2]}"
 	elif [ -s "$dir/port" ] && [ -s "$dir/controller.port" ] && [ -s "$dir/sasl.port" ]; then
@@ -122,22 +106,22 @@ format_storage() {
 	local id
 	id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'ab' | tr -d '=')
 	run_tool kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
-		die "formatting failed: $(tail -n 5 "$dir/format.log")"
+		fail "formatting failed: $(tail -n 5 "$dir/format.log")"
 }
 
 wait_ready() {
 	local pid=$1
 	for _ in $(seq 600); do
 		grep -q 'Kafka Server started' "$dir/broker.log" && return
-		kill -0 "$pid" 2>/dev/null || die "the broker ended: $(tail -n 20 "$dir/broker.log")"
+		kill -0 "$pid" 2>/dev/null || fail "the broker ended: $(tail -n 20 "$dir/broker.log")"
 		sleep 0.1
 	done
 	kill -9 "$pid" 2>/dev/null || true
-	die "the broker was not ready within a minute, see $dir/broker.log"
+	fail "the broker was not ready within a minute, see $dir/broker.log"
 }
 
 start() {
-	command -v java >/dev/null || die "java is missing (Debian package openjdk-17-jre-headless)"
+	command -v java >/dev/null || fail "java is missing (Debian package openjdk-17-jre-headless)"
 	fetch
 	mkdir -p "$dir"
 	dir=$(cd "$dir" && pwd)
@@ -159,21 +143,7 @@ start() {
 
 stop() {
 	dir=$(cd "$dir" 2>/dev/null && pwd) || return 0
-	local pid
-	pid=$(running_pid) || return 0
-	if [ "${1:-}" = --kill ]; then
-		kill -9 "$pid"
-	else
-		kill "$pid"
-	fi
-	for _ in $(seq 300); do
-		running_pid >/dev/null || break
-		sleep 0.1
-	done
-	if pid=$(running_pid); then
-		kill -9 "$pid" && sleep 0.5
-	fi
-	rm -f "$dir/broker.pid"
+	process_stop "$dir/broker.pid" "${1:-}"
 }
 
 topic() {

@@ -1,0 +1,68 @@
+# service.sh - what the scripts that start a service for tests have in common. To be sourced; runs nothing by itself.
+#
+# The script says `dir`, the service's folder, and has a function running_pid, which prints the pid or fails.
+
+fail() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+# The script's own first comment.
+usage() {
+	sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2
+	exit 2
+}
+
+port_is_free() {
+	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# Below the kernel's ephemeral ports: nobody else's connection takes it while the service is away.
+port_pick() {
+	local port
+	for _ in $(seq 50); do
+		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+		if port_is_free "$port"; then
+			echo "$port"
+			return
+		fi
+	done
+	fail "no free port found"
+}
+
+# download FOLDER FILL: once. FILL is given a folder beside it to fill: an interrupted download must not look complete.
+download() {
+	[ -f "$1/.complete" ] && return
+	command -v mvn >/dev/null || fail "mvn is missing (Debian package maven)"
+	mkdir -p "$(dirname "$1")"
+	local fresh
+	fresh=$(mktemp -d "$1.XXXXXX")
+	"$2" "$fresh" || {
+		rm -rf "$fresh"
+		fail "the download failed"
+	}
+	touch "$fresh/.complete"
+	chmod -R a+rX "$fresh"
+	mv -T "$fresh" "$1" 2>/dev/null || rm -rf "$fresh" # another was faster
+	[ -f "$1/.complete" ] || fail "nothing was downloaded to $1"
+}
+
+# process_stop PID_FILE [--kill]: within half a minute, --kill as a crash would; harmless where nothing runs.
+process_stop() {
+	local pid
+	pid=$(running_pid) || return 0
+	if [ "${2:-}" = --kill ]; then
+		kill -9 "$pid"
+	else
+		kill "$pid"
+		kill -CONT "$pid"
+	fi
+	for _ in $(seq 300); do
+		running_pid >/dev/null || break
+		sleep 0.1
+	done
+	if pid=$(running_pid); then
+		kill -9 "$pid" && sleep 0.5
+	fi
+	rm -f "$1"
+}
