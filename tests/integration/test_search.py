@@ -333,6 +333,8 @@ def refused(job):
             it.start_search().wait_live(job="search")
         must_be("processes of the totals that have ended", [n for n, p in it.running.items() if p.poll() is not None], [])
         prove_both(it)
+        it.running["coordinator"].terminate()
+        it.exits_with(0)  # what was mended is forgotten
 
 
 def no_index_may_be_made(job):
