@@ -59,7 +59,7 @@ struct state_leveldb {
 	struct file_tiers tiers;
 	/* shared */
 	_Atomic uint64_t generation; /* the newest of the last complete checkpoint */
-	_Atomic uint64_t keep_from; /* generations below are forgotten */
+	_Atomic uint64_t keep_from; /* generations below are hidden */
 	struct buffer value; /* the owner's, for get */
 };
 
@@ -124,19 +124,6 @@ static uint64_t generation_for(const struct state_leveldb *self, int64_t newest_
 	return number > current && count_generations(&self->base) < GENERATIONS_MAX ? number : current;
 }
 
-/* The newest generation never goes, whatever the records' clock says: what is written lies in it. */
-static uint64_t keep_from_of(const struct state_leveldb *self, uint64_t newest)
-{
-	uint64_t keep_from = atomic_load(&self->keep_from);
-	return keep_from < newest ? keep_from : newest;
-}
-
-/* At a call of expire, and again when a newer generation is there. */
-static void hide(struct state_leveldb *self)
-{
-	state_cache_hide(&self->cache, keep_from_of(self, atomic_load(&self->generation)));
-}
-
 /* Files of generations below `keep_from` serve nobody any more. */
 static void begin_list(struct state_leveldb *self)
 {
@@ -160,7 +147,7 @@ static enum result write_files(struct state_leveldb *self, const struct request 
 		    request->base.attempt, request->base.n, self->complete.attempt, self->complete.n);
 	self->written_checkpoint = request->checkpoint;
 	self->written_generation = generation_for(self, newest_of(request));
-	self->written_keep_from = keep_from_of(self, self->written_generation);
+	self->written_keep_from = atomic_load(&self->keep_from);
 	begin_list(self);
 	file_tiers_advance(&self->tiers, &self->config, request->checkpoint, atomic_load(&self->generation),
 	    merge_bytes(request), &self->written);
@@ -205,7 +192,6 @@ static enum result apply(struct state_leveldb *self, const struct request *reque
 		return error->code = RESULT_CORRUPT;
 	CRASH_POINT(apply_ended);
 	atomic_store(&self->generation, self->written_generation);
-	hide(self);
 	self->complete = request->checkpoint;
 	file_list_copy(&self->base, &self->written);
 	return RESULT_OK;
@@ -335,10 +321,14 @@ static void on_expire(struct state_port *port, int64_t before_ms)
 	struct state_leveldb *self = self_of(port);
 	if (self->config.generation_ms == INT64_MAX || before_ms < self->config.generation_ms)
 		return;
-	uint64_t below = (uint64_t)(before_ms / self->config.generation_ms);
-	if (below > atomic_load(&self->keep_from))
-		atomic_store(&self->keep_from, below);
-	hide(self);
+	/* The newest generation of the last complete checkpoint stays, whatever the records' clock says: what is written may lie
+	 * in it. Decided here, once: what is left out of the files is what get no longer finds, to the entry. */
+	uint64_t below = (uint64_t)(before_ms / self->config.generation_ms), newest = atomic_load(&self->generation);
+	below = below < newest ? below : newest;
+	if (below <= atomic_load(&self->keep_from))
+		return;
+	state_cache_hide(&self->cache, below);
+	atomic_store(&self->keep_from, below);
 }
 
 static void self_free(struct state_leveldb *self)

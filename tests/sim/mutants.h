@@ -40,6 +40,8 @@
 	ROW(delta_dropped, 0, 400, "the changes of a checkpoint that was given up are not in the next one")            \
 	ROW(notice_late, 0, 400, "a barrier with a newer base drops the frozen changes before the cache has them")     \
 	ROW(evict_in_silence, 0, 400, "keys are forgotten while replaying")                                            \
+	ROW(forgotten_found, 0, 400,                                                                                   \
+	    "keys that the files leave out are still found, and repeats dropped, until the cache is without them")     \
 	ROW(evict_uncommitted, 12550, 50, "keys are forgotten before a checkpoint covers them")                        \
 	ROW(verdict_last_only, 0, 400, "only the last attempt's late verdicts are handed on")                          \
 	ROW(failover_keeps_checkpoints, 0, 400, "checkpoints of a history that a failover lost can be restored")       \

@@ -404,6 +404,37 @@ static void test_expiry(void **state)
 	}
 }
 
+/* After days without a record the newest generation of the last checkpoint is old as well, but the checkpoint that opens a
+ * newer one is still to come. Whatever is found after its barrier has been used to drop repeats, so it has to be in its
+ * files: a replay from it has to drop them, too. */
+static void test_expiry_after_a_long_silence(void **state)
+{
+	struct bed *bed = *state;
+	bed->generation_ms = DAY_MS;
+	open_actors(bed, 1);
+	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	for (uint32_t i = 0; i < 100; i++)
+		change(bed, i);
+	(void)checkpoint(bed, true);
+	settle(bed);
+	bed->time_ms += 3 * (int64_t)DAY_MS;
+	for (int round = 0; round < 3; round++) {
+		change(bed, 100 + (uint32_t)round);
+		state_expire(bed->actors[0], bed->time_ms - DAY_MS);
+		for (uint32_t i = 0; i < 100; i++)
+			bed->now.values[i] = look(bed, i);
+		uint32_t n = checkpoint(bed, true);
+		settle(bed);
+		close_actors(bed);
+		folder_remove(bed->cache);
+		open_actors(bed, 1);
+		assert_int_equal(restore(bed, n), STATE_RESTORED);
+		check_all(bed);
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(look(bed, i), 0);
+}
+
 static void test_damage_is_noticed(void **state)
 {
 	struct bed *bed = *state;
@@ -765,6 +796,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_given_up_is_in_the_next, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_other_parallelism, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_expiry, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_expiry_after_a_long_silence, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_damage_is_noticed, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_cache_in_use, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_killed_at_any_moment, open_bed, close_bed),
