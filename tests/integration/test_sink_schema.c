@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 static enum result init(struct fixture *fixture, struct buffer *report, struct error *error)
@@ -42,7 +45,7 @@ static void test_init_makes_everything(void **state)
 	assert_string_equal((const char *)report.data,
 	    "applied migration 001_sluice.sql\napplied migration 002_checkpoints.sql\n"
 	    "applied migration 003_meaning.sql\napplied migration 004_choice.sql\napplied migration "
-	    "005_place.sql\ncreated table "
+	    "005_place.sql\napplied migration 006_frontier_index.sql\ncreated table "
 	    "transactions\ncreated table sales_per_category\n"
 	    "created table sales_per_month\ncreated table dead_letters\ncreated frontier shop/totals\n");
 	assert_columns(fixture, "transactions",
@@ -82,6 +85,44 @@ static void test_init_twice(void **state)
 	    "found table transactions\nfound table sales_per_category\nfound table sales_per_month\n"
 	    "found table dead_letters\nfound frontier shop/totals\n");
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.frontier"), "1");
+	buffer_fini(&report);
+}
+
+/* The frontier's index is not unique: that there is one row a job is init's to see to. */
+static void test_many_inits_at_once(void **state)
+{
+	enum { INITS = 6 };
+	struct fixture *fixture = *state;
+	pid_t children[INITS];
+
+	for (int i = 0; i < INITS; i++) {
+		children[i] = fork();
+		assert_true(children[i] >= 0);
+		if (children[i] == 0) {
+			struct buffer report = {0};
+			struct error error = {0};
+			_exit(init(fixture, &report, &error) == RESULT_OK ? 0 : 1);
+		}
+	}
+	for (int i = 0; i < INITS; i++) {
+		int status = -1;
+		assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_string_equal(fixture_value(fixture, "SELECT string_agg(job, ',') FROM sluice.frontier"), "shop/totals");
+}
+
+/* Somebody else's logical replication of the whole database stops no writer. */
+static void test_published(void **state)
+{
+	struct fixture *fixture = *state;
+	struct buffer report = {0};
+	struct error error = {0};
+
+	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
+	fixture_run(fixture, "CREATE PUBLICATION everything FOR ALL TABLES; UPDATE sluice.frontier SET fence = 1; "
+	                     "DELETE FROM sluice.checkpoints; DELETE FROM sluice.decisions; UPDATE sales_per_category "
+	                     "SET total_sales = 0; UPDATE sales_per_month SET total_sales = 0");
 	buffer_fini(&report);
 }
 
@@ -210,7 +251,8 @@ static void test_second_migration(void **state)
 	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
 	assert_non_null(strstr((const char *)report.data,
 	    "applied migration 002_checkpoints.sql\napplied migration "
-	    "003_meaning.sql\napplied migration 004_choice.sql\napplied migration 005_place.sql\nfound table"));
+	    "003_meaning.sql\napplied migration 004_choice.sql\napplied migration 005_place.sql\n"
+	    "applied migration 006_frontier_index.sql\nfound table"));
 	assert_null(strstr((const char *)report.data, "001"));
 	assert_string_equal(
 	    fixture_value(fixture, "SELECT string_agg(job || ' ' || coalesce(start::text, '-'), ', ' ORDER BY job) "
@@ -226,7 +268,7 @@ static void test_second_migration(void **state)
 	assert_int_equal(fixture_choose(fixture->port, 4, (struct epoch_id){0, 0})->outcome, SINK_DONE);
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.checkpoints"), "1");
 	assert_string_equal(
-	    fixture_value(fixture, "SELECT string_agg(version::text, ',') FROM sluice.migrations"), "1,2,3,4,5");
+	    fixture_value(fixture, "SELECT string_agg(version::text, ',') FROM sluice.migrations"), "1,2,3,4,5,6");
 	buffer_fini(&report);
 	buffer_fini(&tables);
 }
@@ -312,6 +354,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_init_makes_everything, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_init_twice, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_many_inits_at_once, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_published, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_own_table_is_taken, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_incompatible_tables, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_rows_without_frontier, fixture_setup, fixture_teardown),
