@@ -5,19 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "services/coordinator/coordinator_state.h"
-
-enum {
-	QUIET_US = 2000000, /* without a new process: go on with those that are there */
-	STAGE_US = 15000000, /* deploying and connecting need nobody from outside */
-	STUCK_US = 60000000, /* an epoch under way for so long, and nobody waits for anything */
-	TELL_COMMITTED_US = 5000000, /* how often ingests hear what is committed, for lag tools */
-	RATE_US = 2000000, /* records per second are measured over */
-};
 
 /* --- events, in the order of an attempt's life --------------------------------------------------------------------- */
 
@@ -199,7 +190,7 @@ static void let_go(struct coordinator *coordinator)
 	broken(coordinator, "%s leaves", left);
 }
 
-static void move_actors(struct coordinator *coordinator)
+void move_actors(struct coordinator *coordinator)
 {
 	coordinator->excused = true;
 	broken(coordinator, "actors are moved to processes that are new");
@@ -218,7 +209,7 @@ static void after_checkpoint(struct coordinator *coordinator, bool complete)
 		move_actors(coordinator);
 }
 
-static void on_keeper_news(struct coordinator *coordinator, enum keeper_news news)
+void on_keeper_news(struct coordinator *coordinator, enum keeper_news news)
 {
 	struct checkpoint_keeper *keeper = &coordinator->checkpoints;
 	switch (news) {
@@ -329,7 +320,7 @@ static void on_failed(struct coordinator *coordinator, const char *worker, const
 }
 
 /* What is logged from here on is about this job. */
-static void enter(struct coordinator *coordinator, uint64_t now_us)
+void enter(struct coordinator *coordinator, uint64_t now_us)
 {
 	coordinator->now_us = now_us;
 	log_set_job(coordinator->config.job, coordinator->attempt);
@@ -425,137 +416,7 @@ void coordinator_on_lost(struct coordinator *coordinator, const char *worker, co
 		broken(coordinator, "%s is lost: %s", worker, why);
 }
 
-/* --- time ---------------------------------------------------------------------------------------------------------- */
-
-/* At first: everybody who is expected, or somebody for every role and two quiet seconds. Later: somebody for every role,
- * once all who were told to start afresh are back. */
-static uint64_t gathered_us(const struct coordinator *coordinator)
-{
-	const struct registry *registry = &coordinator->registry;
-	uint32_t ingest = registry_count(registry, PROCESS_INGEST);
-	uint32_t aggregators = registry_count(registry, PROCESS_AGGREGATOR);
-	bool needed = !topology_of_documents(&coordinator->topology);
-	if (ingest == 0 || (needed && aggregators == 0) || registry_count(registry, PROCESS_SINK) == 0)
-		return 0;
-	const struct coordinator_config *config = &coordinator->config;
-	bool expected = config->expected_ingest > 0 && config->expected_aggregators > 0 &&
-	                ingest >= config->expected_ingest && aggregators >= config->expected_aggregators;
-	bool complete = expected || (coordinator->attempts_ended > 0 && registry_leaving(registry) == 0);
-	uint64_t at = complete ? coordinator->registered_us : coordinator->registered_us + QUIET_US;
-	return at > coordinator->earliest_us ? at : coordinator->earliest_us;
-}
-
-/* An epoch may take as long as the database is away. An ingest that waits for Kafka cuts all the same. */
-static bool sink_waits(const struct coordinator *coordinator)
-{
-	for (uint32_t i = 0; i < coordinator->registry.len; i++) {
-		const struct member *member = &coordinator->registry.members[i];
-		if (member->process == PROCESS_SINK && member->waiting[0] != '\0')
-			return true;
-	}
-	return false;
-}
-
-/* A checkpoint is not begun while the sink waits for its database: its epoch could not be committed. */
-static bool checkpoint_due(const struct coordinator *coordinator, uint64_t *wake_us)
-{
-	const struct pacing *pacing = &coordinator->pacing;
-	return !topology_of_documents(&coordinator->topology) && !sink_waits(coordinator) &&
-	       pacing->injected - pacing->committed < pacing->max_in_flight &&
-	       checkpoint_keeper_due(&coordinator->checkpoints, coordinator->now_us, wake_us);
-}
-
-static void inject(struct coordinator *coordinator)
-{
-	uint64_t ignored;
-	enum pace pace = pacing_next(&coordinator->pacing, coordinator->now_us, &ignored);
-	bool checkpoint = checkpoint_due(coordinator, &ignored);
-	if (pace == PACE_WAIT && !checkpoint)
-		return;
-	struct frame_inject order = {
-	    .epoch = {coordinator->attempt,
-	        pacing_inject(&coordinator->pacing, pace == PACE_LIFT, coordinator->now_us)},
-	    .base = topology_of_documents(&coordinator->topology)
-	                ? (struct epoch_id){0}
-	                : checkpoint_keeper_base(&coordinator->checkpoints)->epoch,
-	    .checkpoint = checkpoint,
-	    .lift = pace == PACE_LIFT,
-	    .stop = checkpoint && coordinator->stopping,
-	};
-	checkpoint_keeper_injected(&coordinator->checkpoints, order.epoch, checkpoint, coordinator->now_us);
-	command_role(coordinator, ROLE_INGEST, FRAME_INJECT, &order);
-	if (checkpoint)
-		CRASH_POINT(checkpoint_injected);
-	if (order.lift)
-		CRASH_POINT(lift_injected);
-}
-
-static void watch_rate(struct coordinator *coordinator)
-{
-	uint64_t consumed = coordinator->counters.n[COUNTER_CONSUMED];
-	uint64_t passed = coordinator->now_us - coordinator->rate_us;
-	if (passed < RATE_US)
-		return;
-	coordinator->rate = (consumed - coordinator->rate_from) * 1000000 / passed;
-	coordinator->rate_from = consumed;
-	coordinator->rate_us = coordinator->now_us;
-}
-
-static void tell_committed(struct coordinator *coordinator)
-{
-	if (!coordinator->told_anew || coordinator->now_us < coordinator->told_us + TELL_COMMITTED_US)
-		return;
-	coordinator->told_us = coordinator->now_us;
-	coordinator->told_anew = false;
-	struct frame_committed committed = {.epoch = coordinator->committed, .live = true, .cut = coordinator->cut};
-	command_role(coordinator, ROLE_INGEST, FRAME_COMMITTED, &committed);
-}
-
-static void tick_running(struct coordinator *coordinator)
-{
-	const struct pacing *pacing = &coordinator->pacing;
-	on_keeper_news(coordinator, checkpoint_keeper_tick(&coordinator->checkpoints, coordinator->now_us));
-	if (coordinator->state != STATE_RUNNING)
-		return;
-	if (coordinator->rebalance && topology_of_documents(&coordinator->topology)) {
-		move_actors(coordinator);
-		return;
-	}
-	inject(coordinator);
-	watch_rate(coordinator);
-	tell_committed(coordinator);
-	if (pacing->injected > pacing->committed && coordinator->now_us >= pacing->oldest_us + STUCK_US &&
-	    !sink_waits(coordinator))
-		broken(coordinator, "epoch %" PRIu64 ".%" PRIu64 " has been under way for %d seconds",
-		    coordinator->attempt, pacing->committed + 1, STUCK_US / 1000000);
-}
-
-void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
-{
-	enter(coordinator, now_us);
-	uint64_t gathered = gathered_us(coordinator);
-	switch (coordinator->state) {
-	case STATE_GATHERING:
-		if (gathered != 0 && now_us >= gathered)
-			happen(coordinator, EVENT_GATHERED);
-		break;
-	case STATE_DEPLOYING:
-	case STATE_CONNECTING:
-		if (now_us >= coordinator->state_us + STAGE_US)
-			broken(coordinator, "%s took more than %d seconds", deployment_state_name(coordinator->state),
-			    STAGE_US / 1000000);
-		break;
-	case STATE_RUNNING:
-		tick_running(coordinator);
-		break;
-	case STATE_FENCING:
-	case STATE_DESCRIBING:
-	case STATE_CHOOSING:
-	case STATE_STOPPED:
-	case STATES:
-		break;
-	}
-}
+/* --- wishes, and life ---------------------------------------------------------------------------------------------- */
 
 void coordinator_stop(struct coordinator *coordinator, uint64_t now_us)
 {
@@ -575,49 +436,6 @@ void coordinator_checkpoint(struct coordinator *coordinator, uint64_t now_us)
 	enter(coordinator, now_us);
 	coordinator->checkpoints.asked = true;
 	coordinator_on_tick(coordinator, now_us);
-}
-
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a == 0 ? b : b == 0 || a < b ? a : b;
-}
-
-static uint64_t checkpoint_wake_us(const struct coordinator *coordinator)
-{
-	uint64_t wake_us = 0;
-	if (coordinator->checkpoints.state != CHECKPOINT_IDLE)
-		return checkpoint_keeper_wake_us(&coordinator->checkpoints, coordinator->now_us);
-	return checkpoint_due(coordinator, &wake_us) ? coordinator->now_us : wake_us;
-}
-
-uint64_t coordinator_wake_us(const struct coordinator *coordinator)
-{
-	const struct pacing *pacing = &coordinator->pacing;
-	uint64_t wake = 0;
-	switch (coordinator->state) {
-	case STATE_GATHERING:
-		return gathered_us(coordinator);
-	case STATE_DEPLOYING:
-	case STATE_CONNECTING:
-		return coordinator->state_us + STAGE_US;
-	case STATE_RUNNING:
-		(void)pacing_next(pacing, coordinator->now_us, &wake);
-		wake = sooner(wake, checkpoint_wake_us(coordinator));
-		if (pacing->injected > pacing->committed && !sink_waits(coordinator))
-			wake = sooner(wake, pacing->oldest_us + STUCK_US);
-		if (coordinator->rate != 0 || coordinator->told_anew)
-			wake = sooner(wake, coordinator->rate_us + RATE_US);
-		if (coordinator->told_anew)
-			wake = sooner(wake, coordinator->told_us + TELL_COMMITTED_US);
-		return wake;
-	case STATE_FENCING:
-	case STATE_DESCRIBING:
-	case STATE_CHOOSING:
-	case STATE_STOPPED:
-	case STATES:
-		break;
-	}
-	return 0;
 }
 
 struct coordinator *coordinator_new(const struct coordinator_config *config, uint64_t now_us)

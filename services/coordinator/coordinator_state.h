@@ -1,6 +1,6 @@
 /* services/coordinator/coordinator_state.h - what a coordinator knows: private to its files.
  *
- * coordinator.c hears events and watches time, writers.c puts together what several writers say, attempt.c does what the
+ * coordinator.c hears events, coordinator_time.c watches time, writers.c puts together what several writers say, attempt.c does what the
  * deployment table says, report.c tells people.
  */
 #ifndef COORDINATOR_STATE_H
@@ -73,6 +73,12 @@ struct coordinator {
 };
 
 enum { FRUITLESS_MANY = 5 }; /* attempts in a row without a commit: the job does not get anywhere */
+
+/* coordinator.c: what is logged from here on is about this job. */
+void enter(struct coordinator *coordinator, uint64_t now_us);
+void on_keeper_news(struct coordinator *coordinator, enum keeper_news news);
+/* A process is there that would even the load: the attempt ends for it. */
+void move_actors(struct coordinator *coordinator);
 
 /* attempt.c */
 void happen(struct coordinator *coordinator, enum deployment_event event);
