@@ -179,6 +179,8 @@ def elasticsearch_is_killed(job):
         behind = sum(it.ends().values()) - sum(it.status("search")["cut"].values())
         if behind < 35_000:
             raise Failure(f"Elasticsearch was away for 40,000 records, and the search job lacks {behind}")
+        # Nothing is committed, and yet people are told how far it is behind.
+        wait_for("the lag that is told", lambda: it.status("search")["lag"] == behind, 30)
         elasticsearch.start()
         it.settle_search()
     must_be("the attempt of the totals", it.fence(), 1)
