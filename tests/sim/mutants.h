@@ -69,6 +69,9 @@
 	ROW(control_unconditional, 0, 400, "a control document is written without a look at what is there")            \
 	ROW(control_first, 0, 400, "the control document moves before the documents are there")                        \
 	ROW(keys_in_any_order, 0, 400, "several documents of a key are under way")                                     \
+	ROW(next_in_any_order, 0, 400, "a document of the next epoch is sent though this one has its key")             \
+	ROW(next_lost_counts, 0, 400, "what was under way of the next epoch when an answer was lost counts as stored") \
+	ROW(accepted_hides, 0, 400, "what comes behind a document of its key is not sent, though it might be refused") \
 	ROW(refused_hides, 0, 400, "what comes behind a refused document of its key counts as there")                  \
 	ROW(count_raised_late, 0, 400,                                                                                 \
 	    "document 0 counts the control documents when the cut is set, not when it is fenced")                      \
