@@ -3,7 +3,7 @@
 
 Every case ends with a proof: the documents are those of the topic by a reading of its own, and the rows of PostgreSQL.
 """
-import base64, json, signal, sys, time, urllib.parse
+import base64, json, re, signal, subprocess, sys, time, urllib.parse
 from contextlib import contextmanager
 
 from documents import CONTROL, control_documents, exactly
@@ -494,7 +494,7 @@ def more_processes_than_writers(job):
 # ---- what a person types -----------------------------------------------------------------------------------------------------
 @brought_down
 def up_and_down(job, scripts):
-    """scripts/up starts both jobs; an Elasticsearch that is away is said, and holds up nothing."""
+    """scripts/up starts both jobs; an Elasticsearch that is away, or does not let us in, is said, and holds up nothing."""
     it = job(changes=[(PARALLELISM, PARALLELISM.replace("search: 1", "search: 2"))])
     run = scripts(it)
     it.produce(2_000, "--rate", 0)
@@ -517,10 +517,17 @@ def up_and_down(job, scripts):
     run.down()
     with in_front(it) as interposer:
         interposer.answer(401, "security_exception", "unable to authenticate user [ada] for REST request [/]")
-        done = scripts(it, ELASTICSEARCH_URL=interposer.url.replace("//", "//ada:l0velace@")).up()
-        must_be("the exit code", done.returncode, EXIT_CONFIG)
-        if "401" not in done.stdout or "api_key" not in done.stdout or "l0velace" in done.stdout:
-            raise Failure(f"up has to show what the processes say, without the password:\n{done.stdout}")
+        run = scripts(it, ELASTICSEARCH_URL=interposer.url.replace("//", "//ada:l0velace@"))
+        said = run.must_come_up()
+        again = re.search("supervisorctl .*", said)
+        if "401; set" not in said or "api_key" not in said or "l0velace" in said or not again:
+            raise Failure(f"up has to show what the processes say, without the password, and how to go on:\n{said}")
+        must_be("sinks", sorted(run.processes().values()).count("sluice-sink"), 1)
+        it.produce(2_000, "--rate", 0, seed=3)
+        it.settle(10)
+        interposer.answer(None)
+        subprocess.run(again.group(), shell=True, check=True, stdout=subprocess.DEVNULL)
+        prove_both(it)
     for file in run.dir.rglob("*"):
         if file.is_file() and "l0velace" in file.read_text(errors="replace"):
             raise Failure(f"{file} holds the password")
