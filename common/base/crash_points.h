@@ -1,6 +1,8 @@
 /* common/base/crash_points.h - a row a crash point: name, when it is passed, where the process stands then. "work": any time under
  * load; "restart": when an attempt begins; "nocache": when it begins and the caches are gone; "fresh": at a job's very first
- * start; "late": when a forgotten key comes again; "lost": when the answer to a commit was lost; "ctl": by sluicectl rebuild.
+ * start; "late": when a forgotten key comes again; "lost": when the answer to a commit was lost; "ctl": by sluicectl rebuild. In the
+ * search job "documents": any time under load; "behind": while there is a backlog; "refused": when Elasticsearch refuses a document;
+ * "fencing": when an attempt begins.
  */
 #ifndef BASE_CRASH_POINTS_H
 #define BASE_CRASH_POINTS_H
@@ -71,6 +73,13 @@
 	ROW(rebuild_begun, ctl, "sluicectl has the fence, nothing is written")                                         \
 	ROW(rebuild_written, ctl, "the state's files are written")                                                     \
 	ROW(rebuild_manifest, ctl, "the manifest is there, the database does not name it")                             \
-	ROW(rebuild_named, ctl, "the database names it")
+	ROW(rebuild_named, ctl, "the database names it")                                                               \
+	ROW(control_fenced, fencing, "a control document has the new fence, the coordinator does not know it")         \
+	ROW(documents_sent, documents, "documents are on their way, none is answered")                                 \
+	ROW(next_sent, behind, "documents of the next epoch are on their way, this one has no control document")       \
+	ROW(letter_stored, refused, "a dead letter is stored, its epoch is not committed")                             \
+	ROW(documents_stored, documents, "all documents of an epoch are there, its control document is as it was")     \
+	ROW(control_sent, documents, "a control document is on its way")                                               \
+	ROW(control_written, documents, "it is written, nobody knows but this process")
 
 #endif

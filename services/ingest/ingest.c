@@ -56,7 +56,8 @@ struct ingest {
 	uint64_t barriers; /* n of the last one sent */
 	bool silent;
 	uint32_t described; /* partitions of the topic that the attempt knows, or the coordinator was told of */
-	struct frame_pending said; /* what the coordinator was told last */
+	struct frame_pending said; /* what the coordinator was told last, its ends included, */
+	uint64_t said_us; /* and when */
 	char waiting[256];
 	struct buffer values; /* scratch */
 };
@@ -99,8 +100,31 @@ static bool at_ceiling(const struct ingest *ingest)
 	return true;
 }
 
-/* A level, not an edge: said again after every barrier for as long as it is so. */
-static void say_pending(struct ingest *ingest, struct outbox *outbox)
+static bool same_level(const struct frame_pending *said, const struct frame_pending *now)
+{
+	return said->actor != 0 && said->after == now->after && said->waiting == now->waiting &&
+	       said->full == now->full && said->at_ceiling == now->at_ceiling;
+}
+
+/* As the source last heard. True: others than before. */
+static bool look_at_ends(struct ingest *ingest)
+{
+	struct source_port *source = ingest->process->source;
+	struct cut *ends = &ingest->said.ends;
+	bool other = false;
+	for (uint32_t i = 0; i < ingest->partitions_len; i++) {
+		uint32_t id = ingest->partitions[i].id;
+		int64_t end = source->ops->end(source, id);
+		other |= end >= 0 && end != cut_get(ends, id, -1);
+		if (end >= 0)
+			cut_set(ends, id, end);
+	}
+	return other;
+}
+
+/* A level, not an edge: said again after every barrier for as long as it is so; and where no barrier comes, for a sink is away, as
+ * the log grows. */
+static void say_pending(struct ingest *ingest, uint64_t now_us, struct outbox *outbox)
 {
 	struct frame_pending now = {
 	    .actor = ingest->actor.id,
@@ -113,19 +137,15 @@ static void say_pending(struct ingest *ingest, struct outbox *outbox)
 		CRASH_POINT(ingest_ceiling);
 	if (!now.waiting && !now.at_ceiling)
 		return;
-	const struct frame_pending *said = &ingest->said;
-	if (said->actor != 0 && said->after == now.after && said->waiting == now.waiting && said->full == now.full &&
-	    said->at_ceiling == now.at_ceiling)
+	bool same = same_level(&ingest->said, &now);
+	if (same && now_us < ingest->said_us + LOOK_AGAIN_US)
 		return;
+	ingest->said_us = now_us;
+	if (!look_at_ends(ingest) && same)
+		return;
+	now.ends = ingest->said.ends;
 	ingest->said = now;
-	for (uint32_t i = 0; i < ingest->partitions_len; i++) {
-		uint32_t id = ingest->partitions[i].id;
-		int64_t end = ingest->process->source->ops->end(ingest->process->source, id);
-		if (end >= 0)
-			cut_set(&now.ends, id, end);
-	}
 	outbox_report(outbox, FRAME_PENDING, &now);
-	cut_fini(&now.ends);
 }
 
 static void say_waiting(struct ingest *ingest, struct outbox *outbox, const char *text)
@@ -369,7 +389,7 @@ static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *
 	if (result == RESULT_OK)
 		result = read_all(ingest, outbox, error);
 	if (result == RESULT_OK)
-		say_pending(ingest, outbox);
+		say_pending(ingest, now_us, outbox);
 	return result;
 }
 
@@ -534,6 +554,7 @@ static void ingest_free(struct actor *actor)
 	}
 	record_parser_free(ingest->parser);
 	buffer_fini(&ingest->values);
+	cut_fini(&ingest->said.ends);
 	free(ingest->partitions);
 	free(ingest->outputs);
 	free(ingest);

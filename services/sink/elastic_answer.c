@@ -121,9 +121,13 @@ void elastic_error_say(const struct http *http, const struct http_request *reque
 		return;
 	}
 	elastic_error_read(request, &words);
-	error_set(error, code, "Elasticsearch at %s: %s: %ld %s%s%.400s%s", http_where(http, request), what,
-	    request->status, words.type, words.type[0] != '\0' ? ": " : "", words.reason,
-	    advice(request->status, code));
+	/* The answer to a HEAD has neither. */
+	error_set(error, code, "Elasticsearch at %s: %s: %ld%s%s%s%.400s%s", http_where(http, request), what,
+	    request->status, words.type[0] != '\0' ? " " : "", words.type,
+	    words.reason[0] == '\0' ? ""
+	    : words.type[0] != '\0' ? ": "
+	                            : " ",
+	    words.reason, advice(request->status, code));
 }
 
 /* --- bulk -------------------------------------------------------------------------------------------------------- */

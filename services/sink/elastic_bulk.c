@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/timestamp.h"
 #include "services/sink/elastic_items.h"
 
@@ -40,13 +41,13 @@ static void fill_with_letters(struct bulk *bulk, struct bulk_lane *lane)
 {
 	uint32_t place;
 
-	while (!lane_is_full(bulk, lane) && letter_note_take(&bulk->notes, &place)) {
-		const struct letter_note *note = &bulk->notes.notes[place];
+	while (!lane_is_full(bulk, lane) && letter_note_take(&lane->epoch->notes, &place)) {
+		const struct letter_note *note = &lane->epoch->notes.notes[place];
 		size_t before = lane->body.len;
-		letter_put(&bulk->plan, note, epoch_items_row(&bulk->epoch, note->item), &lane->body);
+		letter_put(&bulk->plan, note, epoch_items_row(&lane->epoch->items, note->item), &lane->body);
 		if (is_too_much(bulk, lane, before)) {
 			lane->body.len = before;
-			letter_note_return(&bulk->notes, place);
+			letter_note_return(&lane->epoch->notes, place);
 			return;
 		}
 		place_add(lane, place);
@@ -68,16 +69,16 @@ static bool item_put(struct bulk *bulk, struct bulk_lane *lane, const struct row
 }
 
 /* Elasticsearch would refuse the whole request for such an id. */
-static bool id_is_impossible(struct bulk *bulk, uint32_t place)
+static bool id_is_impossible(struct bulk_epoch *epoch, uint32_t place)
 {
-	const struct epoch_item *item = &bulk->epoch.items[place];
+	const struct epoch_item *item = &epoch->items.items[place];
 	struct elastic_error error = {.type = "id_too_long", .reason = "an _id has at most 512 bytes"};
 
 	if (item->key_len > 0 && item->key_len <= DOCUMENT_ID_MAX)
 		return false;
 	if (item->key_len == 0)
 		error = (struct elastic_error){.type = "id_empty", .reason = "an _id has at least one byte"};
-	bulk_refuse(bulk, place, 0, &error);
+	bulk_refuse(epoch, place, 0, &error);
 	return true;
 }
 
@@ -85,15 +86,15 @@ static void fill_with_documents(struct bulk *bulk, struct bulk_lane *lane)
 {
 	uint32_t place;
 
-	while (!lane_is_full(bulk, lane) && epoch_items_take(&bulk->epoch, &place)) {
+	while (!lane_is_full(bulk, lane) && epoch_items_take(&lane->epoch->items, &place)) {
 		size_t before = lane->body.len;
-		if (id_is_impossible(bulk, place))
+		if (id_is_impossible(lane->epoch, place))
 			continue;
-		if (!item_put(bulk, lane, epoch_items_row(&bulk->epoch, place)))
+		if (!item_put(bulk, lane, epoch_items_row(&lane->epoch->items, place)))
 			return;
 		if (is_too_much(bulk, lane, before)) {
 			lane->body.len = before;
-			epoch_items_return(&bulk->epoch, place, true);
+			epoch_items_return(&lane->epoch->items, place, true);
 			return;
 		}
 		place_add(lane, place);
@@ -115,6 +116,11 @@ static void lane_start(struct bulk *bulk, struct bulk_lane *lane)
 	lane->request.context = &lane->answer;
 	lane->started_us = clock_monotonic_us();
 	http_start(bulk->http, &lane->request);
+	http_push(bulk->http); /* before the next one is filled */
+	if (lane->epoch == bulk->now)
+		CRASH_POINT(documents_sent);
+	else
+		CRASH_POINT(next_sent);
 }
 
 static size_t busy_lanes(const struct bulk *bulk)
@@ -127,14 +133,29 @@ static size_t busy_lanes(const struct bulk *bulk)
 }
 
 /* Letters go first: so few of them have to be remembered. */
-static void lane_fill(struct bulk *bulk, struct bulk_lane *lane)
+static void fill_from(struct bulk *bulk, struct bulk_lane *lane, struct bulk_epoch *epoch)
 {
 	buffer_clear(&lane->body);
-	lane->letters = bulk->notes.waiting_len > 0;
+	lane->epoch = epoch;
+	lane->letters = epoch->notes.waiting_len > 0;
 	if (lane->letters)
 		fill_with_letters(bulk, lane);
 	else
 		fill_with_documents(bulk, lane);
+}
+
+static bool any_waits(const struct bulk_epoch *epoch)
+{
+	return epoch->items.queue_len > 0 || epoch->notes.waiting_len > 0;
+}
+
+/* Of the epoch behind only what finds a lane that would be idle. */
+static void lane_fill(struct bulk *bulk, struct bulk_lane *lane)
+{
+	while (!bulk->over && lane->len == 0 && any_waits(bulk->now))
+		fill_from(bulk, lane, bulk->now);
+	while (!bulk->over && lane->len == 0 && any_waits(bulk->next))
+		fill_from(bulk, lane, bulk->next);
 }
 
 /* There is a lane more than requests at a time: what goes next is ready when an answer comes. */
@@ -160,10 +181,10 @@ static void lanes_start(struct bulk *bulk)
 
 /* --- the way of an epoch ----------------------------------------------------------------------------------------- */
 
-static bool any_filled(const struct bulk *bulk)
+static bool any_filled(const struct bulk *bulk, const struct bulk_epoch *epoch)
 {
 	for (size_t i = 0; i < bulk->lanes_len; i++)
-		if (bulk->lanes[i].len > 0)
+		if (bulk->lanes[i].len > 0 && bulk->lanes[i].epoch == epoch)
 			return true;
 	return false;
 }
@@ -180,7 +201,6 @@ static void lanes_judge(struct bulk *bulk)
 	}
 }
 
-/* What nobody will take the answer of any more. */
 static void lanes_stop(struct bulk *bulk)
 {
 	for (size_t i = 0; i < bulk->lanes_len; i++) {
@@ -203,17 +223,22 @@ static int pause_ms(const struct bulk *bulk, uint64_t now_us)
 /* Nothing waits, and nothing is ready or under way: are there repeats whose turn it is? */
 static bool is_finished(struct bulk *bulk)
 {
-	if (bulk->epoch.queue_len > 0 || bulk->notes.waiting_len > 0 || any_filled(bulk))
+	if (any_waits(bulk->now) || any_filled(bulk, bulk->now))
 		return false;
-	epoch_items_resolve(&bulk->epoch);
-	return bulk->epoch.queue_len == 0;
+	epoch_items_resolve(&bulk->now->items);
+	return bulk->now->items.queue_len == 0;
+}
+
+static bool is_failing(const struct bulk *bulk, uint64_t now_us)
+{
+	return bulk->failing_since_us != 0 && now_us - bulk->failing_since_us >= GIVE_UP_US;
 }
 
 static void drive(struct bulk *bulk)
 {
 	while (!bulk->over && !is_finished(bulk)) {
 		uint64_t now_us = clock_monotonic_us();
-		bool failing = bulk->failing_since_us != 0 && now_us - bulk->failing_since_us >= GIVE_UP_US;
+		bool failing = is_failing(bulk, now_us);
 		if (failing && busy_lanes(bulk) == 0) {
 			bulk->over = true;
 			bulk->outcome = SINK_UNKNOWN; /* the error says what was the last that failed */
@@ -229,27 +254,93 @@ static void drive(struct bulk *bulk)
 	}
 }
 
+/* While something else is waited for. What goes wrong is told with the next epoch. */
+static void meanwhile(void *context)
+{
+	struct bulk *bulk = context;
+	uint64_t now_us = clock_monotonic_us();
+
+	if (!bulk->running)
+		return;
+	lanes_judge(bulk);
+	if (!bulk->over && !is_failing(bulk, now_us) && now_us >= bulk->pause_until_us)
+		lanes_start(bulk);
+}
+
+/* --- one epoch, and the next ------------------------------------------------------------------------------------- */
+
+static enum result epoch_begin(struct bulk *bulk, struct bulk_epoch *epoch, const struct epoch_bodies *bodies,
+    const struct transaction *transaction, struct error *error)
+{
+	const struct epoch_items *before = epoch == bulk->next ? &bulk->now->items : NULL;
+
+	letter_notes_clear(&epoch->notes);
+	return epoch_items_build(&epoch->items, bodies, transaction->handled, before, error);
+}
+
+/* The one that was next has its turn; whatever else is known is of no use. */
+static enum result epochs_turn(struct bulk *bulk, const struct transaction *transaction, struct error *error)
+{
+	const struct epoch_bodies bodies = {transaction->epoch, transaction->rows, transaction->rows_len};
+	struct bulk_epoch *turn = bulk->next;
+
+	if (!epoch_equal(turn->items.id, transaction->epoch)) {
+		bulk_forget(bulk);
+		return epoch_begin(bulk, bulk->now, &bodies, transaction, error);
+	}
+	bulk->next = bulk->now;
+	bulk->now = turn;
+	epoch_items_forget(&bulk->next->items);
+	epoch_items_release(&turn->items);
+	bulk->limit_items = UINT32_MAX;
+	return RESULT_OK;
+}
+
+static enum result epochs_take(struct bulk *bulk, const struct transaction *transaction, struct error *error)
+{
+	const struct epoch_bodies *next = &transaction->next;
+	enum result result = RESULT_OK;
+
+	if (!epoch_equal(bulk->now->items.id, transaction->epoch))
+		result = epochs_turn(bulk, transaction, error);
+	if (result == RESULT_OK && next->epoch.n > 0 && !epoch_equal(bulk->next->items.id, next->epoch))
+		result = epoch_begin(bulk, bulk->next, next, transaction, error);
+	return result;
+}
+
 enum sink_outcome bulk_store(
     struct bulk *bulk, const struct transaction *transaction, struct counters *counters, struct error *error)
 {
-	if (epoch_items_build(&bulk->epoch, transaction, error) != RESULT_OK)
+	if (epochs_take(bulk, transaction, error) != RESULT_OK)
 		return SINK_CONFIG; /* error.code tells CORRUPT from CONFIG */
-	bulk->over = false;
-	bulk->outcome = SINK_DONE;
+	bulk->running = true;
+	drive(bulk);
+	if (bulk->over) {
+		*error = bulk->error;
+		return bulk->outcome;
+	}
+	*counters = epoch_items_count(&bulk->now->items);
+	return SINK_DONE;
+}
+
+void bulk_stop(struct bulk *bulk)
+{
+	lanes_stop(bulk);
+	for (size_t i = 0; i < 2; i++) {
+		letter_notes_clear(&bulk->epochs[i].notes);
+		epoch_items_again(&bulk->epochs[i].items);
+	}
+	bulk->running = bulk->over = false;
 	bulk->limit_items = UINT32_MAX;
 	bulk->failing_since_us = bulk->pause_until_us = bulk->progress_us = 0;
 	bulk->setbacks = 0;
-	letter_notes_clear(&bulk->notes);
-	drive(bulk);
-	lanes_stop(bulk);
-	if (bulk->outcome == SINK_DONE) {
-		*counters = epoch_items_count(&bulk->epoch);
-		epoch_items_forget(&bulk->epoch);
-	} else {
-		*error = bulk->error;
-		epoch_items_keep(&bulk->epoch);
-	}
-	return bulk->outcome;
+}
+
+void bulk_forget(struct bulk *bulk)
+{
+	bulk_stop(bulk);
+	for (size_t i = 0; i < 2; i++)
+		epoch_items_forget(&bulk->epochs[i].items);
 }
 
 /* --- beginning and end ------------------------------------------------------------------------------------------- */
@@ -265,7 +356,11 @@ enum result bulk_init(struct bulk *bulk, struct http *http, const struct pipelin
 	    .limit_bytes = settings->max_batch_bytes,
 	    .ceiling_bytes = settings->max_batch_bytes,
 	    .seed = clock_monotonic_us()};
-	bulk->epoch.plan = &bulk->plan;
+	bulk->now = &bulk->epochs[0];
+	bulk->next = &bulk->epochs[1];
+	bulk->now->items.plan = bulk->next->items.plan = &bulk->plan;
+	http->meanwhile = meanwhile;
+	http->context = bulk;
 	if (document_plan_init(&bulk->plan, pipeline, error) != RESULT_OK)
 		return RESULT_CONFIG;
 	CHECK(bulk->lanes_len <= BULK_LANES_MAX);
@@ -288,8 +383,10 @@ void bulk_fini(struct bulk *bulk)
 		free(lane->places);
 	}
 	document_plan_fini(&bulk->plan);
-	epoch_items_fini(&bulk->epoch);
-	letter_notes_fini(&bulk->notes);
+	for (size_t i = 0; i < 2; i++) {
+		epoch_items_fini(&bulk->epochs[i].items);
+		letter_notes_fini(&bulk->epochs[i].notes);
+	}
 	buffer_fini(&bulk->documents_path);
 	buffer_fini(&bulk->letters_path);
 	*bulk = (struct bulk){0};

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/key_group.h"
 #include "common/base/settings.h"
 #include "common/base/timestamp.h"
@@ -192,7 +193,10 @@ static bool ask(struct controls *controls, const char *method, struct bytes body
 {
 	controls->request->method = method;
 	controls->request->body = body;
-	bool sent = http_do(controls->http, controls->request);
+	http_start(controls->http, controls->request);
+	http_push(controls->http);
+	CRASH_POINT(control_sent);
+	bool sent = http_finish(controls->http, controls->request);
 	controls->request->body = (struct bytes){0};
 	return sent;
 }

@@ -17,13 +17,18 @@ static bool same_document(const struct epoch_item *a, const struct epoch_item *b
 }
 
 /* The slot where an item is, or would be. */
-static uint32_t *slot_of(struct epoch_items *epoch, const struct epoch_item *item)
+static uint32_t *slot_of(const struct epoch_items *epoch, const struct epoch_item *item)
 {
 	size_t at = item->hash & (epoch->table_len - 1);
 
 	while (epoch->table[at] != 0 && !same_document(&epoch->items[epoch->table[at] - 1], item))
 		at = (at + 1) & (epoch->table_len - 1);
 	return &epoch->table[at];
+}
+
+static bool has_key_of(const struct epoch_items *epoch, const struct epoch_item *item)
+{
+	return epoch != NULL && epoch->len > 0 && *slot_of(epoch, item) != 0;
 }
 
 /* Never more than half full. */
@@ -43,7 +48,7 @@ static void grow(struct epoch_items *epoch)
 
 /* --- from rows to items ------------------------------------------------------------------------------------------ */
 
-static void item_add(struct epoch_items *epoch, const struct row *row)
+static void item_add(struct epoch_items *epoch, const struct epoch_items *before, const struct row *row)
 {
 	struct bytes key = row->values[epoch->plan->pipeline->record.key].text;
 
@@ -64,6 +69,8 @@ static void item_add(struct epoch_items *epoch, const struct row *row)
 		item->first = *slot - 1;
 	} else {
 		*slot = (uint32_t)epoch->len + 1;
+		if (has_key_of(before, item))
+			item->state = ITEM_BEHIND;
 	}
 	epoch->len++;
 }
@@ -79,12 +86,12 @@ static enum result row_check(const struct epoch_items *epoch, const struct row *
 	    row->partition, (long long)row->offset);
 }
 
-static enum result body_add(
-    struct epoch_items *epoch, const struct transaction *transaction, struct bytes body, struct error *error)
+static enum result body_add(struct epoch_items *epoch, struct bytes body, const struct cut *handled,
+    const struct epoch_items *before, struct error *error)
 {
 	struct row *row = &epoch->row;
 	struct rows_reader reader;
-	int64_t handled = 0;
+	int64_t handled_to = 0;
 	uint32_t partition = 0;
 	bool more = false, known = false;
 	enum result result = rows_open(&reader, body, (uint32_t)epoch->plan->fields_len, error);
@@ -95,54 +102,56 @@ static enum result body_add(
 			return result;
 		if (!known || row->partition != partition) {
 			partition = row->partition;
-			handled = transaction->handled ? cut_get(transaction->handled, partition, 0) : 0;
+			handled_to = handled ? cut_get(handled, partition, 0) : 0;
 			known = true;
 		}
-		if (row->offset < handled)
+		if (row->offset < handled_to)
 			continue;
 		result = row_check(epoch, row, error);
 		if (result == RESULT_OK)
-			item_add(epoch, row);
+			item_add(epoch, before, row);
 	}
 	return result;
 }
 
-enum result epoch_items_build(struct epoch_items *epoch, const struct transaction *transaction, struct error *error)
+enum result epoch_items_build(struct epoch_items *epoch, const struct epoch_bodies *rows, const struct cut *handled,
+    const struct epoch_items *before, struct error *error)
 {
-	epoch->len = epoch->queue_first = epoch->queue_len = 0;
+	epoch_items_forget(epoch);
 	if (epoch->table_len > 0)
 		memset(epoch->table, 0, epoch->table_len * sizeof *epoch->table);
-	for (size_t i = 0; i < transaction->rows_len; i++) {
-		enum result result = body_add(epoch, transaction, transaction->rows[i], error);
+	for (size_t i = 0; i < rows->len; i++) {
+		enum result result = body_add(epoch, rows->bodies[i], handled, before, error);
 		if (result != RESULT_OK)
 			return result;
 	}
-	/* The same epoch has the same rows in the same order: the writer keeps it until it is committed. */
-	bool again = epoch->settled_len == epoch->len && epoch_equal(epoch->id, transaction->epoch);
-	epoch->id = transaction->epoch;
-	for (size_t i = 0; i < epoch->len; i++) {
-		if (again && epoch->settled[i] != ITEM_WAITING)
-			epoch->items[i].state = (enum item_state)epoch->settled[i];
-		if (epoch->items[i].state == ITEM_WAITING)
-			epoch->queue[epoch->queue_len++] = (uint32_t)i;
-	}
-	epoch->settled_len = 0;
+	epoch->id = rows->epoch;
+	epoch_items_again(epoch);
 	return RESULT_OK;
 }
 
-void epoch_items_keep(struct epoch_items *epoch)
+void epoch_items_release(struct epoch_items *epoch)
 {
-	epoch->settled = memory_resize(epoch->settled, epoch->len + 1, sizeof *epoch->settled);
+	for (size_t i = 0; i < epoch->len; i++)
+		if (epoch->items[i].state == ITEM_BEHIND)
+			epoch_items_return(epoch, (uint32_t)i, false);
+}
+
+void epoch_items_again(struct epoch_items *epoch)
+{
+	epoch->queue_first = epoch->queue_len = 0;
 	for (size_t i = 0; i < epoch->len; i++) {
-		enum item_state state = epoch->items[i].state;
-		epoch->settled[i] = state == ITEM_STORED || state == ITEM_DEAD ? (uint8_t)state : ITEM_WAITING;
+		struct epoch_item *item = &epoch->items[i];
+		if (item->state == ITEM_SENT || item->state == ITEM_REFUSED)
+			item->state = ITEM_WAITING;
+		if (item->state == ITEM_WAITING)
+			epoch->queue[epoch->queue_len++] = (uint32_t)i;
 	}
-	epoch->settled_len = epoch->len;
 }
 
 void epoch_items_forget(struct epoch_items *epoch)
 {
-	epoch->settled_len = 0;
+	epoch->len = epoch->queue_first = epoch->queue_len = 0;
 	epoch->id = (struct epoch_id){0, 0};
 }
 
@@ -151,7 +160,6 @@ void epoch_items_fini(struct epoch_items *epoch)
 	free(epoch->items);
 	free(epoch->table);
 	free(epoch->queue);
-	free(epoch->settled);
 	*epoch = (struct epoch_items){0};
 }
 
@@ -191,7 +199,7 @@ void epoch_items_resolve(struct epoch_items *epoch)
 			item->first = epoch->items[item->first].heir - 1;
 		struct epoch_item *first = &epoch->items[item->first];
 		if (first->state == ITEM_STORED) {
-			item->state = ITEM_STORED;
+			epoch_items_return(epoch, (uint32_t)i, false);
 		} else if (first->state == ITEM_DEAD) {
 			first->heir = (uint32_t)i + 1;
 			epoch_items_return(epoch, (uint32_t)i, false);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/key_group.h"
 #include "common/base/log.h"
 
@@ -106,6 +107,8 @@ static enum sink_outcome fence_once(struct elastic_writer *self, uint32_t writer
 		control->writers = self->writers;
 	control->fence = attempt;
 	outcome = control_write(&self->controls, writer, control, &answer->error);
+	if (outcome == SINK_DONE)
+		CRASH_POINT(control_fenced);
 	if (outcome == SINK_DONE && own)
 		self->raised = attempt;
 	return outcome;
@@ -148,6 +151,7 @@ static enum sink_outcome surplus_fence(struct elastic_writer *self, uint64_t att
 
 enum sink_outcome elastic_writer_fence(struct elastic_writer *self, uint64_t attempt, struct sink_answer *answer)
 {
+	bulk_forget(&self->bulk);
 	enum sink_outcome outcome = indices_prepare_control(&self->indices, &answer->error);
 
 	if (outcome == SINK_DONE)
@@ -158,7 +162,6 @@ enum sink_outcome elastic_writer_fence(struct elastic_writer *self, uint64_t att
 		outcome = surplus_fence(self, attempt, answer);
 	if (outcome == SINK_DONE)
 		frontier_fill(self, &answer->frontier);
-	epoch_items_forget(&self->bulk.epoch);
 	return outcome;
 }
 
@@ -298,7 +301,7 @@ enum sink_outcome elastic_writer_touch(
 	return next_write(self, answer);
 }
 
-enum sink_outcome elastic_writer_commit(
+static enum sink_outcome commit(
     struct elastic_writer *self, const struct transaction *transaction, struct sink_answer *answer)
 {
 	struct counters counters;
@@ -306,6 +309,8 @@ enum sink_outcome elastic_writer_commit(
 
 	if (outcome == SINK_DONE)
 		outcome = bulk_store(&self->bulk, transaction, &counters, &answer->error);
+	if (outcome == SINK_DONE)
+		CRASH_POINT(documents_stored);
 	if (outcome == SINK_DONE)
 		outcome = indices_watch_sometimes(&self->indices, &answer->error);
 	if (outcome == SINK_DONE)
@@ -319,6 +324,18 @@ enum sink_outcome elastic_writer_commit(
 	self->next.started = true;
 	counters_add(&self->next.counters, &counters);
 	return next_write(self, answer);
+}
+
+enum sink_outcome elastic_writer_commit(
+    struct elastic_writer *self, const struct transaction *transaction, struct sink_answer *answer)
+{
+	enum sink_outcome outcome = commit(self, transaction, answer);
+
+	if (outcome == SINK_DONE)
+		CRASH_POINT(control_written);
+	else
+		bulk_stop(&self->bulk);
+	return outcome;
 }
 
 enum sink_outcome elastic_writer_look(struct elastic_writer *self, uint64_t attempt, struct sink_answer *answer)

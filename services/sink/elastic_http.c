@@ -324,6 +324,13 @@ static bool messages_take(struct http *http)
 	return any;
 }
 
+void http_push(struct http *http)
+{
+	int running;
+
+	CHECK(curl_multi_perform(http->multi, &running) == CURLM_OK);
+}
+
 bool http_wait(struct http *http, int timeout_ms)
 {
 	struct curl_waitfd stop = {.fd = http->stop_fd, .events = CURL_WAIT_POLLIN};
@@ -348,15 +355,23 @@ void http_cancel(struct http *http, struct http_request *request)
 	request->busy = false;
 }
 
-bool http_do(struct http *http, struct http_request *request)
+bool http_finish(struct http *http, struct http_request *request)
 {
-	http_start(http, request);
-	while (!request->done)
+	while (!request->done) {
 		if (!http_wait(http, 1000)) {
 			http_cancel(http, request);
 			return false;
 		}
+		if (http->meanwhile != NULL)
+			http->meanwhile(http->context);
+	}
 	return true;
+}
+
+bool http_do(struct http *http, struct http_request *request)
+{
+	http_start(http, request);
+	return http_finish(http, request);
 }
 
 void http_request_fini(struct http_request *request)

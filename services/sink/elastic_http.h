@@ -55,6 +55,8 @@ struct http {
 	bool packs;
 	size_t current; /* host that answered last */
 	uint64_t away_until_us[ELASTICSEARCH_HOSTS_MAX];
+	void (*meanwhile)(void *context); /* called by http_finish while it waits: others may be done; NULL: nobody cares */
+	void *context;
 };
 
 /* Once a process, before there are other threads. */
@@ -64,11 +66,15 @@ enum result http_open(
 void http_close(struct http *http);
 
 void http_start(struct http *http, struct http_request *request);
+/* Sends what can be sent at once. */
+void http_push(struct http *http);
 /* Until a request is done, or the time is over, or everything has to end (false). */
 bool http_wait(struct http *http, int timeout_ms);
 /* A request that is not done is taken back. */
 void http_cancel(struct http *http, struct http_request *request);
-/* Starts it and waits until it is done; false: everything has to end. */
+/* Waits until one that was started is done; false: everything has to end. */
+bool http_finish(struct http *http, struct http_request *request);
+/* Starts it, too. */
 bool http_do(struct http *http, struct http_request *request);
 void http_request_fini(struct http_request *request);
 

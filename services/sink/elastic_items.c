@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "common/base/crash_point.h"
 #include "common/base/key_group.h"
 #include "common/base/log.h"
 #include "common/base/timestamp.h"
@@ -26,10 +27,10 @@ void bulk_end(struct bulk *bulk, enum sink_outcome outcome, enum result code, co
 	bulk->outcome = outcome;
 }
 
-void bulk_refuse(struct bulk *bulk, uint32_t item, uint16_t status, const struct elastic_error *error)
+void bulk_refuse(struct bulk_epoch *epoch, uint32_t item, uint16_t status, const struct elastic_error *error)
 {
-	bulk->epoch.items[item].state = ITEM_REFUSED;
-	letter_note_add(&bulk->notes, item, status, error);
+	epoch->items.items[item].state = ITEM_REFUSED;
+	letter_note_add(&epoch->notes, item, status, error);
 }
 
 /* --- pauses ------------------------------------------------------------------------------------------------------ */
@@ -89,31 +90,33 @@ static void fewer_items(struct bulk *bulk, const struct bulk_lane *lane)
 
 /* --- single items ------------------------------------------------------------------------------------------------ */
 
-static void item_return(struct bulk *bulk, const struct bulk_lane *lane, size_t at)
+static void item_return(const struct bulk_lane *lane, size_t at)
 {
 	if (lane->letters)
-		letter_note_return(&bulk->notes, lane->places[at]);
+		letter_note_return(&lane->epoch->notes, lane->places[at]);
 	else
-		epoch_items_return(&bulk->epoch, lane->places[at], false);
+		epoch_items_return(&lane->epoch->items, lane->places[at], false);
 }
 
-static void item_settle(struct bulk *bulk, const struct bulk_lane *lane, size_t at)
+static void item_settle(const struct bulk_lane *lane, size_t at)
 {
 	uint32_t place = lane->places[at];
 
 	if (!lane->letters) {
-		bulk->epoch.items[place].state = ITEM_STORED;
+		lane->epoch->items.items[place].state = ITEM_STORED;
 		return;
 	}
-	bulk->epoch.items[bulk->notes.notes[place].item].state = ITEM_DEAD;
-	letter_note_drop(&bulk->notes, place);
+	lane->epoch->items.items[lane->epoch->notes.notes[place].item].state = ITEM_DEAD;
+	CRASH_POINT(letter_stored);
+	letter_note_drop(&lane->epoch->notes, place);
 }
 
 /* "record topic/0/17" */
 static void record_say(struct bulk *bulk, const struct bulk_lane *lane, size_t at, char out[320])
 {
 	uint32_t place = lane->places[at];
-	const struct row *row = epoch_items_row(&bulk->epoch, lane->letters ? bulk->notes.notes[place].item : place);
+	const struct row *row =
+	    epoch_items_row(&lane->epoch->items, lane->letters ? lane->epoch->notes.notes[place].item : place);
 
 	(void)snprintf(
 	    out, 320, "record %s/%u/%lld", bulk->pipeline->source.topic, row->partition, (long long)row->offset);
@@ -166,10 +169,10 @@ static void too_large_alone(
 	uint32_t place = lane->places[at];
 
 	if (!lane->letters) {
-		bulk_refuse(bulk, place, (uint16_t)status, error);
-	} else if (!bulk->notes.notes[place].brief) {
-		bulk->notes.notes[place].brief = true;
-		letter_note_return(&bulk->notes, place);
+		bulk_refuse(lane->epoch, place, (uint16_t)status, error);
+	} else if (!lane->epoch->notes.notes[place].brief) {
+		lane->epoch->notes.notes[place].brief = true;
+		letter_note_return(&lane->epoch->notes, place);
 	} else {
 		item_config(bulk, lane, at, status, error);
 	}
@@ -194,7 +197,7 @@ static void failure_judge(
 			    http_where(bulk->http, &lane->request), failure->status, error->type, error->reason);
 		setback->busy |= failure->status == 429;
 		setback->away |= failure->status != 429;
-		item_return(bulk, lane, failure->item);
+		item_return(lane, failure->item);
 		return;
 	case ELASTIC_TOO_LARGE:
 		too_large_alone(bulk, lane, failure->item, failure->status, error);
@@ -203,7 +206,7 @@ static void failure_judge(
 		if (lane->letters) {
 			item_config(bulk, lane, failure->item, failure->status, error);
 		} else {
-			bulk_refuse(bulk, lane->places[failure->item], failure->status, error);
+			bulk_refuse(lane->epoch, lane->places[failure->item], failure->status, error);
 			setback->settled = true;
 		}
 		return;
@@ -230,7 +233,7 @@ static void items_judge(struct bulk *bulk, struct bulk_lane *lane)
 		if (next < answer->failures_len && answer->failures[next].item == at) {
 			failure_judge(bulk, lane, &answer->failures[next++], &setback);
 		} else {
-			item_settle(bulk, lane, at);
+			item_settle(lane, at);
 			setback.settled = true;
 		}
 	}
@@ -246,16 +249,16 @@ static void items_judge(struct bulk *bulk, struct bulk_lane *lane)
 
 /* --- whole requests ---------------------------------------------------------------------------------------------- */
 
-static void all_return(struct bulk *bulk, const struct bulk_lane *lane)
+static void all_return(const struct bulk_lane *lane)
 {
 	for (size_t at = 0; at < lane->len; at++)
-		item_return(bulk, lane, at);
+		item_return(lane, at);
 }
 
 /* Lost, broken or turned away as a whole. What may have been stored is told as such the next time. */
 static void request_again(struct bulk *bulk, struct bulk_lane *lane)
 {
-	all_return(bulk, lane);
+	all_return(lane);
 	pause_begin(bulk, false, lane->started_us > bulk->progress_us ? lane->started_us : bulk->progress_us);
 }
 
@@ -269,7 +272,7 @@ static void request_divide(struct bulk *bulk, struct bulk_lane *lane)
 	if (bulk->ceiling_bytes < before)
 		log_info("a request of %zu bytes is too large for Elasticsearch; from now on at most %zu",
 		    lane->body.len, bulk->ceiling_bytes);
-	all_return(bulk, lane);
+	all_return(lane);
 }
 
 static void request_refused(struct bulk *bulk, struct bulk_lane *lane)
@@ -301,7 +304,7 @@ static void request_refused(struct bulk *bulk, struct bulk_lane *lane)
 			return;
 		}
 		fewer_items(bulk, lane);
-		all_return(bulk, lane);
+		all_return(lane);
 		return;
 	case ELASTIC_MISSING:
 		index_missing(bulk, lane, &error);

@@ -7,7 +7,7 @@
 /* The request of a lane is done: each of its items is settled, or waits again. */
 void bulk_judge(struct bulk *bulk, struct bulk_lane *lane);
 /* An item is to become a dead letter. */
-void bulk_refuse(struct bulk *bulk, uint32_t item, uint16_t status, const struct elastic_error *error);
+void bulk_refuse(struct bulk_epoch *epoch, uint32_t item, uint16_t status, const struct elastic_error *error);
 /* Nothing more is sent for this epoch. */
 void bulk_end(struct bulk *bulk, enum sink_outcome outcome, enum result code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

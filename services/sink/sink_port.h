@@ -9,8 +9,8 @@
  * One request at a time: start it, then poll answer (after event_fd became readable, if there is one). The writer
  * decides what an answer means and what comes next: the port never sends an epoch twice by itself.
  *
- * Ownership: what a request points to is borrowed until its answer has been taken; an answer's contents are valid until the
- *            next request.
+ * Ownership: what a request points to is borrowed until its answer has been taken; bodies of documents, those of the next epoch too,
+ *            until their epoch is committed or the attempt is over. An answer's contents are valid until the next request.
  * Errors:    the answer says what is known, see enum sink_outcome.
  * Blocking:  nothing here blocks the caller.
  */
@@ -37,6 +37,13 @@ struct checkpoint_identity {
 	struct cut cut;
 };
 
+/* The ROWS bodies of one epoch; may be many, sorted by nobody. */
+struct epoch_bodies {
+	struct epoch_id epoch; /* (0,0): there is none */
+	const struct bytes *bodies;
+	size_t len;
+};
+
 /* Everything that one epoch changes. */
 struct transaction {
 	uint64_t fence; /* mine */
@@ -46,6 +53,8 @@ struct transaction {
 	const struct cut *cut;
 	struct counters counters; /* of this epoch; added to the frontier's. Documents: nothing, the port counts */
 	const struct cut *handled; /* documents: rows in front of it are there already, and counted */
+	struct epoch_bodies
+	    next; /* documents: of the epoch behind, which may be stored already too, but not committed */
 	struct bytes *rows; /* ROWS bodies; may be many, sorted by nobody */
 	size_t rows_len;
 	const struct letters *letters; /* chunks, letters_len of them */

@@ -89,7 +89,7 @@ void writer_back_off(struct writer *writer, enum request next, uint64_t now_us)
 
 static void commit_first(struct writer *writer, uint64_t now_us)
 {
-	const struct epoch *epoch = writer->first;
+	const struct epoch *epoch = writer->first, *next = epoch->next;
 	writer->transaction = (struct transaction){
 	    .fence = writer->attempt,
 	    .predecessor = writer->frontier.last,
@@ -107,6 +107,8 @@ static void commit_first(struct writer *writer, uint64_t now_us)
 	    .totals = epoch->totals,
 	    .totals_len = epoch->totals_len,
 	};
+	if (writer->documents && next != NULL)
+		writer->transaction.next = (struct epoch_bodies){next->id, next->rows, next->rows_len};
 	writer_begin(writer, REQUEST_COMMIT, now_us);
 }
 

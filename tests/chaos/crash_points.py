@@ -143,8 +143,9 @@ def rebuild(points):
 
 
 def main():
-    chosen = sys.argv[1:] or list(CRASH_POINTS)
-    unknown = [name for name in chosen if name not in CRASH_POINTS]
+    known = [name for name, when in CRASH_POINTS.items() if when in (*RUN, "fresh", "ctl")]  # search_points.py has the others
+    chosen = sys.argv[1:] or known
+    unknown = [name for name in chosen if name not in known]
     if unknown:
         print(f"no crash points: {unknown}")
         return 2

@@ -8,7 +8,7 @@ order follows from the seed.
 import argparse, collections, json, random, signal, subprocess, sys, threading, time, traceback
 from pathlib import Path
 
-from bed import PARTITIONS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, private_services, wait_for
+from bed import CRASH_POINTS, PARTITIONS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, private_services, wait_for
 from chaos import Deck, say
 from documents import CONTROL, control_documents, cut_of, newest_controls, prove_documents, prove_like_rows
 from services import Elasticsearch, audit
@@ -163,6 +163,21 @@ def stop_search_sink(bed, rng):
     bed.signal(names, signal.SIGSTOP)
     time.sleep(rng.choice((rng.uniform(0.5, 3), HEARTBEAT + rng.uniform(0.5, 3))))
     bed.signal(names, signal.SIGCONT)
+
+
+@fault(3)
+def crash_point(bed, rng):
+    """A writer dies at a place that was chosen for it, where one comes by."""
+    point = rng.choice([name for name, when in CRASH_POINTS.items() if when in ("documents", "behind", "refused", "fencing")])
+    bed.arm(point)
+    if CRASH_POINTS[point] == "refused":
+        bed.send_misfits(rng)
+    if CRASH_POINTS[point] == "fencing":
+        bed.signal(rng.sample(search_names(bed, "sink"), 1), signal.SIGKILL)
+    deadline = time.monotonic() + 6
+    while bed.is_armed(point) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    bed.disarm(point)
 
 
 # ---- Elasticsearch -------------------------------------------------------------------------------------------------------

@@ -235,10 +235,21 @@ void batch_row(struct batch *batch, const char *key, const char *note, int64_t w
 	buffer_fini(&encoded);
 }
 
-struct sink_answer *batch_commit(struct batch *batch, struct sink_port *port)
+static void batch_end(struct batch *batch)
 {
 	rows_end(&batch->rows);
 	batch->body = buffer_bytes(&batch->rows.body);
+}
+
+void batch_next(struct batch *batch, struct batch *next)
+{
+	batch_end(next);
+	batch->transaction.next = (struct epoch_bodies){next->transaction.epoch, &next->body, 1};
+}
+
+struct sink_answer *batch_commit(struct batch *batch, struct sink_port *port)
+{
+	batch_end(batch);
 	cut_set(&batch->cut, 0, batch->offset);
 	batch->transaction.cut = &batch->cut;
 	batch->transaction.handled = &batch->handled;

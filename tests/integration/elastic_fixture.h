@@ -67,6 +67,8 @@ void batch_open(
 /* wall_us 0: some time in January 2024. */
 void batch_row(struct batch *batch, const char *key, const char *note, int64_t wall_us);
 struct sink_answer *batch_commit(struct batch *batch, struct sink_port *port);
+/* The next epoch is here already; its rows are complete, and have to be there until it is committed. */
+void batch_next(struct batch *batch, struct batch *next);
 void batch_close(struct batch *batch);
 
 #define assert_outcome(answer, expected)                                                                               \

@@ -1,6 +1,7 @@
 /* The Elasticsearch sink as a port, against any server: frontiers, documents, dead letters, and what a person is told. */
 #include "tests/integration/elastic_fixture.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -367,65 +368,123 @@ static struct sink_port *walk_open(struct bed *bed, uint64_t *attempt, struct ep
 	return port;
 }
 
-/* A seeded walk: in the end every key is there once, and every record is counted. The stand-in misbehaves on the way; to a real
- * server a person may do what he likes meanwhile. */
-static void test_walk(void **state)
+/* --- a walk ------------------------------------------------------------------------------------------------------ */
+
+enum { WALK_EPOCHS = 60, WALK_ROWS = 400, WALK_KEYS = 10000 };
+
+struct walk {
+	struct bed *bed;
+	struct sink_port *port;
+	uint64_t attempt, rows, keys;
+	struct epoch_id last; /* the epoch last made */
+	unsigned seed;
+	uint64_t first[WALK_KEYS]; /* by key: the number of its first record, plus 1 */
+};
+
+static unsigned walk_choose(struct walk *walk, unsigned below)
+{
+	return (unsigned)rand_r(&walk->seed) % below;
+}
+
+static void walk_batch(struct walk *walk, struct batch *batch)
+{
+	char key[24], note[24];
+
+	batch_open(
+	    batch, walk->attempt, walk->last, (struct epoch_id){walk->attempt, walk->last.n + 1}, (int64_t)walk->rows);
+	for (int i = 0; i < WALK_ROWS; i++) {
+		unsigned which = walk_choose(walk, WALK_KEYS);
+		walk->rows++;
+		(void)snprintf(key, sizeof key, "key-%u", which);
+		(void)snprintf(note, sizeof note, "record %" PRIu64 ".", walk->rows);
+		batch_row(batch, key, note, 0);
+		walk->keys += walk->first[which] == 0;
+		if (walk->first[which] == 0)
+			walk->first[which] = walk->rows;
+	}
+	walk->last = batch->transaction.epoch;
+}
+
+static void walk_fault(struct walk *walk)
 {
 	static const char *const faults[] = {"\"busy\"", "\"items_busy\"", "502", "503", "\"cut\"", "\"lost\"",
 	    "\"half\"", "\"garbage\"", "\"fewer\"", "\"items_500\"", "\"read_only\""};
-	enum { FAULTS = sizeof faults / sizeof faults[0], EPOCHS = 60, ROWS = 400, KEYS = 10000 };
-	struct bed *bed = *state;
-	struct epoch_id last = none;
-	bool *used = memory_new(KEYS);
-	uint64_t attempt = 0, keys = 0, offset = 0;
-	const char *more = getenv("SLUICE_TEST_EPOCHS");
-	uint64_t epochs = more ? strtoull(more, NULL, 10) : EPOCHS;
-	unsigned seed = 7;
+	enum { FAULTS = sizeof faults / sizeof faults[0] };
+	const char *one = faults[walk_choose(walk, FAULTS)], *other = faults[walk_choose(walk, FAULTS)];
+	const char *control = walk_choose(walk, 2) ? "lost" : "cut";
+	char json[256];
 
-	bed_pipeline(bed, NULL, "max_batch_bytes: 64KiB, max_requests: 3");
-	struct sink_port *port = walk_open(bed, &attempt, none);
-	for (uint64_t n = 1; n <= epochs; n++) {
-		struct batch batch;
-		char json[256], key[24];
-		struct sink_answer *answer = NULL;
-		(void)snprintf(json, sizeof json,
-		    "{\"faults\":[{\"on\":\"bulk\",\"do\":%s},{\"on\":\"bulk\",\"do\":%s},{\"on\":\"control\",\"do\":"
-		    "\"%s\"}]}",
-		    faults[(unsigned)rand_r(&seed) % FAULTS], faults[(unsigned)rand_r(&seed) % FAULTS],
-		    rand_r(&seed) % 2 ? "lost" : "cut");
-		if (rand_r(&seed) % 3 && bed_is_fake())
-			bed_fault(bed, json);
-		batch_open(&batch, attempt, last, (struct epoch_id){attempt, n}, (int64_t)offset);
-		for (int i = 0; i < ROWS; i++) {
-			unsigned which = (unsigned)rand_r(&seed) % KEYS;
-			(void)snprintf(key, sizeof key, "key-%u", which);
-			batch_row(&batch, key, "0123456789", 0);
-			keys += !used[which];
-			used[which] = true;
-		}
-		offset += ROWS;
-		answer = batch_commit(&batch, port);
-		while (answer->outcome == SINK_UNKNOWN) {
-			answer = bed_look(port, attempt);
-			if (answer->outcome != SINK_DONE || epoch_equal(answer->frontier.last, batch.transaction.epoch))
-				continue;
-			port->ops->commit(port, &batch.transaction);
-			answer = bed_wait(port);
-		}
-		assert_outcome(answer, SINK_DONE);
-		assert_true(epoch_equal(answer->frontier.last, batch.transaction.epoch));
-		assert_int_equal(answer->frontier.counters.n[COUNTER_CONSUMED], offset);
-		assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], offset);
-		last = batch.transaction.epoch;
-		batch_close(&batch);
-		if (n % 10 == 0) {
-			bed_close(bed, port);
-			port = walk_open(bed, &attempt, last);
-		}
+	(void)snprintf(json, sizeof json,
+	    "{\"faults\":[{\"on\":\"bulk\",\"do\":%s},{\"on\":\"bulk\",\"do\":%s},{\"on\":\"control\",\"do\":\"%s\"}]}",
+	    one, other, control);
+	if (walk_choose(walk, 3) && bed_is_fake())
+		bed_fault(walk->bed, json);
+}
+
+/* As a writer does it. */
+static void walk_commit(struct walk *walk, struct batch *batch)
+{
+	struct sink_answer *answer = batch_commit(batch, walk->port);
+
+	while (answer->outcome == SINK_UNKNOWN) {
+		answer = bed_look(walk->port, walk->attempt);
+		if (answer->outcome != SINK_DONE || epoch_equal(answer->frontier.last, batch->transaction.epoch))
+			continue;
+		walk->port->ops->commit(walk->port, &batch->transaction);
+		answer = bed_wait(walk->port);
 	}
-	assert_int_equal(bed_count(bed, ""), keys);
-	assert_int_equal(bed_count(bed, "-dead-letters"), 0);
-	free(used);
+	assert_outcome(answer, SINK_DONE);
+	assert_true(epoch_equal(answer->frontier.last, batch->transaction.epoch));
+	assert_int_equal(answer->frontier.counters.n[COUNTER_CONSUMED], batch->offset);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], batch->offset);
+}
+
+static void walk_prove(struct walk *walk)
+{
+	assert_int_equal(bed_count(walk->bed, ""), walk->keys);
+	assert_int_equal(bed_count(walk->bed, "-dead-letters"), 0);
+	for (int key = 0; key < WALK_KEYS; key += 7) {
+		char path[64], note[24];
+		(void)snprintf(path, sizeof path, "/%%s/_doc/key-%d", key);
+		(void)snprintf(note, sizeof note, "record %" PRIu64 ".", walk->first[key]);
+		assert_int_equal(bed_ask(walk->bed, "GET", path, NULL), walk->first[key] ? 200 : 404);
+		assert_true(walk->first[key] == 0 || strstr(bed_answer(walk->bed), note) != NULL);
+	}
+}
+
+/* In the end every key is there once, as its first record says, and every record is counted. The stand-in misbehaves on the way; to
+ * a real server a person may do what he likes meanwhile. */
+static void test_walk(void **state)
+{
+	static struct walk walk;
+	const char *more = getenv("SLUICE_TEST_EPOCHS");
+	uint64_t epochs = more ? strtoull(more, NULL, 10) : WALK_EPOCHS;
+	struct batch batches[2];
+
+	walk = (struct walk){.bed = *state, .seed = 7};
+	bed_pipeline(walk.bed, NULL, "max_batch_bytes: 64KiB, max_requests: 3");
+	walk.port = walk_open(walk.bed, &walk.attempt, none);
+	walk_batch(&walk, &batches[0]);
+	for (uint64_t n = 1; n <= epochs; n++) {
+		struct batch *batch = &batches[(n + 1) % 2], *next = &batches[n % 2];
+		bool afresh = n % 10 == 0, known = !afresh && walk_choose(&walk, 4) > 0;
+		if (known) {
+			walk_batch(&walk, next);
+			batch_next(batch, next);
+		}
+		walk_fault(&walk);
+		walk_commit(&walk, batch);
+		batch_close(batch);
+		if (afresh) {
+			bed_close(walk.bed, walk.port);
+			walk.port = walk_open(walk.bed, &walk.attempt, walk.last);
+		}
+		if (!known)
+			walk_batch(&walk, next);
+	}
+	walk_commit(&walk, &batches[epochs % 2]);
+	batch_close(&batches[epochs % 2]);
+	walk_prove(&walk);
 }
 
 int main(void)

@@ -5,8 +5,9 @@
  *   what is written when the surplus ones are deleted lowers it.
  * - Surplus documents go before the control document moves, or the cut that was told would go back with the next attempt; from the
  *   highest down, and only as they were left: who comes later may have taken them over.
- * - One document a key is under way. The next one of the key is there already when the one before was accepted, and has to be
- *   sent when it was refused.
+ * - Until one of a key is accepted, one document of it is under way. All others are sent behind it: they change nothing, but one that is
+ *   refused has its letter, however the log was cut into epochs.
+ * - Documents of the next epoch may be sent at any time, but for those whose key this epoch has.
  * - Documents before the control document. A control document that is not as it was left: read it. A higher fence: fenced. My own
  *   epoch: done, the call was only late. The predecessor: a late touch; again.
  */
@@ -120,13 +121,21 @@ static void write_commit(struct document_port *port)
 	write_own(port, CALL_COMMIT);
 }
 
-/* Up to two bulk calls at a time; then the control document. */
+/* Up to two bulk calls at a time, and the call that the request waits for. */
+static void send_early(struct document_port *port, uint32_t most)
+{
+	while (port->calls < most && random_chance(&port->world->random, 700) && items_send(port, port->next))
+		continue;
+}
+
+/* Then the control document. */
 static void send_items(struct document_port *port)
 {
 	port->stage = STAGE_ITEMS;
-	while (port->calls < 2 && items_send(port))
+	while (port->calls < 2 && items_send(port, port->now))
 		continue;
-	if (port->calls > 0)
+	send_early(port, 2);
+	if (!items_settled(port))
 		return;
 	if (MUTANT(control_first))
 		document_answer_frontier(port);
@@ -138,7 +147,7 @@ static void send_items(struct document_port *port)
 
 static void begin(struct document_port *port, enum document_request asked, uint64_t attempt)
 {
-	CHECK(port->asked == DOCUMENTS_IDLE && port->calls == 0);
+	CHECK(port->asked == DOCUMENTS_IDLE && (port->calls == 0 || asked == DOCUMENTS_COMMIT));
 	clear_answer(port);
 	port->asked = asked;
 	port->attempt = attempt;
@@ -150,6 +159,7 @@ static void port_fence(struct sink_port *sink, uint64_t attempt)
 {
 	struct document_port *port = port_of(sink);
 	begin(port, DOCUMENTS_FENCE, attempt);
+	items_forget(port);
 	port->seen = (struct control){0};
 	memset(port->surplus, 0, sizeof port->surplus);
 	document_read(port, STAGE_READ);
@@ -291,6 +301,18 @@ static void on_look_call(struct document_port *port, const struct call *call)
 	document_answer_frontier(port);
 }
 
+/* Perhaps one of the next epoch, whatever else is under way. */
+static void on_bulk_answer(struct document_port *port, const struct call *call)
+{
+	items_answered(port, call);
+	if (port->asked != DOCUMENTS_COMMIT || port->answered)
+		return;
+	if (port->stage == STAGE_ITEMS)
+		send_items(port);
+	else
+		send_early(port, 3);
+}
+
 void document_port_on_answer(struct document_port *port, const struct call *call)
 {
 	if (port->asked == DOCUMENTS_FENCE) {
@@ -298,8 +320,7 @@ void document_port_on_answer(struct document_port *port, const struct call *call
 	} else if (port->asked == DOCUMENTS_LOOK) {
 		on_look_call(port, call);
 	} else if (call->kind == CALL_BULK) {
-		items_answered(port, call);
-		send_items(port);
+		on_bulk_answer(port, call);
 	} else if (call->kind == CALL_DELETE) {
 		on_surplus_deleted(port, call);
 	} else if (call->kind == CALL_READ) {
@@ -350,6 +371,8 @@ struct sink_port *document_port_open(struct process *process, uint32_t writer)
 	    .process = process,
 	    .writer = writer,
 	    .writers = topology->writers,
+	    .now = &port->lists[0],
+	    .next = &port->lists[1],
 	    .open = true};
 	for (uint32_t group = groups; group-- > 0;)
 		if (key_group_owner(group, groups, topology->writers) == writer) {
@@ -372,10 +395,10 @@ void document_port_break(struct document_port *port, bool calls_live_on, const c
 {
 	bool again = port->asked == DOCUMENTS_COMMIT && port->stage == STAGE_ITEMS && port->calls > 0;
 	calls_leave(port, calls_live_on);
+	items_again(port);
 	if (port->asked == DOCUMENTS_IDLE || port->answered)
 		return;
 	if (again && random_chance(&port->world->random, 500)) {
-		items_again(port);
 		port->world->statistics.bulks_again++;
 		send_items(port);
 		return;

@@ -137,7 +137,7 @@ static void check_record(struct world *world, uint32_t p, uint32_t place, const 
 	const struct log_record *record = &world->log.partitions[p].records[place];
 	const struct elastic *elastic = &world->elastic;
 	bool letter = elastic->letters[p][place];
-	if (!elastic->documents[record->key].there && !(record_is_refused(record) && letter))
+	if (record_is_refused(record) ? !letter : !elastic->documents[record->key].there)
 		world_violate(world, "%u/%" PRId64 ", key %u, lies in front of the cut of %s, and is not there", p,
 		    record->offset, record->key, whose);
 	if (letter && !record_is_refused(record))

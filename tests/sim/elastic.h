@@ -1,6 +1,7 @@
 /* tests/sim/elastic.h - Elasticsearch, and the writers' port to it: what sink_port.h and the job of documents ask for.
  *
- * A request of the writer's is a row of calls (HTTP requests), each carried out at some later step, also when nobody waits for it
+ * A request of the writer's is a row of calls (HTTP requests), each carried out at some later step, bulk calls of the next epoch's
+ * documents beside them, also when nobody waits for it
  * any more: a process can die between its documents and its control document, and its last calls can arrive long afterwards. Nobody
  * can end a call that is under way. A bulk call is carried out item by item; what it was not in the mood for is answered as busy.
  *
@@ -57,11 +58,18 @@ enum item_state {
 };
 
 struct item {
-	uint32_t number; /* among the items of the port's epoch */
+	uint32_t number; /* among the items of its epoch */
 	uint32_t key, partition, place;
 	int64_t offset;
 	bool letter, done; /* the latter: carried out, or answered as busy */
 	enum item_state state; /* the port's: where it is; a call's: what became of it */
+};
+
+/* The documents of an epoch, in the order of arrival. */
+struct item_list {
+	struct epoch_id epoch; /* (0,0): none */
+	struct item items[ITEMS_MAX];
+	uint32_t len;
 };
 
 enum call_kind { CALL_READ, CALL_FENCE, CALL_SET_CUT, CALL_COMMIT, CALL_TOUCH, CALL_DELETE, CALL_BULK };
@@ -78,6 +86,7 @@ struct call {
 	uint64_t expected; /* its sequence; 0: not there */
 	struct control content; /* to be written; in the answer with its sequence */
 	struct control found[WRITERS_MAX]; /* READ: all of them */
+	struct item_list *list; /* BULK: the port's, where they come from */
 	struct item items[ITEMS_MAX]; /* BULK */
 	uint32_t items_len;
 };
@@ -107,8 +116,8 @@ struct document_port {
 	struct control surplus[WRITERS_MAX]; /* of writers that are no more; writer 0 only */
 	struct control wanted; /* what its own document is to become */
 	struct epoch_id predecessor;
-	struct item items[ITEMS_MAX]; /* of the epoch, in the order of arrival */
-	uint32_t items_len;
+	struct item_list lists[2];
+	struct item_list *now, *next; /* of the epoch that is to be committed, and of the one behind it */
 	struct sink_answer answer;
 };
 
@@ -150,9 +159,14 @@ bool document_is_regrouped(const struct document_port *port, const struct contro
 void document_fence_on_answer(struct document_port *port, const struct call *call);
 
 /* --- documents_items.c --- */
+/* Those of this epoch, and of the one behind it; what is known of either may stay. */
 void items_take(struct document_port *port, const struct transaction *transaction);
+/* Another attempt: nothing is known. */
+void items_forget(struct document_port *port);
 /* A bulk call of some of what can be sent. False: there is nothing. */
-bool items_send(struct document_port *port);
+bool items_send(struct document_port *port, struct item_list *list);
+/* Each of the epoch that is to be committed is accepted, or has its letter. */
+bool items_settled(const struct document_port *port);
 void items_answered(struct document_port *port, const struct call *call);
 /* What was sent is to be sent again. */
 void items_again(struct document_port *port);

@@ -56,19 +56,22 @@
 /* Of the job of documents; the last ones are rules of the port to Elasticsearch, see documents.c. */
 #define SEARCH_MUTANTS(ROW)                                                                                            \
 	ROW(begin_at_greatest, 0, 400, "the job begins at the greatest of the writers' cuts")                          \
-	ROW(fenced_in_any_order, 0, 400, "writer 0 does not wait until all others are fenced")                         \
+	ROW(fenced_in_any_order, 1040, 50, "writer 0 does not wait until all others are fenced")                       \
 	ROW(fenced_by_one, 0, 400, "the first writer that is fenced speaks for all")                                   \
-	ROW(cut_set_by_one, 940, 50, "the first writer that has recorded where it begins speaks for all")              \
+	ROW(cut_set_by_one, 140, 50, "the first writer that has recorded where it begins speaks for all")              \
 	ROW(committed_by_one, 0, 400, "an epoch is done when the first writer has committed it")                       \
 	ROW(handled_not_raised, 0, 400, "the cut of a writer that is ahead goes back to the epoch's")                  \
 	ROW(handled_not_applied, 0, 400, "rows that a writer has written and counted are counted again")               \
 	ROW(regrouped_keeps_cut, 0, 400, "a writer with other key groups keeps its cut")                               \
 	ROW(surplus_unheard, 0, 400, "the cuts of writers that are no more are left out")                              \
-	ROW(waiting_said_once, 1400, 50,                                                                               \
+	ROW(waiting_said_once, 1600, 50,                                                                               \
 	    "a writer says once that it waits, and another one of its process that it does not")                       \
 	ROW(control_unconditional, 0, 400, "a control document is written without a look at what is there")            \
 	ROW(control_first, 0, 400, "the control document moves before the documents are there")                        \
 	ROW(keys_in_any_order, 0, 400, "several documents of a key are under way")                                     \
+	ROW(next_in_any_order, 0, 400, "a document of the next epoch is sent though this one has its key")             \
+	ROW(next_lost_counts, 0, 400, "what was under way of the next epoch when an answer was lost counts as stored") \
+	ROW(accepted_hides, 0, 400, "what comes behind a document of its key is not sent, though it might be refused") \
 	ROW(refused_hides, 0, 400, "what comes behind a refused document of its key counts as there")                  \
 	ROW(count_raised_late, 0, 400,                                                                                 \
 	    "document 0 counts the control documents when the cut is set, not when it is fenced")                      \

@@ -92,6 +92,8 @@
 	STATISTIC(SEARCH, documents_there, "documents that were there already")                                        \
 	STATISTIC(SEARCH, document_letters, "dead letters of documents")                                               \
 	STATISTIC(SEARCH, items_busy, "documents that the server was too busy for")                                    \
+	STATISTIC(SEARCH, items_early, "documents sent before their epoch had its turn")                               \
+	STATISTIC(SEARCH, items_behind, "of these kept back, for the epoch before has their key")                      \
 	STATISTIC(SEARCH, bulks_in_parts, "bulk calls carried out partly")                                             \
 	STATISTIC(SEARCH, bulks_again, "bulk calls sent again after a lost answer")                                    \
 	STATISTIC(SEARCH, late_items, "documents written for a port that no longer waited")                            \

@@ -1,14 +1,16 @@
-/* Protects: when an ingest says that the log is not the one that the database was filled from, and when not yet. */
+/* Protects: when an ingest says that the log is not the one that the database was filled from, and when not yet; that it goes on telling
+ * how long the log is while nobody has it cut. */
 #include "tests/unit/aggregator_harness.h"
 
 #include "services/ingest/ingest.h"
 
 enum { SECOND_US = 1000000, FRONTIER = 100 };
 
-/* A source of one partition that never has a record. */
+/* A source of one partition that has a single record at most: one that is refused. */
 struct quiet_source {
 	struct source_port port;
 	int64_t end;
+	bool has_record;
 };
 
 static enum result quiet_describe(
@@ -27,8 +29,12 @@ static enum result quiet_assign(struct source_port *port, const struct cut *posi
 static enum result quiet_take(struct source_port *port, uint32_t partition, struct source_record *records, size_t max,
     size_t *taken, struct error *error)
 {
-	(void)port, (void)partition, (void)records, (void)max, (void)error;
-	*taken = 0;
+	struct quiet_source *source = (struct quiet_source *)(void *)port;
+	(void)max, (void)error;
+	*taken = source->has_record;
+	if (source->has_record)
+		records[0] = (struct source_record){.partition = partition, .payload = {(const uint8_t *)"?", 1}};
+	source->has_record = false;
 	return RESULT_OK;
 }
 
@@ -81,7 +87,7 @@ static int replay_begin(void **state)
 	static struct cut_entry first = {0, 0}, last = {0, FRONTIER};
 	struct harness *harness = &world.harness;
 	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
-	world = (struct world){.harness.topology = {1, 1, 1, 1}, .source = {{&quiet_ops, -1}, -1}};
+	world = (struct world){.harness.topology = {1, 1, 1, 1}, .source = {{&quiet_ops, -1}, -1, false}};
 	assert_int_equal(pipeline_parse(&harness->pipeline, "harness", text, &harness->error), RESULT_OK);
 	world.process = (struct ingest_process){&harness->pipeline, harness->topology, &world.source.port, false};
 	harness->actor = ingest_new(&world.process, actor_id(ROLE_INGEST, 0), ATTEMPT, &harness->error);
@@ -125,11 +131,37 @@ static void a_log_that_is_short_for_a_moment_is_not(void **state)
 		assert_int_equal(tick(*state, second, second % 4 == 0 ? FRONTIER : FRONTIER - 1), RESULT_OK);
 }
 
+/* How far the log reaches by what was said in this tick; -1: nothing was said. */
+static int64_t end_said(struct world *world, uint64_t second, int64_t end)
+{
+	struct harness *harness = &world->harness;
+	const struct frame *frame;
+	assert_int_equal(tick(world, second, end), RESULT_OK);
+	harness_take(harness);
+	frame = sent(harness, 0, FRAME_PENDING, 0);
+	assert_null(sent(harness, 0, FRAME_PENDING, 1));
+	return frame != NULL ? cut_get(&frame->body.pending.ends, 0, -1) : -1;
+}
+
+/* As long as a sink is away no barrier comes: the lag that people are told grows all the same. */
+static void the_log_grows_while_a_cut_is_waited_for(void **state)
+{
+	struct world *world = *state;
+	assert_int_equal(end_said(world, 1, 200), -1); /* nothing is pending */
+	world->source.has_record = true;
+	assert_int_equal(end_said(world, 2, 200), 200);
+	assert_int_equal(end_said(world, 2, 300), -1); /* not more often than once a second */
+	assert_int_equal(end_said(world, 3, 300), 300);
+	assert_int_equal(end_said(world, 4, 300), -1);
+	assert_int_equal(end_said(world, 9, 301), 301);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_log_that_stays_short_is_refused, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(a_log_that_is_short_for_a_moment_is_not, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(the_log_grows_while_a_cut_is_waited_for, replay_begin, replay_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

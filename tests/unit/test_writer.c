@@ -22,7 +22,7 @@ enum asked { NOTHING, FENCE, SET_CUT, COMMIT, MARK, CHOOSE, RETIRE, LATE, LOOK, 
 struct script {
 	struct sink_port port; /* first */
 	enum asked asked; /* and not yet answered */
-	struct epoch_id predecessor, epoch; /* of the request */
+	struct epoch_id predecessor, epoch, next; /* of the request */
 	bool checkpoint;
 	struct cut cut, handled;
 	size_t rows_len; /* bodies */
@@ -64,10 +64,12 @@ static void port_commit(struct sink_port *port, const struct transaction *transa
 	script->epoch = transaction->epoch;
 	script->checkpoint = transaction->checkpoint;
 	script->rows_len = transaction->rows_len;
+	script->next = transaction->next.epoch;
 	cut_copy(&script->cut, transaction->cut);
 	if (transaction->handled != NULL)
 		cut_copy(&script->handled, transaction->handled);
 	assert_int_equal(transaction->handled != NULL, port->event_fd == OF_DOCUMENTS);
+	assert_true(script->next.n == 0 || port->event_fd == OF_DOCUMENTS);
 }
 
 static void port_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
@@ -714,6 +716,25 @@ static void test_documents_ahead(void **state)
 	assert_int_equal(committed->counters.n[COUNTER_CONSUMED], 55);
 }
 
+/* An epoch that waits may be stored while the one in front of it is committed. */
+static void test_documents_next(void **state)
+{
+	struct harness *harness = *state;
+	const struct frontier found = {.fence = ATTEMPT};
+	deploy_documents(harness, &found, 60);
+	for (uint64_t n = 1; n <= 3; n++)
+		documents(harness, n, 60 + 10 * (int64_t)n);
+	assert_asked(harness, COMMIT);
+	assert_true(epoch_equal(harness->script.next, epoch_of(0, 0))); /* when it was asked */
+	answer_ok(harness, COMMIT, SINK_DONE);
+	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 2)));
+	assert_true(epoch_equal(harness->script.next, epoch_of(ATTEMPT, 3)));
+	answer_ok(harness, COMMIT, SINK_DONE);
+	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 3)));
+	assert_true(epoch_equal(harness->script.next, epoch_of(0, 0)));
+	assert_int_equal(said(harness, FRAME_COMMITTED)->body.committed.epoch.n, 2);
+}
+
 /* With other key groups than before it begins where the job does. */
 static void test_documents_regrouped(void **state)
 {
@@ -758,6 +779,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_late_finds_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_lost_answer_and_touch, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents_ahead, setup_documents, teardown),
+	    cmocka_unit_test_setup_teardown(test_documents_next, setup_documents, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents_regrouped, setup_documents, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents_surplus, setup_documents, teardown),
 	};

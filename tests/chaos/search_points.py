@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+"""Every crash point of the search job (common/base/crash_points.h): a process dies there, the job goes on, and an audit finds nothing.
+
+Wants programs that were built with the preset crash: SLUICE_BIN names their folder. argv: names of points; all, where there are none.
+"""
+import random, signal, subprocess, sys, time
+
+from bed import BIN, CRASH_POINTS, Failure, has_crash_points, private_services
+from crash_points import wait_hit
+from search import SearchBed, SearchServices, search_names
+from services import Elasticsearch, audit
+
+RATE = 100
+BURST = 20_000  # several epochs
+MISSING = 300  # seconds until all is there again
+
+
+def documents(bed, point, rng):
+    wait_hit(bed, point)
+
+
+def fencing(bed, point, rng):
+    bed.signal(rng.sample(search_names(bed, "sink"), 1), signal.SIGKILL)
+    wait_hit(bed, point)
+
+
+def refused(bed, point, rng):
+    bed.send_misfits(rng)
+    wait_hit(bed, point)
+
+
+def behind(bed, point, rng):
+    """The processes that read and write are gone while the backlog grows."""
+    names = search_names(bed)
+    bed.signal(names, signal.SIGSTOP)
+    subprocess.run([BIN / "sluice-producer", "--bootstrap", bed.services.brokers, "--topic", bed.name, "--count", str(BURST), "--rate", "0",
+                    "--seed", str(rng.randrange(1 << 30)), "--quiet"], check=True)
+    bed.signal(names, signal.SIGCONT)
+    wait_hit(bed, point)
+
+
+RUN = {run.__name__: run for run in (documents, fencing, refused, behind)}
+
+
+def pass_points(bed, points, rng):
+    for point in points:
+        began = time.monotonic()
+        bed.arm(point)
+        RUN[CRASH_POINTS[point]](bed, point, rng)
+        hit = time.monotonic()
+        bed.await_search(MISSING)
+        after = time.monotonic() - hit
+        audit(dict(bed.environment, ELASTICSEARCH_URL=bed.elastic.url), "--job", "search")
+        print(f"  {point:18} hit after {hit - began:5.2f} s, all is there after {after:5.2f} s, exact", flush=True)
+
+
+def go_through(folder, services, points):
+    bed, rng, kept = SearchBed(folder, services, 1, RATE), random.Random(1), None
+    try:
+        bed.up()
+        bed.await_search(MISSING)
+        pass_points(bed, points, rng)
+        bed.records.end()
+        bed.settle()
+        bed.await_search(MISSING, over=True)
+        bed.prove()
+        bed.prove_search()
+        bed.down()
+        bed.look_for_deaths()
+        bed.finish_readers()
+    except BaseException:
+        kept = folder.parent / "sluice-search-points"
+        kept.mkdir(exist_ok=True)
+        print(f"logs are in {kept}", flush=True)
+        raise
+    finally:
+        bed.close(kept)
+
+
+def main():
+    known = [name for name, when in CRASH_POINTS.items() if when in RUN]
+    chosen = sys.argv[1:] or known
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        print(f"no crash points of the search job: {unknown}")
+        return 2
+    if not has_crash_points():
+        print(f"{BIN} was built without crash points: cmake --preset crash && cmake --build --preset crash, SLUICE_BIN=build/crash/bin")
+        return 2
+    if Elasticsearch.missing():
+        print(f"SKIPPED, nothing was passed: {Elasticsearch.missing()}")
+        return 0
+    began = time.monotonic()
+    try:
+        with private_services(SearchServices) as (folder, services):
+            go_through(folder, services, chosen)
+    except Failure as failure:
+        print(failure)
+        print("0 passed, 1 failed")
+        return 1
+    print(f"{len(chosen)} crash points, each hit and followed by an exact audit, in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
