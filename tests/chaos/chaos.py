@@ -78,7 +78,7 @@ def run_round(folder, services, seed, seconds, arguments, results):
             if len(found["faults"]) % AUDIT_EVERY == 0:
                 bed.audit()
         bed.records.end()
-        found["records"] = bed.settle()
+        found["records"] = bed.settle(300 if found["forgetful"] else 90)  # repeats that are late take an attempt each time
         bed.prove()
         bed.down()
         bed.look_for_deaths()
