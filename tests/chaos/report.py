@@ -135,7 +135,7 @@ def search_section(runs):
     return f"""## The search copy
 
 `scripts/chaos --search` attacks Elasticsearch, the way to it, and the processes of that job, while the totals go on and must not notice:
-**{n['faults']:,} faults in {n['hours']:.1f} hours, rounds: {n['rounds']}, {n['records']:,} records, {n['violations']} violations.** *Then* is here the time until everything that
+**{n['faults']:,} faults in {n['hours'] * 60:.0f} minutes, rounds: {n['rounds']}, {n['records']:,} records, {n['violations']} violations.** *Then* is here the time until everything that
 Kafka had at the end of the fault was in Elasticsearch, under load. At the end of each round every document was compared with the topic
 and with the rows, and {sum(one['letters'] for _, one in rounds):,} documents that Elasticsearch refused each had their letter.
 
