@@ -140,7 +140,7 @@ class Bed:
         self.run_dir.mkdir(parents=True)
         self.folder.chmod(0o755)
         self.rng = random.Random(seed)
-        self.extra = {}  # processes beside those of supervisord: name to Popen
+        self.extra, self.audits = {}, 0  # processes beside those of supervisord: name to Popen
         services.topic(self.name, PARTITIONS)
         call("psql", services.url, "-qc", f'CREATE DATABASE "{self.name}"')
         self.url = services.url.rsplit("/", 1)[0] + "/" + self.name
@@ -317,6 +317,7 @@ exec {program} "$@"
         done = subprocess.run([BIN / "sluicectl", "audit"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             raise Failure(f"the audit says (exit {done.returncode}):\n{done.stdout[-3000:]}")
+        self.audits += 1
 
     def settle(self, seconds=90):
         from confluent_kafka import Consumer, TopicPartition
@@ -327,6 +328,7 @@ exec {program} "$@"
         return sum(ends.values())
 
     def prove(self):
+        self.audits += 1
         return prove(self.services, dict(self.environment, DATABASE_URL=self.url), self.name)
 
     def snapshots(self):

@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 """Attacks a deployed pipeline for as long as asked, and proves after every round that the numbers are right.
 
-A round is a topic, a database and a deployment of its own under supervisord, with real Kafka and PostgreSQL. The schedule (which
-faults, in which order, with which parameters) follows from the seed; the moments at which they strike do not.
+A round is a topic, a database and a deployment of its own under supervisord, with real Kafka and PostgreSQL. The pipeline's settings
+and the schedule (which faults, in which order, with which parameters) follow from the seed; the moments at which they strike do not.
 """
 import argparse, json, random, signal, sys, threading, time, traceback
 from pathlib import Path
 
 from bed import Bed, Failure, HERE, ProxiedServices, has_crash_points, private_services
 from faults import FAULTS
+import settings
 
 ROUND_MINUTES = 12
 AUDIT_EVERY = 40  # faults
@@ -51,19 +52,23 @@ def strike(bed, fault, rng):
     found = {"fault": fault.name, "lasted": round(healed - began, 3), "after": round(after, 3), "stall": round(bed.watch.stall(began), 3),
              "attempts": bed.watch.fence - fence, "with_kill": bool(second), **({"at": detail} if detail else {})}
     bed.check()
+    if fault.audited:
+        bed.audit()
     return found
 
 
 def run_round(folder, services, seed, seconds, arguments, results):
-    bed, kept = Bed(folder, services, seed, arguments.rate), None
+    drawn = settings.draw(seed)
+    bed, kept = Bed(folder, services, seed, arguments.rate, drawn.items()), None
     begin = time.monotonic()
-    found = {"seed": seed, "faults": [], "audits": 0, "snapshots": 0, "records": 0, "mounted": bed.mounted}
+    found = {"seed": seed, "settings": settings.text_of(drawn), "forgetful": settings.is_forgetful(seed), "faults": [], "audits": 0, "snapshots": 0,
+             "records": 0, "mounted": bed.mounted}
     results["rounds"].append(found)
     try:
         bed.up()
         bed.await_progress(time.monotonic(), 60)
-        say(f"round {seed}: the pipeline runs; faults for {seconds:.0f} s")
-        deck = Deck(bed.rng, arguments.faults)
+        say(f"round {seed}: the pipeline runs ({found['settings']}); faults for {seconds:.0f} s")
+        deck = Deck(bed.rng, [name for name in arguments.faults if name != "failover" or settings.survives_failover(drawn)])
         while time.monotonic() - begin < seconds:
             fault = deck.draw()
             one = strike(bed, fault, bed.rng)
@@ -72,11 +77,9 @@ def run_round(folder, services, seed, seconds, arguments, results):
                 f"longest stall {one['stall']:5.2f} s, {one['attempts']} attempts{', and a kill' if one['with_kill'] else ''}")
             if len(found["faults"]) % AUDIT_EVERY == 0:
                 bed.audit()
-                found["audits"] += 1
         bed.records.end()
-        found["records"] = bed.settle()
+        found["records"] = bed.settle(300 if found["forgetful"] else 90)  # repeats that are late take an attempt each time
         bed.prove()
-        found["audits"] += 1
         bed.down()
         bed.look_for_deaths()
         bed.look_for_leftovers()
@@ -88,7 +91,7 @@ def run_round(folder, services, seed, seconds, arguments, results):
         kept.mkdir(parents=True, exist_ok=True)
         raise
     finally:
-        found["snapshots"] = bed.snapshots()
+        found.update(snapshots=bed.snapshots(), audits=bed.audits)
         bed.close(kept)
 
 

@@ -11,14 +11,15 @@ from bed import CRASH_POINTS, Failure, sql
 
 KINDS = ("coordinator", "ingest", "aggregator", "sink")
 HEARTBEAT = 5
-Fault = namedtuple("Fault", "name group share run over limit")
+Fault = namedtuple("Fault", "name group share run over limit audited")
 FAULTS = {}
 
 
-def fault(group, share=1, over="moves", limit=60):
-    """over: "moves", something new is committed; "checkpoints", a checkpoint is completed. limit: seconds for it."""
+def fault(group, share=1, over="moves", limit=60, audited=False):
+    """over: "moves", something new is committed; "checkpoints", a checkpoint is completed. limit: seconds for it. audited: what
+    counts from now on was restored in an unusual way, so an audit follows at once; the others wait for the next one."""
     def keep(run):
-        FAULTS[run.__name__] = Fault(run.__name__, group, share, run, over, limit)
+        FAULTS[run.__name__] = Fault(run.__name__, group, share, run, over, limit, audited)
         return run
     return keep
 
@@ -63,11 +64,22 @@ def kill_one_again_and_again(bed, rng):
         time.sleep(rng.uniform(0.05, 1.2))
 
 
-@fault("kill -9", 2)
+@fault("kill -9", 2, audited=True)
 def kill_and_lose_cache(bed, rng):
     """An aggregator comes back without the cache of its state."""
     bed.signal(of_kind(bed, "aggregator"), signal.SIGKILL)
     subprocess.run(["rm", "-rf", *map(str, bed.state.glob("*"))])
+
+
+@fault("kill -9", 4, audited=True)
+def kill_after_checkpoint(bed, rng):
+    """Around the moment at which a checkpoint is complete and the caches take it: what came since its barrier is read again."""
+    named, deadline = len(bed.watch.checkpoints), time.monotonic() + 12
+    while len(bed.watch.checkpoints) == named and time.monotonic() < deadline:
+        time.sleep(0.002)
+    time.sleep(rng.choice((rng.uniform(0, 0.05), rng.uniform(0, 0.4))))
+    victims = of_kind(bed, "aggregator") if rng.random() < 0.5 else choose(bed, rng, rng.choice(KINDS))
+    bed.signal(victims, signal.SIGKILL)
 
 
 @fault("ended", 2)
@@ -125,7 +137,7 @@ def remove_process(bed, rng):
     bed.remove(rng.choice(sorted(bed.extra)), rng.choice((signal.SIGTERM, signal.SIGKILL)))
 
 
-@fault("crash point", 12)
+@fault("crash point", 12, audited=True)
 def crash_point(bed, rng):
     """A process dies at a place that was chosen for it, where one comes by."""
     point = rng.choice([name for name, when in CRASH_POINTS.items() if when in ("work", "restart", "lost")])
@@ -183,9 +195,10 @@ lock_of("totals_locked", "LOCK TABLE sales_per_day IN EXCLUSIVE MODE", 1)
 lock_of("frontier_locked", "SELECT * FROM sluice.frontier FOR UPDATE", 1)
 
 
-@fault("PostgreSQL", 2, limit=90)
+@fault("PostgreSQL", 2, limit=90, audited=True)
 def failover(bed, rng):
-    """To a base backup: what was committed since is lost."""
+    """To a base backup: what was committed since is lost, and with it what was wrong there."""
+    bed.audit()
     began = time.monotonic()
     bed.services.postgres_script("backup")
     time.sleep(rng.uniform(0, max(0.5, 6 - (time.monotonic() - began))))

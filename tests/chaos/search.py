@@ -8,7 +8,7 @@ order follows from the seed.
 import argparse, collections, json, random, signal, subprocess, sys, threading, time, traceback
 from pathlib import Path
 
-from bed import CRASH_POINTS, PARTITIONS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, private_services, wait_for
+from bed import CRASH_POINTS, HERE, PARTITIONS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, private_services, wait_for
 from chaos import Deck, say
 from documents import CONTROL, control_documents, cut_of, newest_controls, prove_documents, prove_like_rows
 from services import Elasticsearch, audit
@@ -296,7 +296,7 @@ def strike(bed, one, rng):
 
 
 def run_round(folder, services, arguments, found):
-    bed, kept = SearchBed(folder, services, arguments.seed, arguments.rate), None
+    bed, kept, faults = SearchBed(folder, services, arguments.seed, arguments.rate), None, found["faults"]
     try:
         bed.up()
         bed.await_search(120)
@@ -304,24 +304,26 @@ def run_round(folder, services, arguments, found):
         say(f"round {arguments.seed}: both jobs run; faults for {arguments.minutes:g} minutes")
         deck = Deck(bed.rng, arguments.faults, FAULTS)
         while time.monotonic() - begin < arguments.minutes * 60:
-            found.append(strike(bed, deck.draw(), bed.rng))
-            one = found[-1]
-            say(f"{len(found):4} {one['fault']:28} lasted {one['lasted']:5.1f} s, then {one['after']:6.2f} s; longest stall of the totals "
+            faults.append(strike(bed, deck.draw(), bed.rng))
+            one = faults[-1]
+            say(f"{len(faults):4} {one['fault']:28} lasted {one['lasted']:5.1f} s, then {one['after']:6.2f} s; longest stall of the totals "
                 f"{one['totals_stall']:5.2f} s{', and a kill' if one['with_kill'] else ''}")
         bed.records.end()
-        records = bed.settle()
+        found["records"] = bed.settle()
         bed.await_search(180, over=True)
         bed.prove()
         documents = bed.prove_search()
         bed.down()
         bed.look_for_deaths()
         bed.finish_readers()
-        say(f"{len(found)} faults, {records:,} records, {documents:,} of them valid, {len(bed.misfits):,} letters: both sinks are exact")
+        found.update(seconds=round(time.monotonic() - begin), letters=len(bed.misfits))
+        say(f"{len(faults)} faults, {found['records']:,} records, {documents:,} of them valid, {found['letters']:,} letters: both sinks are exact")
     except (Exception, KeyboardInterrupt):
         kept = arguments.output / f"failed-search-{arguments.seed}"
         kept.mkdir(parents=True, exist_ok=True)
         raise
     finally:
+        found.update(snapshots=bed.snapshots(), audits=bed.audits)
         bed.close(kept)
 
 
@@ -333,6 +335,7 @@ def main():
     parser.add_argument("--faults", metavar="NAME,...", help="only these")
     parser.add_argument("--list", action="store_true", help="print the faults and end")
     parser.add_argument("--output", type=Path, default=Path("/tmp/sluice-chaos"), help="where results, and logs of what failed, go")
+    parser.add_argument("--record", action="store_true", help="add the results to those in tests/chaos/RESULTS.md")
     arguments = parser.parse_args()
     if arguments.list:
         for one in FAULTS.values():
@@ -347,7 +350,7 @@ def main():
         return 0
     arguments.output.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-    found, code = [], 0
+    found, code = {"seed": arguments.seed, "faults": [], "audits": 0, "snapshots": 0, "records": 0, "letters": 0}, 0
     try:
         with private_services(SearchServices) as (folder, services):
             run_round(folder, services, arguments, found)
@@ -358,8 +361,12 @@ def main():
         print(str(failure) if isinstance(failure, Failure) else traceback.format_exc(), flush=True)
         say(f"FAILED; logs are in {arguments.output}/failed-search-{arguments.seed}")
         code = 1
-    (arguments.output / "search.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{len(found)} faults, {int(code == 1)} violations")
+    results = {"date": time.strftime("%Y-%m-%d"), "search": True, "rounds": [found], "violations": int(code == 1)}
+    (arguments.output / "search.json").write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.record and code == 0:
+        import report
+        report.add(results, HERE)
+    print(f"{len(found['faults'])} faults, {results['violations']} violations")
     return code
 
 

@@ -225,10 +225,6 @@ class Job(Pipeline):
             n = control["counters"]
             if n["consumed"] != n["accepted"] + n["dead"]:
                 raise Failure(f"{name}: its counters do not add up: {n}")
-        done = subprocess.run([BIN / "sluicectl", "audit", "--job", "search"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              env={**self.environment, "ELASTICSEARCH_URL": self.elasticsearch.url})
-        if done.returncode:
-            raise Failure(f"audit: exit {done.returncode}\n{done.stdout}")
         if counted:
             must_be("documents that came to the writers", sum(c["counters"]["consumed"] for c in controls.values()), records)
         audit(dict(self.environment, ELASTICSEARCH_URL=self.elasticsearch.url), "--job", "search")

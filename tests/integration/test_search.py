@@ -1,18 +1,16 @@
 #!/usr/bin/python3
-"""The search copy: neither lost nor doubled, whatever happens to Elasticsearch or the processes, and the totals do not notice.
+"""The search copy: neither lost nor doubled, whatever happens to Elasticsearch, and the totals do not notice. What happens to its
+processes, and what people do, is in test_search_job.py.
 
 Every case ends with a proof: the documents are those of the topic by a reading of its own, and the rows of PostgreSQL.
 """
-import base64, json, re, signal, subprocess, sys, time, urllib.parse
+import base64, json, sys, time
 from contextlib import contextmanager
 
-from documents import CONTROL, control_documents, exactly
+from documents import CONTROL, exactly
 from interposer import Interposer
-from jobs import EXIT_CONFIG, PARALLELISM, SearchServices, must_be, run_cases, sql, wait_for
+from jobs import SearchServices, must_be, run_cases, sql, wait_for
 from services import Elasticsearch, Failure
-from test_up_down import brought_down
-
-SEARCH = ("search-sink-0", "search-ingest-0")
 
 
 def both(job, **more):
@@ -43,11 +41,12 @@ def in_front(it):
 
 @contextmanager
 def healed(it):
-    """Whatever happens: the next case gets an Elasticsearch that answers."""
+    """Of a case that leaves it as it was: where it failed, the next one gets an Elasticsearch that answers nevertheless."""
     try:
         yield it.elasticsearch
-    finally:
+    except BaseException:
         it.elasticsearch.restart()
+        raise
 
 
 def totals_go_on(it, count, rate=8000, **more):
@@ -262,6 +261,7 @@ def a_queue_of_one(job):
         interposer.answer(429, "circuit_breaking_exception", "[parent] Data too large", times=5, path="_bulk")
         it.produce(2_000, "--rate", 0, seed=2)
         prove_both(it)
+        elasticsearch.restart()
 
 
 def answers_that_pass(job):
@@ -316,236 +316,18 @@ def a_mapping_that_does_not_fit(job):
     it.prove_search(dead=dead, index=f"{it.name}-2*")
 
 
-# ---- a person has made a mistake -------------------------------------------------------------------------------------------
-def refused(job):
-    """401 and 403: the search job stops with 78 and says why, now or at the start; the totals go on. Mended, it goes on, too."""
-    it = job()
-    with in_front(it) as interposer:
-        interposer.answer(401, "security_exception", "unable to authenticate user [ada] for REST request [/]")
-        it.start_all().start_search()
-        it.exits_with(EXIT_CONFIG, names=SEARCH)
-        says_why(it, "401", "user", "api_key")  # whoever is refused asks with HEAD first, and gets no words
-        it.wait_live()
-        totals_go_on(it, 5_000)
-        interposer.answer(None)
-        it.start_search().wait_live(job="search")
-        it.settle_search()
-        for seed, (status, kind, reason) in enumerate(((401, "security_exception", "token expired"),
-                                                       (403, "security_exception", "action [indices:data/write/bulk] is unauthorized")), 2):
-            interposer.answer(status, kind, reason, path="_bulk")
-            totals_go_on(it, 5_000, seed=seed)
-            it.exits_with(EXIT_CONFIG, names=SEARCH)
-            says_why(it, str(status), reason.split()[-1])
-            interposer.answer(None)
-            it.start_search().wait_live(job="search")
-        must_be("processes of the totals that have ended", [n for n, p in it.running.items() if p.poll() is not None], [])
-        prove_both(it)
-        it.running["coordinator"].terminate()
-        it.exits_with(0)  # what was mended is forgotten
-
-
-def no_index_may_be_made(job):
-    """404, where an administrator has switched off that indices come by themselves, as those with a date have to."""
-    it = job()
-    it.write_config((f"index: {it.name}", f"index: {it.name}-%Y.%m"))
-    try:
-        it.elasticsearch.ask("PUT", "/_cluster/settings", {"persistent": {"action.auto_create_index": "-*"}})
-        it.start_all().start_search()
-        it.produce(1_000, "--rate", 0)
-        it.exits_with(EXIT_CONFIG, names=SEARCH)
-        says_why(it, "action.auto_create_index", it.name)
-        it.wait_live()
-        totals_go_on(it, 5_000, seed=2)
-    finally:
-        it.elasticsearch.ask("PUT", "/_cluster/settings", {"persistent": {"action.auto_create_index": None}})
-    it.start_search()
-    prove_both(it, index=f"{it.name}-2*")
-
-
-def the_index_is_deleted(job):
-    """With what was in it: nothing that comes later makes it whole again, so a person has to decide."""
-    it = both(job)
-    it.produce(2_000, "--rate", 0)
-    it.settle_search()
-    it.elasticsearch.ask("DELETE", f"/{it.name}")
-    it.produce(2_000, "--rate", 0, seed=2)
-    it.exits_with(EXIT_CONFIG, names=SEARCH, seconds=60)  # also when Elasticsearch has made it anew: an idle job looks every 30 s
-    says_why(it, it.name, CONTROL)
-    it.start_search()
-    it.exits_with(EXIT_CONFIG, names=SEARCH)
-    it.settle()
-    # As the message says.
-    for name in control_documents(it.elasticsearch, it.name):
-        it.elasticsearch.ask("DELETE", f"/{CONTROL}/_doc/{urllib.parse.quote(name, safe='')}")
-    it.elasticsearch.ask("DELETE", f"/{it.name}?ignore_unavailable=true")
-    it.start_search()
-    prove_both(it)
-
-
-def says_why(it, *words):
-    for name in SEARCH:
-        tail = (it.folder / f"{name}.log").read_text()[-3000:]
-        for word in words:
-            if word.lower() not in tail.lower():
-                raise Failure(f"{name} does not say {word!r}:\n{tail}")
-
-
-# ---- processes ---------------------------------------------------------------------------------------------------------------
-def killed(job):
-    """kill -9 of each process of the search job, of both, and of the coordinator, under load."""
-    it = both(job)
-    producer = it.produce(40_000, "--rate", 2_000, wait=False)
-    for victims in (SEARCH[:1], SEARCH[1:], SEARCH, ("coordinator",), ("coordinator", *SEARCH)):
-        before, fence = sum((it.search_cut() or {}).values()), it.fence()
-        for name in victims:
-            it.running[name].kill()
-        for name in victims:
-            it.restart(name)
-        wait_for(f"documents after kill -9 of {', '.join(victims)}", lambda: sum((it.search_cut() or {}).values()) > before, 30)
-        if "coordinator" not in victims:
-            must_be(f"the attempt of the totals after kill -9 of {', '.join(victims)}", it.fence(), fence)
-    must_be("the producer's exit code", producer.wait(), 0)
-    prove_both(it)
-
-
-def a_zombie(job):
-    """A stopped writer is declared lost; another takes over; the old one wakes up and changes nothing."""
-    it = both(job)
-    producer = it.produce(40_000, "--rate", 3_000, wait=False)
-    wait_for("documents", lambda: sum((it.search_cut() or {}).values()) > 3_000, 30)
-    attempt, stopped = it.status("search")["epoch"], it.running["search-sink-0"]
-    stopped.send_signal(signal.SIGSTOP)
-    try:
-        it.start("search-sink-9")
-        wait_for("another takes over", lambda: int((it.status("search") or {"epoch": "0.0"})["epoch"].split(".")[0]) > int(attempt.split(".")[0]), 40)
-    finally:
-        stopped.send_signal(signal.SIGCONT)
-    must_be("the producer's exit code", producer.wait(), 0)
-    must_be("the attempt of the totals", it.fence(), 1)
-    prove_both(it)
-
-
-def search_alone(job):
-    """Without any PostgreSQL."""
-    it = job()
-    it.environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:9/nowhere"
-    it.start_search().start("coordinator")
-    it.produce(20_000, "--rate", 0)
-    it.settle_search()
-    it.restart("coordinator")
-    it.produce(5_000, "--rate", 0, seed=2)
-    it.settle_search()
-    it.prove_search(rows=False)
-
-
-def totals_alone(job):
-    """Then the search job comes, reads all from the start, and goes on when the totals are away."""
-    it = job()
-    it.start_all().wait_live()
-    it.produce(20_000, "--rate", 0)
-    it.settle()
-    must_be("control documents", control_documents(it.elasticsearch, it.name) if exists(it, CONTROL) else {}, {})
-    it.start_search().settle_search()
-    for name in ("sink", "aggregator-0", "ingest-0"):
-        it.kill(name)
-    it.produce(5_000, "--rate", 0, seed=2)
-    it.settle_search()
-    for name in ("sink", "aggregator-0", "ingest-0"):
-        it.start(name)
-    prove_both(it)
-
-
-def exists(it, index):
-    return it.elasticsearch.ask("GET", f"/{index}/_count", missing={}) != {}
-
-
-def more_and_fewer_writers(job):
-    """parallelism.search 1, 2, 1: no document is lost where their cuts differ, and what is left of the second one goes."""
-    it = both(job)
-    producer = it.produce(40_000, "--rate", 2_000, wait=False)
-    for writers in (2, 1):
-        wait_for("documents", lambda: sum((it.search_cut() or {}).values()) > 3_000, 30)
-        it.end()
-        it.write_config((PARALLELISM, PARALLELISM.replace("search: 1", f"search: {writers}")))
-        it.start_all().start_search(sinks=writers).wait_live(job="search")
-        if it.search_cut() is None:
-            raise Failure(f"a job that is live has no cut: {control_documents(it.elasticsearch, it.name)}")
-        before = sum(it.search_cut().values())
-        wait_for("more documents", lambda: sum((it.search_cut() or {}).values()) > before, 30)
-        if writers == 2:
-            it.restart("search-sink-1")
-            wait_for("more documents", lambda: sum((it.search_cut() or {}).values()) > before + 6_000, 30)
-        wait_for(f"{writers} control documents", lambda: len(control_documents(it.elasticsearch, it.name)) == writers, 40)
-    must_be("the producer's exit code", producer.wait(), 0)
-    prove_both(it, counted=False)
-
-
-def more_processes_than_writers(job):
-    """A standby takes over at once."""
-    it = both(job)
-    it.start("search-sink-1")
-    producer = it.produce(30_000, "--rate", 4_000, wait=False)
-    wait_for("documents", lambda: sum((it.search_cut() or {}).values()) > 2_000, 30)
-    it.kill("search-sink-0")
-    must_be("the producer's exit code", producer.wait(), 0)
-    prove_both(it)
-
-
-# ---- what a person types -----------------------------------------------------------------------------------------------------
-@brought_down
-def up_and_down(job, scripts):
-    """scripts/up starts both jobs; an Elasticsearch that is away, or does not let us in, is said, and holds up nothing."""
-    it = job(changes=[(PARALLELISM, PARALLELISM.replace("search: 1", "search: 2"))])
-    run = scripts(it)
-    it.produce(2_000, "--rate", 0)
-    said = run.must_come_up("--search", 2)
-    if f"{it.name}/search is running: 3 processes" not in said:
-        raise Failure(f"up does not say that the search job runs:\n{said}")
-    must_be("sinks", sorted(run.processes().values()).count("sluice-sink"), 3)
-    prove_both(it)
-    run.down()
-    run.nothing_runs()
-    with healed(it) as elasticsearch:
-        elasticsearch.stop()
-        said = run.must_come_up("--search", 2, "--wait", 10)
-        if "the search job is not yet" not in said or elasticsearch.url not in said:
-            raise Failure(f"up has to say what the search job waits for:\n{said}")
-        it.produce(2_000, "--rate", 0, seed=2)
-        it.settle(10)
-        elasticsearch.start()
-        prove_both(it)
-    run.down()
-    with in_front(it) as interposer:
-        interposer.answer(401, "security_exception", "unable to authenticate user [ada] for REST request [/]")
-        run = scripts(it, ELASTICSEARCH_URL=interposer.url.replace("//", "//ada:l0velace@"))
-        said = run.must_come_up()
-        again = re.search("supervisorctl .*", said)
-        if "401; set" not in said or "api_key" not in said or "l0velace" in said or not again:
-            raise Failure(f"up has to show what the processes say, without the password, and how to go on:\n{said}")
-        must_be("sinks", sorted(run.processes().values()).count("sluice-sink"), 1)
-        it.produce(2_000, "--rate", 0, seed=3)
-        it.settle(10)
-        interposer.answer(None)
-        subprocess.run(again.group(), shell=True, check=True, stdout=subprocess.DEVNULL)
-        prove_both(it)
-    for file in run.dir.rglob("*"):
-        if file.is_file() and "l0velace" in file.read_text(errors="replace"):
-            raise Failure(f"{file} holds the password")
-
-
 CASES = (the_documents_are_the_rows, the_queries_that_users_know, a_document, an_index_a_month, hosts_and_credentials,
          elasticsearch_is_killed, elasticsearch_does_not_answer, elasticsearch_comes_later, killed_again_and_again,
-         *map(blocked_for, ("read_only_allow_delete", "write", "read_only")), a_queue_of_one, answers_that_pass, a_mapping_that_does_not_fit,
-         refused, no_index_may_be_made, the_index_is_deleted, killed, a_zombie, search_alone, totals_alone, more_and_fewer_writers, more_processes_than_writers, up_and_down)
+         *map(blocked_for, ("read_only_allow_delete", "write", "read_only")), a_queue_of_one, answers_that_pass, a_mapping_that_does_not_fit)
 
 
-def main():
+def main(cases):
     missing = Elasticsearch.missing()
     if missing:
         print(f"SKIPPED, nothing was tested: {missing}")
         return 0
-    return run_cases(CASES, SearchServices)
+    return run_cases(cases, SearchServices)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(CASES))

@@ -72,14 +72,14 @@ is_ready() {
 }
 
 wait_ready() {
-	local pid=$1 port=$2 deadline=$((SECONDS + 120))
+	local pid=$1 port=$2 deadline=$((SECONDS + 300)) # many minutes of a killed node are read again
 	while [ $SECONDS -lt $deadline ]; do
 		kill -0 "$pid" 2>/dev/null || fail "the node ended: $(tail -n 20 "$dir/node.log")"
 		is_ready "$port" && return
 		sleep 0.1
 	done
 	kill -9 "$pid" 2>/dev/null || true
-	fail "the node was not ready within two minutes, see $dir/node.log"
+	fail "the node was not ready within five minutes, see $dir/node.log"
 }
 
 start() {
