@@ -61,7 +61,9 @@ static enum result check_meaning(const struct report *report, const struct contr
 	if (strcmp(control->fingerprint, report->pipeline->fingerprint) != 0)
 		return error_set(error, RESULT_CONFIG,
 		    "job %s was written by a pipeline file of another meaning (writer %" PRIu32
-		    ": fingerprint %s, the file's is %s)",
+		    ": fingerprint %s, the file's is %s): documents are judged by one file; give audit the one that "
+		    "wrote "
+		    "them, or have all written by the new one, under another index and job name",
 		    report->job, control->writer, control->fingerprint, report->pipeline->fingerprint);
 	return RESULT_OK;
 }
