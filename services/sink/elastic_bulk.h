@@ -2,7 +2,7 @@
  *
  * A few lanes, each with one bulk request at a time, and one more that is filled meanwhile. Every item of every answer is read.
  * What has to be sent again is sent again alone, after a pause that grows, in smaller requests where none got through; what is
- * refused for good becomes a dead letter; a request that is too large is divided. Where nothing gets on for a few seconds, the caller
+ * refused for good becomes a dead letter; a request that is too large, or not answered in time, is divided. Where nothing gets on for a few seconds, the caller
  * is told, and asks again later.
  *
  * Elasticsearch is never left without work while there is some: lanes that find nothing more of the epoch take documents of the one behind

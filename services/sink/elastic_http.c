@@ -258,7 +258,7 @@ void http_start(struct http *http, struct http_request *request)
 		easy_make(http, request);
 	request->host = host_choose(http);
 	request->busy = true;
-	request->done = request->unsafe = false;
+	request->done = request->unsafe = request->late = false;
 	request->status = 0;
 	request->bytes = request->text_len = 0;
 	request->text[0] = request->failure[0] = request->words[0] = '\0';
@@ -297,6 +297,7 @@ static void request_end(struct http *http, struct http_request *request, CURLcod
 		curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &request->status);
 	} else {
 		request->unsafe = is_unsafe(code);
+		request->late = code == CURLE_OPERATION_TIMEDOUT;
 		(void)snprintf(request->failure, sizeof request->failure, "%s",
 		    code == CURLE_WRITE_ERROR   ? "an answer that is none of Elasticsearch's, or too long"
 		    : request->words[0] != '\0' ? request->words

@@ -36,6 +36,7 @@ struct http_request {
 	char text[HTTP_TEXT_MAX]; /* how the answer begins, for people */
 	size_t text_len;
 	char failure[HTTP_TEXT_MAX]; /* status 0: why */
+	bool late; /* status 0: the time was over */
 	bool unsafe; /* the server's certificate or our own settings of TLS are wrong: trying again does not help */
 	/* private */
 	CURL *easy;

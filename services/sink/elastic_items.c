@@ -330,6 +330,8 @@ void bulk_judge(struct bulk *bulk, struct bulk_lane *lane)
 		elastic_error_say(bulk->http, request, &bulk->error, RESULT_CONFIG, "its certificate");
 	} else if (request->status == 0) {
 		elastic_error_say(bulk->http, request, &bulk->error, RESULT_RETRY, "no answer");
+		if (request->late) /* it may be there, and too slow for so many documents in one timeout */
+			make_smaller(bulk, lane);
 		request_again(bulk, lane);
 	} else if (request->status < 200 || request->status > 299) {
 		request_refused(bulk, lane);

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.parse
 
 ADDRESS = "127.0.0.1"
@@ -28,7 +29,7 @@ class Store:
         self.templates = {}
         self.faults = []
         self.settings = {}
-        self.seen = {"bulk": 0, "largest": 0, "busy": 0, "gzip": 0, "too_large": 0}
+        self.seen = {"bulk": 0, "largest": 0, "busy": 0, "gzip": 0, "too_large": 0, "late": 0}
         self.made = 0
 
     def make(self, name, body=None):
@@ -205,6 +206,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if size > STORE.settings.get("max_body", 1 << 30):
             STORE.seen["too_large"] += 1
             return self.answer(413, b"<html>413 Request Entity Too Large</html>")
+        if size > STORE.settings.get("max_in_time", 1 << 30):
+            STORE.seen["late"] += 1
+            time.sleep(STORE.settings["late_seconds"])
+            return self.cut()
         fault = STORE.fault("bulk")
         if fault == "cut":
             return self.cut()

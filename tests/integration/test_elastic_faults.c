@@ -117,6 +117,25 @@ static void test_too_large(void **state)
 	assert_non_null(strstr(bed_answer(bed), "\"document_bytes\": 8"));
 }
 
+/* A server that is not away, only slow: as many documents as it takes within the timeout get through, and none is lost. */
+static void test_too_slow(void **state)
+{
+	struct bed *bed = *state;
+	struct batch batch;
+
+	bed_pipeline(bed, NULL, "timeout: 1s");
+	struct sink_port *port = bed_writer(bed, 1);
+	bed_fault(bed, "{\"settings\":{\"max_in_time\":20000,\"late_seconds\":1.5}}");
+	epoch_open(&batch, 1000);
+	struct sink_answer *answer = batch_commit(&batch, port);
+	for (int tries = 0; tries < 4 && answer->outcome == SINK_UNKNOWN; tries++) /* as the writer does */
+		answer = batch_commit(&batch, port);
+	assert_outcome(answer, SINK_DONE);
+	assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], 1000);
+	batch_close(&batch);
+	assert_int_equal(bed_count(bed, ""), 1000);
+}
+
 /* Refused for good: its letter says why, and of a key the next record has its turn. */
 static void test_refused_items(void **state)
 {
@@ -563,6 +582,7 @@ int main(void)
 	    BED_TEST(test_passing),
 	    BED_TEST(test_batches),
 	    BED_TEST(test_too_large),
+	    BED_TEST(test_too_slow),
 	    BED_TEST(test_refused_items),
 	    BED_TEST(test_any_cut),
 	    BED_TEST(test_next),
