@@ -47,7 +47,7 @@ def copy_of(it, date=""):
     code, _, err = audit(it, "--job", "search")
     if code != EXIT_CONFIG or "another meaning" not in err:
         raise Failure(f"a file of another meaning: exit {code}, {err}")
-    copy.fingerprint = err.split("the file's is ")[1].rstrip(")\n")
+    copy.fingerprint = err.split("the file's is ")[1].split(")")[0]
     return copy
 
 
