@@ -56,8 +56,8 @@ struct http {
 	bool packs;
 	size_t current; /* host that answered last */
 	uint64_t away_until_us[ELASTICSEARCH_HOSTS_MAX];
-	void (*meanwhile)(
-	    void *context); /* called by http_finish while it waits: others may be done; NULL: nobody cares */
+	/* Called by http_finish while it waits: others may be done. NULL: nobody cares. */
+	void (*meanwhile)(void *context);
 	void *context;
 };
 

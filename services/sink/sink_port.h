@@ -53,8 +53,8 @@ struct transaction {
 	const struct cut *cut;
 	struct counters counters; /* of this epoch; added to the frontier's. Documents: nothing, the port counts */
 	const struct cut *handled; /* documents: rows in front of it are there already, and counted */
-	struct epoch_bodies
-	    next; /* documents: of the epoch behind, which may be stored already too, but not committed */
+	/* documents: of the epoch behind, which may be stored already too, but not committed */
+	struct epoch_bodies next;
 	struct bytes *rows; /* ROWS bodies; may be many, sorted by nobody */
 	size_t rows_len;
 	const struct letters *letters; /* chunks, letters_len of them */

@@ -148,15 +148,6 @@ def created(bed, topic):
     return found
 
 
-def made(bed, topic):
-    """How many records there are."""
-    from confluent_kafka import Consumer, TopicPartition
-    consumer = Consumer({"bootstrap.servers": bed.services.brokers, "group.id": "made"})
-    ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in consumer.list_topics(topic, 10).topics[topic].partitions]
-    consumer.close()
-    return sum(ends)
-
-
 def switched_off(bed, seconds):
     """The totals' latency and throughput before Elasticsearch is killed, and from just before the kill on: nothing is left out, and what is
     late counts, for the latencies are asked for when all is there."""
@@ -179,7 +170,7 @@ def switched_off(bed, seconds):
                 spans[name] = begin, end, (job.consumed() - before) / (end - begin)
         finally:
             producer.end()
-        wait_for("the rest of the totals", lambda: job.consumed() == made(bed, "search-off"), 60)
+        job.settle(60)
         result = {"rate": OFF_RATE, "seconds": seconds}
         for name, (begin, end, rate) in spans.items():
             result[name] = dict(latency_between(job.url, begin, end), rate=rate)

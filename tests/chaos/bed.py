@@ -240,6 +240,14 @@ exec {program} "$@"
     def is_armed(self, point):
         return (self.crash_points / point).exists()
 
+    def await_hit(self, point, seconds, lead=lambda: None):
+        """Whether a process has died there by then. lead: done again and again, so that one comes by."""
+        deadline = time.monotonic() + seconds
+        while self.is_armed(point) and time.monotonic() < deadline:
+            lead()
+            time.sleep(0.01)
+        return not self.is_armed(point)
+
     def disarm(self, point):
         (self.crash_points / point).unlink(missing_ok=True)
 

@@ -17,14 +17,9 @@ def ctl(bed, *words, **more):
     return subprocess.run([BIN / "sluicectl", *words], env=dict(bed.environment, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def wait_hit(bed, point, lead=lambda: None):
-    """lead: done again and again, so that somebody comes by."""
-    deadline = time.monotonic() + SECONDS
-    while bed.is_armed(point):
-        if time.monotonic() > deadline:
-            raise Failure(f"nobody came to {point} within {SECONDS} s")
-        lead()
-        time.sleep(0.01)
+def wait_hit(bed, point, **more):
+    if not bed.await_hit(point, SECONDS, **more):
+        raise Failure(f"nobody came to {point} within {SECONDS} s")
 
 
 def kill_aggregator(bed, rng):
@@ -61,7 +56,7 @@ def silent(bed, point, rng):
                 asking.kill()
                 asking.wait()
             asking = subprocess.Popen([BIN / "sluicectl", "checkpoint"], env=bed.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_hit(bed, point, lead)
+    wait_hit(bed, point, lead=lead)
     asking.kill()
     asking.wait()
 
@@ -142,36 +137,20 @@ def rebuild(points):
     return run
 
 
-def main():
-    known = [name for name, when in CRASH_POINTS.items() if when in (*RUN, "fresh", "ctl")]  # search_points.py has the others
+def pass_chosen(known, kind_of_services, run):
+    """run: with a folder, services and the points that argv names, or all that are known. Returns the exit code."""
     chosen = sys.argv[1:] or known
     unknown = [name for name in chosen if name not in known]
     if unknown:
-        print(f"no crash points: {unknown}")
+        print(f"no crash points here: {unknown}")
         return 2
     if not has_crash_points():
         print(f"{BIN} was built without crash points: cmake --preset crash && cmake --build --preset crash, SLUICE_BIN=build/crash/bin")
         return 2
-    began, rng, number = time.monotonic(), random.Random(1), 1
-    when = {kind: [name for name in chosen if CRASH_POINTS[name] == kind] for kind in set(CRASH_POINTS.values())}
-
-    def go_through(points):
-        def run(bed):
-            bed.up()
-            bed.await_progress(time.monotonic(), 60)
-            pass_points(bed, points, rng)
-        return run
+    began = time.monotonic()
     try:
-        with private_services(ProxiedServices) as (folder, services):
-            for point in when["fresh"]:
-                with_bed(folder, services, number, OFTEN, fresh(point))
-                number += 1
-            usual = [name for name in chosen if CRASH_POINTS[name] in ("work", "restart", "nocache", "silent", "lost")]
-            for changes, run in ((OFTEN, go_through(usual) if usual else None), (FORGETFUL, go_through(when["late"]) if when["late"] else None),
-                                 (OFTEN, rebuild(when["ctl"]) if when["ctl"] else None)):
-                if run:
-                    with_bed(folder, services, number, changes, run)
-                    number += 1
+        with private_services(kind_of_services) as (folder, services):
+            run(folder, services, chosen)
     except Failure as failure:
         print(failure)
         print("0 passed, 1 failed")
@@ -180,5 +159,27 @@ def main():
     return 0
 
 
+def go_through(folder, services, chosen):
+    rng, number = random.Random(1), 1
+    when = {kind: [name for name in chosen if CRASH_POINTS[name] == kind] for kind in set(CRASH_POINTS.values())}
+
+    def in_turn(points):
+        def run(bed):
+            bed.up()
+            bed.await_progress(time.monotonic(), 60)
+            pass_points(bed, points, rng)
+        return run
+    for point in when["fresh"]:
+        with_bed(folder, services, number, OFTEN, fresh(point))
+        number += 1
+    usual = [name for name in chosen if CRASH_POINTS[name] in ("work", "restart", "nocache", "silent", "lost")]
+    for changes, run in ((OFTEN, in_turn(usual) if usual else None), (FORGETFUL, in_turn(when["late"]) if when["late"] else None),
+                         (OFTEN, rebuild(when["ctl"]) if when["ctl"] else None)):
+        if run:
+            with_bed(folder, services, number, changes, run)
+            number += 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    here = [name for name, when in CRASH_POINTS.items() if when in (*RUN, "fresh", "ctl")]  # search_points.py has the others
+    sys.exit(pass_chosen(here, ProxiedServices, go_through))

@@ -146,9 +146,7 @@ def crash_point(bed, rng):
         bed.signal(choose(bed, rng, rng.choice(KINDS)), signal.SIGKILL)
     if CRASH_POINTS[point] == "lost":
         bed.services.postgres_proxy.lose_commit("answered")
-    deadline = time.monotonic() + 12
-    while bed.is_armed(point) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    bed.await_hit(point, 12)
     bed.disarm(point)
     bed.services.postgres_proxy.lose = None
     return point

@@ -174,9 +174,7 @@ def crash_point(bed, rng):
         bed.send_misfits(rng)
     if CRASH_POINTS[point] == "fencing":
         bed.signal(rng.sample(search_names(bed, "sink"), 1), signal.SIGKILL)
-    deadline = time.monotonic() + 6
-    while bed.is_armed(point) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    bed.await_hit(point, 6)
     bed.disarm(point)
 
 

@@ -5,8 +5,8 @@ Wants programs that were built with the preset crash: SLUICE_BIN names their fol
 """
 import random, signal, subprocess, sys, time
 
-from bed import BIN, CRASH_POINTS, Failure, has_crash_points, private_services
-from crash_points import wait_hit
+from bed import BIN, CRASH_POINTS
+from crash_points import pass_chosen, wait_hit
 from search import SearchBed, SearchServices, search_names
 from services import Elasticsearch, audit
 
@@ -77,30 +77,8 @@ def go_through(folder, services, points):
         bed.close(kept)
 
 
-def main():
-    known = [name for name, when in CRASH_POINTS.items() if when in RUN]
-    chosen = sys.argv[1:] or known
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        print(f"no crash points of the search job: {unknown}")
-        return 2
-    if not has_crash_points():
-        print(f"{BIN} was built without crash points: cmake --preset crash && cmake --build --preset crash, SLUICE_BIN=build/crash/bin")
-        return 2
+if __name__ == "__main__":
     if Elasticsearch.missing():
         print(f"SKIPPED, nothing was passed: {Elasticsearch.missing()}")
-        return 0
-    began = time.monotonic()
-    try:
-        with private_services(SearchServices) as (folder, services):
-            go_through(folder, services, chosen)
-    except Failure as failure:
-        print(failure)
-        print("0 passed, 1 failed")
-        return 1
-    print(f"{len(chosen)} crash points, each hit and followed by an exact audit, in {time.monotonic() - began:.0f} s")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        sys.exit(0)
+    sys.exit(pass_chosen([name for name, when in CRASH_POINTS.items() if when in RUN], SearchServices, go_through))

@@ -133,6 +133,7 @@ static void test_too_slow(void **state)
 	assert_outcome(answer, SINK_DONE);
 	assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], 1000);
 	batch_close(&batch);
+	assert_true(seen(bed, "late") > 0);
 	assert_int_equal(bed_count(bed, ""), 1000);
 }
 

@@ -121,14 +121,14 @@ static void write_commit(struct document_port *port)
 	write_own(port, CALL_COMMIT);
 }
 
-/* Up to two bulk calls at a time, and the call that the request waits for. */
+/* Documents of the next epoch, beside the call that the request waits for. */
 static void send_early(struct document_port *port, uint32_t most)
 {
 	while (port->calls < most && random_chance(&port->world->random, 700) && items_send(port, port->next))
 		continue;
 }
 
-/* Then the control document. */
+/* Up to two bulk calls at a time; then the control document. */
 static void send_items(struct document_port *port)
 {
 	port->stage = STAGE_ITEMS;
