@@ -132,5 +132,7 @@ void producer_options_help(FILE *out)
 	            "NAME=VALUE is a setting for librdkafka.\n\n",
 	    out);
 	options_help(out, rows, ROWS);
-	(void)fputs("\nExits with 0 only if every record was delivered.\n", out);
+	(void)fputs("\nExits with 0 only if every record was delivered.\n"
+	            "A batch whose answer was lost is sent again: its records may be there twice.\n",
+	    out);
 }
