@@ -9,6 +9,7 @@ from jobs import SearchServices
 SERVICES = SearchServices
 BODY_BYTES, CONNECTIONS = 1 << 20, 2  # as the job's own: max_batch_bytes and max_requests
 SEARCH = ("coordinator", "search-ingest-0", "search-sink-0")
+PAIRS = 7
 RATE = 1000  # of the latency
 OFF_RATE = 5000  # of the totals, while Elasticsearch is switched off
 NEW = 0.005  # a control document is looked at so often
@@ -187,8 +188,9 @@ def measure(bed):
     def keep(job):
         held["floor"] = Floor(elasticsearch, job.name)
     drain(bed, topic, records, keep)  # warms up, and gives the documents for the floor
+    held["floor"].once()
     floors, drains = [held["floor"].once()], []
-    for _ in range(1 if bed.quick else 3):
+    for _ in range(1 if bed.quick else PAIRS):
         drains.append(drain(bed, topic, records))
         show("drain into Elasticsearch", f"{drains[-1]['rate']:,.0f} records/s, ours {sum(drains[-1]['cpu'].values()):.2f}, server "
              f"{drains[-1]['server']:.1f} CPU-s per million, PSS " + ", ".join(f"{k} {v:.0f}" for k, v in drains[-1]["pss"].items()))
@@ -196,8 +198,10 @@ def measure(bed):
         show("bare client", f"{floors[-1]['rate']:,.0f} documents/s, server {floors[-1]['server']:.1f} CPU-s per million")
     clean(elasticsearch, held["floor"].index)
     middle = sorted(drains, key=lambda d: d["rate"])[len(drains) // 2]
+    # A drain beside the floors before and after it: what the machine does in between is felt by both.
+    ratios = [drain["rate"] / statistics.mean(floor["rate"] for floor in floors[n:n + 2]) for n, drain in enumerate(drains)]
     result = {"records": records, "drain": middle, "rates": [d["rate"] for d in drains], "floors": floors,
-              "ratio": middle["rate"] / statistics.median(f["rate"] for f in floors)}
+              "ratios": ratios, "ratio": statistics.median(ratios)}
     result["latency"] = latency(bed, 10 if bed.quick else 60)
     show(f"accepted at {RATE}/s", f"p50 {result['latency']['p50']:.1f}, p99 {result['latency']['p99']:.1f} ms")
     result["off"] = switched_off(bed, 10 if bed.quick else 60)

@@ -108,12 +108,13 @@ def snapshot_rows(part):
 
 def search_rows(part):
     cpu, drain = sum(part["drain"]["cpu"].values()), part["drain"]
-    floors = ", ".join(f"{f['rate']:,.0f}" for f in part["floors"])
-    rates, writer = ", ".join(f"{rate:,.0f}" for rate in part["rates"]), drain["pss"]["search-sink"]
+    ratios, writer = ", ".join(f"{ratio:.2f}" for ratio in part["ratios"]), drain["pss"]["search-sink"]
+    floors = [f["rate"] for f in part["floors"]]
     live, off = part["latency"], part["off"]
     change = off["without"]["rate"] / off["with"]["rate"]
-    return [("drain of the backlog into Elasticsearch", f"{drain['rate']:,.0f} documents/s, {part['ratio']:.2f} times the floor (drains: {rates})",
-             f"a bare client posting prebuilt bodies of the same documents, in turn with the drains: {floors} documents/s",
+    return [("drain of the backlog into Elasticsearch", f"{drain['rate']:,.0f} documents/s, {part['ratio']:.2f} times the floor",
+             f"a bare client posting prebuilt bodies of the same documents before and after each drain: {min(floors):,.0f} to {max(floors):,.0f} documents/s; "
+             f"{len(part['ratios'])} drains: {ratios}",
              f"0.9 times, {verdict(part['ratio'] >= 0.9)}"),
             ("CPU-seconds per million documents", f"{cpu:.2f} ({by_kind(drain['cpu'], 2)})", f"all processes of the job; Elasticsearch itself {drain['server']:.0f}, "
              f"with the bare client {statistics.median(f['server'] for f in part['floors']):.0f}", most(cpu, 4)),
