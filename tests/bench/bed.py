@@ -209,6 +209,12 @@ def latency_between(url, begin, end):
     return dict(zip(("p50", "p90", "p99", "p999"), map(float, at)), counted=counted)
 
 
+def middle_of(runs):
+    """The one with the median p99, and the p99 of all: a disk has its moments."""
+    ordered = sorted(runs, key=lambda run: run["p99"])
+    return dict(ordered[len(ordered) // 2], p99s=[run["p99"] for run in ordered])
+
+
 class Supervised(RunDir):
     """A job under supervisord as scripts/up runs it, with any number of sinks."""
 

@@ -7,13 +7,13 @@ import io, statistics, time
 import psycopg2
 from confluent_kafka import Consumer
 
-from bed import Peak, Watch, cpu_of, latency_between, show, wait_for
+from bed import Peak, Watch, cpu_of, latency_between, middle_of, show, wait_for
 COLUMNS = ("transaction_id product_id product_name product_category product_price product_quantity product_brand "
            "total_amount currency customer_id transaction_date payment_method").split()
 BATCH = 2500
 
 
-LATENCY_RUNS = 3  # of each; the median one counts: a disk has its moments
+LATENCY_RUNS = 3  # of each
 
 
 class Drain:
@@ -114,8 +114,7 @@ class Drain:
             runs.append(self.latency(f"{name}-{n}", rate, 5 if self.bed.quick else self.bed.arguments.seconds, interval))
             show(f"latency at {rate}/s, {interval}", f"p50 {runs[-1]['p50']:.1f}, p99 {runs[-1]['p99']:.1f}, p99.9 {runs[-1]['p999']:.1f} ms; fsync "
                  f"p50 {runs[-1]['fsync']['p50']:.1f}, p99 {runs[-1]['fsync']['p99']:.1f} ms")
-        runs.sort(key=lambda run: run["p99"])
-        return dict(runs[len(runs) // 2], p99s=[run["p99"] for run in runs])
+        return middle_of(runs)
 
 
 def tell(name, drain):

@@ -188,7 +188,7 @@ def measure(bed):
     def keep(job):
         held["floor"] = Floor(elasticsearch, job.name)
     drain(bed, topic, records, keep)  # warms up, and gives the documents for the floor
-    held["floor"].once()
+    held["floor"].once()  # warms up, too
     floors, drains = [held["floor"].once()], []
     for _ in range(1 if bed.quick else PAIRS):
         drains.append(drain(bed, topic, records))
@@ -200,7 +200,7 @@ def measure(bed):
     middle = sorted(drains, key=lambda d: d["rate"])[len(drains) // 2]
     # A drain beside the floors before and after it: what the machine does in between is felt by both.
     ratios = [drain["rate"] / statistics.mean(floor["rate"] for floor in floors[n:n + 2]) for n, drain in enumerate(drains)]
-    result = {"records": records, "drain": middle, "rates": [d["rate"] for d in drains], "floors": floors,
+    result = {"records": records, "drain": middle, "floors": floors,
               "ratios": ratios, "ratio": statistics.median(ratios)}
     result["latency"] = latency(bed, 10 if bed.quick else 60)
     show(f"accepted at {RATE}/s", f"p50 {result['latency']['p50']:.1f}, p99 {result['latency']['p99']:.1f} ms")

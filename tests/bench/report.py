@@ -121,8 +121,8 @@ def search_rows(part):
             ("memory of the writer, at its most (PSS)", f"{writer:.0f} MB", f"all processes: {sum(drain['pss'].values()):.0f} MB", most(writer, 64, " MB")),
             (f"latency at {live['rate']:,}/s until a document is accepted, p50 / p99", f"{live['p50']:.1f} / {live['p99']:.1f} ms",
              f"{live['count']:,} documents; refresh apart", f"p99 {most(live['p99'], 100, ' ms')}"),
-            (f"totals at {off['rate']:,}/s, Elasticsearch there / switched off", f"{off['with']['rate']:,.0f} / {off['without']['rate']:,.0f} records/s; p99 "
-             f"{off['with']['p99']:.1f} / {off['without']['p99']:.1f} ms", f"{off['seconds']} s each, in one run, the kill included", f"unchanged, {verdict(change >= 0.99)}")]
+            (f"totals at {off['rate']:,}/s, Elasticsearch there / switched off", f"{off['with']['rate']:,.0f} / {off['without']['rate']:,.0f} records/s; p50 "
+             f"{off['with']['p50']:.1f} / {off['without']['p50']:.1f} ms; p99 {off['with']['p99']:.1f} / {off['without']['p99']:.1f} ms", f"{off['seconds']} s each, in one run, the kill included", f"throughput unchanged, {verdict(change >= 0.99)}")]
 
 
 def write(results, folder):
