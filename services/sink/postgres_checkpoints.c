@@ -82,14 +82,14 @@ enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_
     const struct epoch_id *checkpoints, size_t checkpoints_len, const struct cut *oldest_cut,
     struct sink_answer *answer)
 {
-	char fence[NUMBER_MAX];
+	char fence[NUMBER_MAX], place[PLACE_TEXT_MAX];
 	struct buffer identities = {0}, text = {0};
 	const char *params[] = {writer->job, number_print(fence, attempt),
 	    identities_text(checkpoints, checkpoints_len, &identities), writer->pipeline->source.topic,
-	    cut_text(oldest_cut, &text)};
+	    cut_text(oldest_cut, &text), postgres_commit_place(&writer->commit, place)};
 	CRASH_POINT(retire_asked);
-	enum sink_outcome outcome = postgres_query(
-	    &writer->postgres, NULL, &answer->error, "SELECT sluice.checkpoint_retire($1, $2, $3, $4, $5)", 5, params);
+	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
+	    "SELECT sluice.checkpoint_retire($1, $2, $3, $4, $5, $6)", 6, params);
 	CRASH_POINT(retire_done);
 
 	buffer_fini(&identities);

@@ -47,6 +47,12 @@ enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct
 	return postgres_query(postgres, NULL, error, (const char *)commit->sql.data, 0, NULL);
 }
 
+const char *postgres_commit_place(const struct postgres_commit *commit, char text[PLACE_TEXT_MAX])
+{
+	places_print(&commit->totals.places, commit->frontier, text);
+	return text;
+}
+
 /* ---- the string ---- */
 
 static void advance_print(struct postgres_commit *commit, const struct transaction *transaction, struct buffer *sql)
@@ -62,7 +68,7 @@ static void advance_print(struct postgres_commit *commit, const struct transacti
 	buffer_append_text(sql, "', '");
 	counters_print(&transaction->counters, sql);
 	if (way_is_place(&commit->way))
-		places_print(&commit->totals.places, commit->frontier, place);
+		postgres_commit_place(commit, place);
 	buffer_printf(sql, "', '%s');\n", place);
 }
 

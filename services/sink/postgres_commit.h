@@ -30,6 +30,8 @@ enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct
  * a failed transaction open. */
 enum sink_outcome postgres_commit_run(struct postgres_commit *commit, struct postgres *postgres,
     const struct transaction *transaction, struct error *error) MUST_USE;
+/* Of the frontier's row, as PostgreSQL reads it; where nothing lies when it is not known. Returns text. */
+const char *postgres_commit_place(const struct postgres_commit *commit, char text[PLACE_TEXT_MAX]);
 void postgres_commit_fini(struct postgres_commit *commit);
 
 #endif

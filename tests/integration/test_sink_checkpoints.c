@@ -148,6 +148,31 @@ static void test_rename(void **state)
 	assert_done(commit_sale(port, epoch_of(6, 0), epoch_of(6, 1), 2, "b", false));
 }
 
+/* A writer that has committed knows the frontier's place; it may have lost the row there to another writer since. */
+static void test_retire_by_place(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 5);
+	const struct epoch_id retired[] = {{0, 0}, {3, 9}};
+	struct cut oldest = {0};
+
+	fixture_run(
+	    fixture, "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 3, 9, '{}'), ('shop/totals', 4, 1, '{}')");
+	assert_done(commit_sale(port, none, epoch_of(5, 1), 0, "a", false));
+	port->ops->retire(port, 5, retired, 2, &oldest);
+	assert_done(fixture_answer(port));
+	assert_string_equal(fixture_value(fixture, names), "4.1 {}");
+	/* Another version of the row, and another row where the old one was. */
+	fixture_run(fixture, "UPDATE sluice.frontier SET counters = counters");
+	port->ops->retire(port, 5, NULL, 0, &oldest);
+	assert_done(fixture_answer(port));
+	fixture_run(fixture, "UPDATE sluice.frontier SET fence = 6");
+	port->ops->retire(port, 5, NULL, 0, &oldest);
+	struct sink_answer *answer = fixture_answer(port);
+	assert_says(answer, SINK_FENCED, "fence");
+	assert_int_equal(answer->frontier.fence, 6);
+}
+
 static void test_retire(void **state)
 {
 	struct fixture *fixture = *state;
@@ -429,6 +454,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_choose, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_rename, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_retire, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_retire_by_place, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_late_verdicts, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_late_guards, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_late_many, fixture_setup, fixture_teardown),

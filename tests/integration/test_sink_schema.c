@@ -45,7 +45,8 @@ static void test_init_makes_everything(void **state)
 	assert_string_equal((const char *)report.data,
 	    "applied migration 001_sluice.sql\napplied migration 002_checkpoints.sql\n"
 	    "applied migration 003_meaning.sql\napplied migration 004_choice.sql\napplied migration "
-	    "005_place.sql\napplied migration 006_frontier_index.sql\ncreated table "
+	    "005_place.sql\napplied migration 006_frontier_index.sql\n"
+	    "applied migration 007_retire_place.sql\ncreated table "
 	    "transactions\ncreated table sales_per_category\n"
 	    "created table sales_per_month\ncreated table dead_letters\ncreated frontier shop/totals\n");
 	assert_columns(fixture, "transactions",
@@ -252,7 +253,7 @@ static void test_second_migration(void **state)
 	assert_non_null(strstr((const char *)report.data,
 	    "applied migration 002_checkpoints.sql\napplied migration "
 	    "003_meaning.sql\napplied migration 004_choice.sql\napplied migration 005_place.sql\n"
-	    "applied migration 006_frontier_index.sql\nfound table"));
+	    "applied migration 006_frontier_index.sql\napplied migration 007_retire_place.sql\nfound table"));
 	assert_null(strstr((const char *)report.data, "001"));
 	assert_string_equal(
 	    fixture_value(fixture, "SELECT string_agg(job || ' ' || coalesce(start::text, '-'), ', ' ORDER BY job) "
@@ -268,7 +269,7 @@ static void test_second_migration(void **state)
 	assert_int_equal(fixture_choose(fixture->port, 4, (struct epoch_id){0, 0})->outcome, SINK_DONE);
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.checkpoints"), "1");
 	assert_string_equal(
-	    fixture_value(fixture, "SELECT string_agg(version::text, ',') FROM sluice.migrations"), "1,2,3,4,5,6");
+	    fixture_value(fixture, "SELECT string_agg(version::text, ',') FROM sluice.migrations"), "1,2,3,4,5,6,7");
 	buffer_fini(&report);
 	buffer_fini(&tables);
 }
