@@ -7,6 +7,10 @@
  *
  * But only a way through the index lets PostgreSQL tidy the page up, so that the space of dead versions is used again and the
  * table stays small. So it is taken now and then, and the more seldom, the longer no space has been used again.
+ *
+ * A row whose page is full goes to another one and is entered into the index anew, and a unique index then looks at every
+ * version of it. Rows that change together fill their page together and would all do so in the same epoch, in which the
+ * waits add up. So while no space is used again, they are brought apart before: one an epoch.
  */
 #ifndef POSTGRES_PLACES_H
 #define POSTGRES_PLACES_H
@@ -14,7 +18,7 @@
 #include "common/base/buffer.h"
 
 #define PLACE_NOWHERE "(4294967295,0)"
-enum { PLACES = 16384, PLACE_TEXT_MAX = 24 };
+enum { PLACES = 16384, PLACE_TEXT_MAX = 24, PLACES_APART_MAX = 64 };
 
 struct place {
 	uint64_t hash; /* of the row's key */
@@ -30,6 +34,7 @@ struct way {
 	uint32_t patience; /* so often by place */
 	uint32_t taken;
 	bool reused; /* a version was written before its predecessor since the index was used */
+	uint32_t lines; /* of a page that a row left because it was full; 0: not seen */
 };
 
 /* By place this time, or through the index? */
@@ -38,7 +43,10 @@ bool way_is_place(struct way *way);
 void places_forget(struct places *places);
 /* As PostgreSQL reads it, one where nothing lies when none is known. Returns the length. */
 size_t places_print(const struct places *places, uint64_t hash, char text[PLACE_TEXT_MAX]);
-/* As PostgreSQL writes it; anything else is forgotten. */
+/* Which of these rows should go to another page than it would in this epoch: its number from 1 on; 0: none, or there are more
+ * than PLACES_APART_MAX. */
+size_t places_apart(const struct places *places, const uint64_t *hashes, size_t len, const struct way *way);
+/* As PostgreSQL writes it; anything else is forgotten. way: NULL for a row that was brought apart. */
 void places_learn(struct places *places, uint64_t hash, const char *text, struct way *way);
 
 #endif

@@ -34,9 +34,20 @@ static void column_list(const struct ddl_table *table, size_t columns, struct bu
 	}
 }
 
-/* c0, c1... are the table's columns in order. IS NOT DISTINCT FROM is for the planner: an equality could be looked up in the
- * index, and that is the walk that a place saves. */
-static void hit_print(const struct ddl_table *table, const struct rollup *rollup, struct buffer *out)
+/* Where a row of u lies. c0, c1... are the table's columns in order. IS NOT DISTINCT FROM is for the planner: an equality could be
+ * looked up in the index, and that is the walk that a place saves. */
+static void lies_print(const struct ddl_table *table, const struct rollup *rollup, struct buffer *out)
+{
+	buffer_append_text(out, " WHERE t.ctid = u.place");
+	for (size_t i = 0; i < rollup->by_len; i++) {
+		buffer_append_text(out, " AND t.");
+		sql_identifier(out, table->columns[i].name);
+		buffer_printf(out, " IS NOT DISTINCT FROM u.c%zu", i);
+	}
+}
+
+/* apart: the parameter that names the row that is not just changed; 0: there is none. */
+static void hit_print(const struct ddl_table *table, const struct rollup *rollup, size_t apart, struct buffer *out)
 {
 	buffer_append_text(out, "hit AS (UPDATE ");
 	sql_identifier(out, table->name);
@@ -46,25 +57,43 @@ static void hit_print(const struct ddl_table *table, const struct rollup *rollup
 		sql_identifier(out, table->columns[i].name);
 		buffer_printf(out, " = u.c%zu", i);
 	}
-	buffer_append_text(out, " FROM u WHERE t.ctid = u.place");
-	for (size_t i = 0; i < rollup->by_len; i++) {
-		buffer_append_text(out, " AND t.");
-		sql_identifier(out, table->columns[i].name);
-		buffer_printf(out, " IS NOT DISTINCT FROM u.c%zu", i);
-	}
-	buffer_append_text(out, " RETURNING u.ord, t.ctid AS place)");
+	buffer_append_text(out, " FROM u");
+	lies_print(table, rollup, out);
+	if (apart)
+		buffer_printf(out, " AND u.ord <> $%zu", apart);
+	buffer_append_text(out, " RETURNING u.ord, t.ctid AS place), ");
 }
 
-static void made_print(const struct ddl_table *table, const struct rollup *rollup, struct buffer *out)
+static void insert_print(const struct ddl_table *table, const char *name, struct buffer *out)
 {
-	buffer_append_text(out, "made AS (INSERT INTO ");
+	buffer_printf(out, "%s AS (INSERT INTO ", name);
 	sql_identifier(out, table->name);
 	buffer_append_text(out, " (");
 	column_list(table, table->columns_len, out);
 	buffer_append_text(out, ") SELECT ");
 	for (size_t i = 0; i < table->columns_len; i++)
 		buffer_printf(out, "%sc%zu", i ? ", " : "", i);
-	buffer_append_text(out, " FROM u WHERE ord NOT IN (SELECT hit.ord FROM hit) ON CONFLICT (");
+	buffer_append_text(out, " FROM u ");
+}
+
+/* An update stays on the page where there is room: to leave it a row has to be deleted and made anew. */
+static void gone_print(const struct ddl_table *table, const struct rollup *rollup, size_t apart, struct buffer *out)
+{
+	buffer_append_text(out, "gone AS (DELETE FROM ");
+	sql_identifier(out, table->name);
+	buffer_append_text(out, " AS t USING u");
+	lies_print(table, rollup, out);
+	buffer_printf(out, " AND u.ord = $%zu RETURNING u.ord), ", apart);
+	insert_print(table, "put", out);
+	buffer_append_text(out, "WHERE ord IN (SELECT gone.ord FROM gone) RETURNING ctid AS place), ");
+}
+
+static void made_print(const struct ddl_table *table, const struct rollup *rollup, size_t apart, struct buffer *out)
+{
+	insert_print(table, "made", out);
+	buffer_append_text(out, "WHERE ord NOT IN (SELECT hit.ord FROM hit");
+	buffer_append_text(out, apart ? " UNION ALL SELECT gone.ord FROM gone" : "");
+	buffer_append_text(out, ") ON CONFLICT (");
 	column_list(table, rollup->by_len, out);
 	buffer_append_text(out, ") DO UPDATE SET ");
 	for (size_t i = rollup->by_len; i < table->columns_len; i++) {
@@ -73,20 +102,22 @@ static void made_print(const struct ddl_table *table, const struct rollup *rollu
 		buffer_append_text(out, " = EXCLUDED.");
 		sql_identifier(out, table->columns[i].name);
 	}
-	buffer_append_text(out, " RETURNING ctid AS place)");
+	buffer_append_text(out, " RETURNING ctid AS place) ");
 }
 
-static void prepare_print(const struct pipeline *pipeline, size_t place, struct buffer *out)
+static void prepare_print(const struct pipeline *pipeline, size_t place, bool is_apart, struct buffer *out)
 {
 	const struct rollup *rollup = &pipeline->rollups[place];
 	struct ddl_table table;
 
 	ddl_table_describe(pipeline, place + 1, &table);
-	buffer_printf(out, "PREPARE totals_%zu (tid[]", place);
+	size_t apart = is_apart ? table.columns_len + 2 : 0;
+	buffer_printf(out, "PREPARE %s_%zu (tid[]", is_apart ? "apart" : "totals", place);
 	for (size_t i = 0; i < rollup->by_len; i++)
 		buffer_printf(out, ", %s", array_type(pipeline, &rollup->by[i]));
 	for (size_t i = 0; i < rollup->measures_len; i++)
 		buffer_append_text(out, ", numeric[]");
+	buffer_append_text(out, is_apart ? ", bigint" : "");
 	buffer_append_text(out, ") AS WITH u AS MATERIALIZED (SELECT * FROM unnest($1");
 	for (size_t i = 0; i < table.columns_len; i++)
 		buffer_printf(out, ", $%zu", i + 2);
@@ -94,10 +125,14 @@ static void prepare_print(const struct pipeline *pipeline, size_t place, struct 
 	for (size_t i = 0; i < table.columns_len; i++)
 		buffer_printf(out, ", c%zu", i);
 	buffer_append_text(out, ", ord)), ");
-	hit_print(&table, rollup, out);
-	buffer_append_text(out, ", ");
-	made_print(&table, rollup, out);
-	buffer_append_text(out, " SELECT ord, place FROM hit UNION ALL SELECT NULL, place FROM made;\n");
+	hit_print(&table, rollup, apart, out);
+	if (apart)
+		gone_print(&table, rollup, apart, out);
+	made_print(&table, rollup, apart, out);
+	buffer_append_text(out, "SELECT ord, place FROM hit UNION ALL ");
+	if (apart)
+		buffer_printf(out, "SELECT $%zu, place FROM put UNION ALL ", apart);
+	buffer_append_text(out, "SELECT NULL, place FROM made;\n");
 }
 
 void totals_prepare_print(struct totals *totals, const struct pipeline *pipeline, struct buffer *out)
@@ -105,8 +140,10 @@ void totals_prepare_print(struct totals *totals, const struct pipeline *pipeline
 	places_forget(&totals->places);
 	/* One plan for ever, by place: a table that is small now is no reason to read it whole when it has grown. */
 	buffer_append_text(out, "SET enable_seqscan = off;\nSET plan_cache_mode = force_generic_plan;\n");
-	for (size_t i = 0; i < pipeline->rollups_len; i++)
-		prepare_print(pipeline, i, out);
+	for (size_t i = 0; i < pipeline->rollups_len; i++) {
+		prepare_print(pipeline, i, false, out);
+		prepare_print(pipeline, i, true, out);
+	}
 }
 
 static void element_begin(struct buffer *column)
@@ -216,6 +253,15 @@ static enum result group_add(
 	return RESULT_OK;
 }
 
+static size_t apart_choose(const struct totals *totals, size_t rollup)
+{
+	const uint64_t *hashes = (const uint64_t *)(const void *)totals->hashes[rollup].data;
+
+	if (!totals->by_place[rollup])
+		return 0;
+	return places_apart(&totals->places, hashes, totals->groups[rollup], &totals->ways[rollup]);
+}
+
 enum result totals_build(struct totals *totals, const struct pipeline *pipeline, const struct groups *chunks,
     size_t chunks_len, struct error *error)
 {
@@ -234,6 +280,8 @@ enum result totals_build(struct totals *totals, const struct pipeline *pipeline,
 				return result;
 		}
 	}
+	for (size_t i = 0; i < pipeline->rollups_len; i++)
+		totals->apart[i] = apart_choose(totals, i);
 	return RESULT_OK;
 }
 
@@ -250,17 +298,19 @@ void totals_execute_print(const struct totals *totals, const struct pipeline *pi
 		const struct rollup *rollup = &pipeline->rollups[i];
 		if (!totals->groups[i])
 			continue;
-		buffer_printf(out, "EXECUTE totals_%zu (", i);
+		buffer_printf(out, "EXECUTE %s_%zu (", totals->apart[i] ? "apart" : "totals", i);
 		array_print(&totals->places_text[i], out);
 		for (size_t j = 0; j < rollup->by_len + rollup->measures_len; j++) {
 			buffer_append_text(out, ", ");
 			array_print(&totals->columns[i][j], out);
 		}
+		if (totals->apart[i])
+			buffer_printf(out, ", %zu", totals->apart[i]);
 		buffer_append_text(out, ");\n");
 	}
 }
 
-/* Rows that were hit say which; the others come in the order in which they were given. Where that were not so, places would
+/* Rows that were there say which; the others come in the order in which they were given. Where that were not so, places would
  * be wrong, and the next epoch would miss. */
 void totals_learn(struct totals *totals, size_t rollup, const PGresult *result)
 {
@@ -274,7 +324,8 @@ void totals_learn(struct totals *totals, size_t rollup, const PGresult *result)
 		size_t ord = PQgetisnull(result, i, 0) ? 0 : strtoull(PQgetvalue(result, i, 0), NULL, 10);
 		if (ord < 1 || ord > groups)
 			continue;
-		places_learn(&totals->places, hashes[ord - 1], PQgetvalue(result, i, 1), &totals->ways[rollup]);
+		places_learn(&totals->places, hashes[ord - 1], PQgetvalue(result, i, 1),
+		    ord == totals->apart[rollup] ? NULL : &totals->ways[rollup]);
 		hashes[ord - 1] = 0; /* done with */
 	}
 	for (int i = 0; i < rows; i++) {

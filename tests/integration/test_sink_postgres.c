@@ -526,7 +526,8 @@ static void test_wrong_places(void **state)
 	assert_totals(fixture, n);
 }
 
-/* Without somebody's snapshot the space of old versions is used again; with one, they are not walked over. */
+/* Without somebody's snapshot the space of old versions is used again; with one, they are not walked over, and rows that are
+ * changed together do not all leave their page together. */
 static void test_hot_rows(void **state)
 {
 	enum { EPOCHS = 600 };
@@ -551,6 +552,11 @@ static void test_hot_rows(void **state)
 	fixture->port = NULL;
 	long seen = blocks_seen(fixture) - before, versions = (long)EPOCHS * PLACE_GROUPS;
 	PQfinish(reader);
+	long moved = strtol(fixture_value(fixture, "SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = "
+	                                           "'sales_per_category'"),
+	    NULL, 10);
+	print_message("%ld rows were brought apart\n", moved);
+	assert_true(moved > EPOCHS / 10 && moved < EPOCHS);
 	/* Through the index alone it would be more than 40 blocks a version. */
 	print_message("%ld blocks for %ld versions\n", seen, versions);
 	assert_true(seen > 0 && seen < 15 * versions);

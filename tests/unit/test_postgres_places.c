@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -86,12 +87,67 @@ static void test_patience(void **state)
 	assert_int_equal(by_place(&way), 2);
 }
 
+static void at(uint64_t hash, unsigned block, unsigned line)
+{
+	char text[PLACE_TEXT_MAX];
+	snprintf(text, sizeof text, "(%u,%u)", block, line);
+	places_learn(&places, hash, text, NULL);
+}
+
+/* Rows that share a page are brought apart before it is full, and only while no space is used again. */
+static void test_apart(void **state)
+{
+	const uint64_t hashes[] = {1, 2, 3};
+	struct way way = {.patience = 4096};
+	(void)state;
+	places_forget(&places);
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 0);
+	places_learn(&places, 1, "(5,120)", &way);
+	assert_int_equal(way.lines, 0);
+	places_learn(&places, 1, "(6,1)", &way);
+	assert_int_equal(way.lines, 120);
+	assert_false(way.reused);
+
+	at(1, 7, 79);
+	at(2, 7, 78);
+	at(3, 7, 77);
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 0);
+	at(2, 7, 80);
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 2);
+	at(2, 8, 1);
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 0);
+	at(1, 7, 81);
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 1);
+	at(1, 8, 2);
+	at(3, 7, 119); /* alone on its page, it may fill it */
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 0);
+	assert_int_equal(way.lines, 120); /* what was moved says nothing of what fits */
+
+	at(1, 7, 120);
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 1);
+	way.patience = 32;
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 0);
+	way.patience = 64;
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 1);
+	at(3, 0, 0); /* nowhere */
+	assert_int_equal(places_apart(&places, hashes, 3, &way), 0);
+
+	uint64_t many[PLACES_APART_MAX + 1];
+	for (uint64_t i = 0; i <= PLACES_APART_MAX; i++) {
+		many[i] = i + 1;
+		at(i + 1, 9, 100);
+	}
+	assert_int_equal(places_apart(&places, many, PLACES_APART_MAX, &way), 1);
+	assert_int_equal(places_apart(&places, many, PLACES_APART_MAX + 1, &way), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_remembered),
 	    cmocka_unit_test(test_not_believed),
 	    cmocka_unit_test(test_patience),
+	    cmocka_unit_test(test_apart),
 	};
 	return cmocka_run_group_tests_name("postgres_places", tests, NULL, NULL);
 }
