@@ -5,16 +5,16 @@ The totals must not notice what happens to Elasticsearch. At the end every docum
 and of the rows; what Elasticsearch refused has a letter; and the writers have counted each record once. Which faults come in which
 order follows from the seed.
 """
-import argparse, collections, json, random, signal, subprocess, sys, threading, time, traceback
-from pathlib import Path
+import collections, json, random, signal, subprocess, sys, threading, time
 
-from bed import CRASH_POINTS, HERE, PARTITIONS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, private_services, wait_for
-from chaos import Deck, say
+from bed import CRASH_POINTS, PARTITIONS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, wait_for
 from documents import CONTROL, control_documents, cut_of, newest_controls, prove_documents, prove_like_rows
+from rounds import Deck, folder_of_failed, read_arguments, run_rounds, say
 from services import Elasticsearch, audit
 
 HEARTBEAT = 5
 WRITERS = 2
+ROUND_MINUTES = 4  # the snapshot reader's questions grow with the tables, and Elasticsearch has the same two cores
 Fault = collections.namedtuple("Fault", "name share run spares_totals")
 FAULTS = {}
 
@@ -293,15 +293,15 @@ def strike(bed, one, rng):
     return {"fault": one.name, "lasted": round(lasted, 3), "after": round(after, 3), "totals_stall": round(stall, 3), "with_kill": bool(second)}
 
 
-def run_round(folder, services, arguments, found):
-    bed, kept, faults = SearchBed(folder, services, arguments.seed, arguments.rate), None, found["faults"]
+def run_round(folder, services, seed, seconds, arguments, found):
+    bed, kept, faults = SearchBed(folder, services, seed, arguments.rate), None, found["faults"]
     try:
         bed.up()
         bed.await_search(120)
         begin = time.monotonic()
-        say(f"round {arguments.seed}: both jobs run; faults for {arguments.minutes:g} minutes")
+        say(f"round {seed}: both jobs run; faults for {seconds:.0f} s")
         deck = Deck(bed.rng, arguments.faults, FAULTS)
-        while time.monotonic() - begin < arguments.minutes * 60:
+        while time.monotonic() - begin < seconds:
             faults.append(strike(bed, deck.draw(), bed.rng))
             one = faults[-1]
             say(f"{len(faults):4} {one['fault']:28} lasted {one['lasted']:5.1f} s, then {one['after']:6.2f} s; longest stall of the totals "
@@ -317,7 +317,7 @@ def run_round(folder, services, arguments, found):
         found.update(seconds=round(time.monotonic() - begin), letters=len(bed.misfits))
         say(f"{len(faults)} faults, {found['records']:,} records, {documents:,} of them valid, {found['letters']:,} letters: both sinks are exact")
     except (Exception, KeyboardInterrupt):
-        kept = arguments.output / f"failed-search-{arguments.seed}"
+        kept = folder_of_failed(arguments, seed, "search-")
         kept.mkdir(parents=True, exist_ok=True)
         raise
     finally:
@@ -326,46 +326,13 @@ def run_round(folder, services, arguments, found):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="chaos --search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=int, default=800, help="records a second")
-    parser.add_argument("--faults", metavar="NAME,...", help="only these")
-    parser.add_argument("--list", action="store_true", help="print the faults and end")
-    parser.add_argument("--output", type=Path, default=Path("/tmp/sluice-chaos"), help="where results, and logs of what failed, go")
-    parser.add_argument("--record", action="store_true", help="add the results to those in tests/chaos/RESULTS.md")
-    arguments = parser.parse_args()
-    if arguments.list:
-        for one in FAULTS.values():
-            print(f"{one.name:28} {one.share} in a deck")
+    arguments = read_arguments("chaos --search", __doc__, FAULTS, lambda fault: f"{fault.name:28} {fault.share} in a deck")
+    if not arguments:
         return 0
-    arguments.faults = arguments.faults.split(",") if arguments.faults else list(FAULTS)
-    for name in arguments.faults:
-        if name not in FAULTS:
-            parser.error(f"no fault {name}; --list prints them")
     if Elasticsearch.missing():
         print(f"SKIPPED, nothing was attacked: {Elasticsearch.missing()}")
         return 0
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-    found, code = {"seed": arguments.seed, "faults": [], "audits": 0, "snapshots": 0, "records": 0, "letters": 0}, 0
-    try:
-        with private_services(SearchServices) as (folder, services):
-            run_round(folder, services, arguments, found)
-    except KeyboardInterrupt:
-        say("interrupted")
-        code = 130
-    except Exception as failure:
-        print(str(failure) if isinstance(failure, Failure) else traceback.format_exc(), flush=True)
-        say(f"FAILED; logs are in {arguments.output}/failed-search-{arguments.seed}")
-        code = 1
-    results = {"date": time.strftime("%Y-%m-%d"), "search": True, "rounds": [found], "violations": int(code == 1)}
-    (arguments.output / "search.json").write_text(json.dumps(results, indent=1) + "\n")
-    if arguments.record and code == 0:
-        import report
-        report.add(results, HERE)
-    print(f"{len(found['faults'])} faults, {results['violations']} violations")
-    return code
+    return run_rounds(arguments, SearchServices, run_round, ROUND_MINUTES, "search-")
 
 
 if __name__ == "__main__":
