@@ -133,14 +133,14 @@ class BenchJob(Job):
 
 
 class Peak:
-    """The most memory that all processes took together, looked at four times a second, and how it was made up then."""
+    """The most memory that all processes took together, looked at every so many seconds, and how it was made up then."""
 
-    def __init__(self, job):
-        self.job, self.most, self.over = job, {}, threading.Event()
+    def __init__(self, job, pause=0.25):
+        self.job, self.pause, self.most, self.over = job, pause, {}, threading.Event()
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
-        while not self.over.wait(0.25):
+        while not self.over.wait(self.pause):
             now = self.job.pss()
             if sum(now.values()) > sum(self.most.values()):
                 self.most = now
@@ -198,12 +198,13 @@ class Watch:
 
 LATENCY = """SELECT count(*), percentile_disc(ARRAY[0.5, 0.9, 0.99, 0.999]) WITHIN GROUP (ORDER BY ms) FROM (
     SELECT 1000 * extract(epoch FROM pg_xact_commit_timestamp(xmin) - transaction_date AT TIME ZONE 'UTC') AS ms
-    FROM transactions WHERE transaction_date >= %s AT TIME ZONE 'UTC' AND transaction_date < %s AT TIME ZONE 'UTC') x"""
+    FROM transactions JOIN unnest(%s::double precision[], %s::double precision[]) span (begins, ends)
+    ON transaction_date >= to_timestamp(begins) AT TIME ZONE 'UTC' AND transaction_date < to_timestamp(ends) AT TIME ZONE 'UTC') x"""
 
 
-def latency_between(url, begin, end):
-    """Of the records that were made between two moments (seconds since 1970)."""
-    counted, at = sql(url, LATENCY.replace("%s AT", "to_timestamp(%s) AT"), begin, end)
+def latency_of(url, *spans):
+    """Of the records that were made in these spans: (begin, end), in seconds since 1970."""
+    counted, at = sql(url, LATENCY, [begin for begin, _ in spans], [end for _, end in spans])
     if not counted:
         raise Failure("no rows to measure a latency by")
     return dict(zip(("p50", "p90", "p99", "p999"), map(float, at)), counted=counted)

@@ -7,7 +7,7 @@ import io, statistics, time
 import psycopg2
 from confluent_kafka import Consumer
 
-from bed import Peak, Watch, cpu_of, latency_between, middle_of, show, wait_for
+from bed import Peak, Watch, cpu_of, latency_of, middle_of, show, wait_for
 COLUMNS = ("transaction_id product_id product_name product_category product_price product_quantity product_brand "
            "total_amount currency customer_id transaction_date payment_method").split()
 BATCH = 2500
@@ -105,7 +105,7 @@ class Drain:
             self.bed.produce(topic, "--rate", rate, "--seconds", seconds, "--seed", 5).wait()
             time.sleep(1)
             cpu = sum(job.cpu().values()) - before
-            found = latency_between(job.url, began + 3, time.time())
+            found = latency_of(job.url, (began + 3, time.time()))
             return dict(found, rate=rate, cpu=cpu / (rate * seconds) * 1e6, fsync=self.fsync_floor(job.url))
 
     def latencies(self, name, rate, interval):

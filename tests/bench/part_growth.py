@@ -1,7 +1,7 @@
 """Latency at 5,000 records/s once a backlog has been drained: with 1, 4 and 16 partitions, and behind four times as many records."""
 import time
 
-from bed import latency_between, middle_of, show
+from bed import latency_of, middle_of, show
 from part_drain import Drain
 
 RATE = 5000
@@ -20,7 +20,7 @@ def measure(bed):
             bed.produce(topic, "--rate", RATE, "--seconds", 3 + SPANS * seconds, "--seed", 99).wait()
             time.sleep(1)
             begins = [began + 3 + n * seconds for n in range(SPANS)]
-            return {"latency": middle_of([latency_between(job.url, begin, begin + seconds) for begin in begins])}
+            return {"latency": middle_of([latency_of(job.url, (begin, begin + seconds)) for begin in begins])}
         found = drain.once(topic, count, keep=run)["latency"]
         show(f"{count:,} in {partitions} partitions", f"then live: p50 {found['p50']:.1f}, p99 {found['p99']:.1f} ms; p99 of all spans: "
              + ", ".join(f"{p99:.0f}" for p99 in found["p99s"]))

@@ -177,12 +177,12 @@ class Pipeline:
                          for kind in KINDS if (self.folder / f"{kind}.log").exists())
 
 
-def wait_for(what, condition, seconds):
+def wait_for(what, condition, seconds, pause=0.05):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise Failure(f"{what}: not within {seconds} s")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def prove(services, environment, topic="financial_transactions"):
