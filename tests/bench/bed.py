@@ -197,7 +197,7 @@ class Watch:
 
 
 LATENCY = """SELECT count(*), percentile_disc(ARRAY[0.5, 0.9, 0.99, 0.999]) WITHIN GROUP (ORDER BY ms) FROM (
-    SELECT 1000 * extract(epoch FROM pg_xact_commit_timestamp(xmin) - transaction_date AT TIME ZONE 'UTC') AS ms
+    SELECT 1000 * extract(epoch FROM pg_xact_commit_timestamp(transactions.xmin) - transaction_date AT TIME ZONE 'UTC') AS ms
     FROM transactions JOIN unnest(%s::double precision[], %s::double precision[]) span (begins, ends)
     ON transaction_date >= to_timestamp(begins) AT TIME ZONE 'UTC' AND transaction_date < to_timestamp(ends) AT TIME ZONE 'UTC') x"""
 
