@@ -10,7 +10,7 @@ from bed import Bed, Failure, show
 from services import Services, private_services
 
 PARTS = {  # and about how long each takes
-    "drain": "8 minutes", "growth": "6 minutes", "checkpoints": "4 minutes", "recovery": "9 minutes", "snapshot": "9 minutes",
+    "drain": "8 minutes", "growth": "6 minutes", "checkpoints": "4 minutes", "recovery": "9 minutes", "snapshot": "12 minutes",
     "state": "12 minutes", "search": "12 minutes",
 }
 

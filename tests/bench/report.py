@@ -100,10 +100,11 @@ def state_rows(part):
 
 
 def snapshot_rows(part):
-    ratio = part["held"]["p99"] / part["free"]["p99"]
-    return [(f"latency with a snapshot held open for {part['seconds']} s, p50 / p99", f"{part['held']['p50']:.1f} / {part['held']['p99']:.1f} ms",
-             f"without, same run, before and after: {part['free']['p50']:.1f} / {part['free']['p99']:.1f} ms (p99 "
-             + " and ".join(f"{p['p99']:.0f}" for p in part["around"]) + "); p99 by fifths: " + ", ".join(f"{p['p99']:.0f}" for p in part["parts"]),
+    free, held = part["free"], part["held"]
+    fifths = {name: ", ".join(f"{p99:.0f}" for p99 in part[name]["fifths"]) for name in ("free", "held")}
+    ratio = held["p99"] / free["p99"]
+    return [(f"latency with a snapshot held open for {part['seconds']} s, p50 / p99", f"{held['p50']:.1f} / {held['p99']:.1f} ms (p99 by fifths: {fifths['held']})",
+             f"without, as long before it: {free['p50']:.1f} / {free['p99']:.1f} ms (p99 by fifths: {fifths['free']})",
              f"p99 {most(ratio, 2, ' times')} ({ratio:.2f})")]
 
 
