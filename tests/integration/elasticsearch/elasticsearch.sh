@@ -11,7 +11,8 @@
 #   elasticsearch.sh with DIR COMMAND...         runs a command with ELASTICSEARCH_URL and ELASTICSEARCH_DIR set to a fresh node
 #
 # Needs: a JDK (11 or newer), and Maven to download. Environment: SLUICE_ELASTICSEARCH_JARS names another folder that `fetch`
-# has filled, or will; ELASTICSEARCH_HEAP is the node's heap (256m).
+# has filled, or will; ELASTICSEARCH_HEAP is the node's heap (256m); with SLUICE_STEADY_SERVICES the node is not tuned to be up
+# soon.
 #
 # A queue of one, for answers 429 both of items and of whole requests:
 #   -E thread_pool.write.queue_size=1 -E node.processors=1 -E indexing_pressure.memory.limit=2mb
@@ -19,18 +20,22 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../service.sh"
-# Another pom or program has a folder of its own: what was downloaded for an older one would do for neither.
-edition=$(cat "$here/pom.xml" "$here/TestNode.java" | sha256sum | cut -c 1-12)
-jars=${SLUICE_ELASTICSEARCH_JARS:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/sluice-test/elasticsearch-$edition}
 
 fill() {
 	mvn -q -B -Dstyle.color=never -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1" >&2 &&
-		javac -proc:none -nowarn -cp "$1/*" -d "$1/classes" "$here/TestNode.java" >&2
+		javac -proc:none -nowarn -cp "$1/*" -d "$1/classes" "$here/TestNode.java" >&2 &&
+		jar --create --file "$1/node.jar" -C "$1/classes" . >&2 && # an archive of classes takes no folder
+		rm -r "$1/classes"
 }
+
+# Another pom or program has a folder of its own: what was downloaded for an older one would do for neither.
+edition=$({ cat "$here/pom.xml" "$here/TestNode.java" && declare -f fill; } | sha256sum | cut -c 1-12)
+jars=${SLUICE_ELASTICSEARCH_JARS:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/sluice-test/elasticsearch-$edition}
 
 fetch() {
 	[ -f "$jars/.complete" ] || command -v javac >/dev/null || fail "javac is missing (Debian package openjdk-17-jdk-headless)"
 	download "$jars" fill
+	archive_classes "$jars"
 }
 
 # A pid file outlives a killed node: the pid may be somebody else's by now.
@@ -88,7 +93,7 @@ start() {
 		case $1 in
 		-E) [ $# -ge 2 ] || usage && settings+=("$2") && shift 2 ;;
 		*[!0-9]*) usage ;;
-		*) port=$1 && shift ;;
+		*) port=$1 && shift ;; # "": any
 		esac
 	done
 	command -v java >/dev/null || fail "java is missing (Debian package openjdk-17-jdk-headless)"
@@ -103,12 +108,13 @@ start() {
 	write_config "$port" ${settings[@]+"${settings[@]}"}
 	: >"$dir/node.log"
 	# A session of its own: Ctrl-C at a test's terminal is for the test.
-	setsid java "-Xms$heap" "-Xmx$heap" -XX:+UseG1GC -Xss1m -Djava.awt.headless=true -Djava.io.tmpdir="$dir/tmp" \
+	java_tune "$jars" -XX:+UseG1GC
+	setsid java "-Xms$heap" "-Xmx$heap" "${tuned[@]}" -Xss1m -Djava.awt.headless=true -Djava.io.tmpdir="$dir/tmp" \
 		-Djava.locale.providers=SPI,COMPAT --add-opens=java.base/java.io=ALL-UNNAMED \
 		-Dio.netty.noUnsafe=true -Dio.netty.noKeySetOptimization=true -Dio.netty.recycler.maxCapacityPerThread=0 \
 		-Dlog4j2.configurationFile="$here/log4j2.properties" -Dlog4j.shutdownHookEnabled=false -Dlog4j2.disable.jmx=true \
 		-Des.distribution.flavor=default -Des.distribution.type=tar \
-		-cp "$jars/classes:$jars/*" TestNode "$dir/config" </dev/null >>"$dir/node.log" 2>&1 &
+		-cp "$jars/*" TestNode "$dir/config" </dev/null >>"$dir/node.log" 2>&1 &
 	pid=$!
 	echo "$pid" >"$dir/node.pid"
 	wait_ready "$pid" "$port"

@@ -14,7 +14,7 @@
 #
 # Needs: a Java runtime (11 or newer), and Maven to download. Environment: SLUICE_KAFKA_JARS names a folder with the jars
 # instead of the cache; KAFKA_HEAP is the broker's heap (512m); KAFKA_ADVERTISED a port that clients are sent to instead of the
-# broker's own.
+# broker's own; with SLUICE_STEADY_SERVICES the broker is not tuned to be up soon.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,6 +27,7 @@ fill() {
 
 fetch() {
 	download "$jars" fill
+	archive_classes "$jars"
 }
 
 # The jars as a class path; heap holds the options of the Java machine.
@@ -132,7 +133,8 @@ start() {
 	choose_ports "${1:-}"
 	format_storage
 	: >"$dir/broker.log"
-	heap=("-Xms${KAFKA_HEAP:-512m}" "-Xmx${KAFKA_HEAP:-512m}" -XX:+UseG1GC -XX:MaxGCPauseMillis=20)
+	java_tune "$jars" -XX:+UseG1GC -XX:MaxGCPauseMillis=20
+	heap=("-Xms${KAFKA_HEAP:-512m}" "-Xmx${KAFKA_HEAP:-512m}" "${tuned[@]}")
 	# A session of its own: Ctrl-C at a test's terminal is for the test.
 	setsid java "${heap[@]}" -Dlog4j.configuration="file:$here/log4j.properties" -cp "$jars/*" \
 		kafka.Kafka "$dir/server.properties" </dev/null >>"$dir/broker.log" 2>&1 &
@@ -146,9 +148,20 @@ stop() {
 	process_stop "$dir/broker.pid" "${1:-}"
 }
 
+# Kafka's own tool starts a Java machine for it: two seconds of a processor, in each of some hundred tests.
 topic() {
-	run_tool org.apache.kafka.tools.TopicCommand --bootstrap-server "127.0.0.1:$(cat "$dir/port")" \
-		--create --if-not-exists --topic "$1" --partitions "$2" --replication-factor 1
+	/usr/bin/python3 - "127.0.0.1:$(cat "$dir/port")" "$1" "$2" <<-'PYTHON'
+		import sys
+		from confluent_kafka import KafkaError, KafkaException
+		from confluent_kafka.admin import AdminClient, NewTopic
+		brokers, name, partitions = sys.argv[1:]
+		admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+		try:
+		    admin.create_topics([NewTopic(name, int(partitions), 1)], operation_timeout=30)[name].result(60)
+		except KafkaException as failure:
+		    if failure.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+		        sys.exit(f"kafka.sh: topic {name}: {failure}")
+	PYTHON
 }
 
 forget() {
