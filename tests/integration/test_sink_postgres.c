@@ -562,6 +562,25 @@ static void test_hot_rows(void **state)
 	assert_true(seen > 0 && seen < 15 * versions);
 }
 
+/* Rows that were to be brought to another page are no more where they were. */
+static void test_apart_from_wrong_places(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+	PGconn *reader = PQconnectdb((const char *)fixture->url.data);
+
+	PQclear(PQexec(reader, "BEGIN ISOLATION LEVEL REPEATABLE READ"));
+	PQclear(PQexec(reader, "SELECT count(*) FROM sales_per_category"));
+	uint64_t n = change_totals(port, 0, 200);
+	for (int i = 0; i < 60; i++) {
+		fixture_run(fixture, i % 2 ? "UPDATE sales_per_category SET total_sales = total_sales"
+		                           : "DELETE FROM sales_per_category WHERE category LIKE '%1%'");
+		n = change_totals(port, n, 1);
+		assert_totals(fixture, n);
+	}
+	PQfinish(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -578,6 +597,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_frontier_stays_small, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_wrong_places, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_hot_rows, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_apart_from_wrong_places, fixture_setup, fixture_teardown),
 	};
 	return cmocka_run_group_tests_name("sink_postgres", tests, NULL, NULL);
 }
