@@ -15,34 +15,32 @@ def span(seconds):
     return begin, time.time()
 
 
-def fifths_of(seconds):
-    return [span(seconds / 5) for _ in range(5)]
-
-
-def measure(bed):
-    """As long without a snapshot as with one: a p99 is made by the worst moments of a machine, and these come by the minute."""
+def spell(bed, topic, holds):
+    """A job and a table of its own, from the first record on: what a larger table costs is in both."""
     warm, seconds = (5, 10) if bed.quick else (40, 300)  # Kafka's Java is slow at first
-    bed.services.topic("snapshot", 4)
-    with bed.job("snapshot") as job:
+    bed.services.topic(topic, 4)
+    with bed.job(topic) as job:
         for name in ("coordinator", "ingest-0", "aggregator-0", "sink"):
             job.start(name)
         job.wait_live(60)
-        producer = bed.produce("snapshot", "--rate", RATE, "--seconds", warm + 2 * seconds + 10, "--seed", 6)
+        producer = bed.produce(topic, "--rate", RATE, "--seconds", warm + seconds + 10, "--seed", 6)
         try:
             time.sleep(warm)
-            without = fifths_of(seconds)
             reader = psycopg2.connect(job.url)
-            reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
-            reader.cursor().execute("SELECT count(*) FROM sluice.frontier")
-            during = fifths_of(seconds)
+            if holds:
+                reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
+                reader.cursor().execute("SELECT count(*) FROM sluice.frontier")
+            fifths = [span(seconds / 5) for _ in range(5)]
             reader.close()
         finally:
             producer.end()
         job.settle(60)
         # Asked for when all is over: the question reads the whole table, which would be felt.
-        result = {"rate": RATE, "seconds": seconds}
-        for name, spans in (("free", without), ("held", during)):
-            result[name] = dict(latency_of(job.url, *spans), fifths=[latency_of(job.url, one)["p99"] for one in spans])
-            show(f"snapshot {name}", f"p50 {result[name]['p50']:.1f}, p99 {result[name]['p99']:.1f} ms; p99 by fifths "
-                 + ", ".join(f"{p99:.0f}" for p99 in result[name]["fifths"]))
-    return result
+        found = dict(latency_of(job.url, *fifths), seconds=seconds, fifths=[latency_of(job.url, one)["p99"] for one in fifths])
+    show("a snapshot is held" if holds else "nobody holds a snapshot", f"p50 {found['p50']:.1f}, p99 {found['p99']:.1f} ms; p99 by fifths "
+         + ", ".join(f"{p99:.0f}" for p99 in found["fifths"]))
+    return found
+
+
+def measure(bed):
+    return {"rate": RATE, "free": spell(bed, "snapshot-free", False), "held": spell(bed, "snapshot-held", True)}
