@@ -23,8 +23,7 @@ struct totals {
 	size_t groups[PIPELINE_ROLLUPS_MAX];
 	struct way ways[PIPELINE_ROLLUPS_MAX];
 	bool by_place[PIPELINE_ROLLUPS_MAX]; /* in this epoch */
-	size_t apart
-	    [PIPELINE_ROLLUPS_MAX]; /* the group, from 1 on, whose row goes to another page in this epoch; 0: none */
+	size_t apart[PIPELINE_ROLLUPS_MAX]; /* the group, from 1 on, that goes to another page now; 0: none */
 	struct places places;
 };
 

@@ -162,7 +162,7 @@ static void test_retire_by_place(void **state)
 	port->ops->retire(port, 5, retired, 2, &oldest);
 	assert_done(fixture_answer(port));
 	assert_string_equal(fixture_value(fixture, names), "4.1 {}");
-	/* Another version of the row, and another row where the old one was. */
+	/* The row has another version since. */
 	fixture_run(fixture, "UPDATE sluice.frontier SET counters = counters");
 	port->ops->retire(port, 5, NULL, 0, &oldest);
 	assert_done(fixture_answer(port));

@@ -12,9 +12,9 @@
 #                                        `reader`, password `reader`, may do all; the user `stranger`, `stranger`, nothing
 #   kafka.sh with DIR COMMAND...         runs a command with KAFKA_BOOTSTRAP_SERVERS set to a fresh broker
 #
-# Needs: a Java runtime (11 or newer), and Maven to download. Environment: SLUICE_KAFKA_JARS names a folder with the jars
-# instead of the cache; KAFKA_HEAP is the broker's heap (512m); KAFKA_ADVERTISED a port that clients are sent to instead of the
-# broker's own; with SLUICE_STEADY_SERVICES the broker is not tuned to be up soon.
+# Needs: a Java runtime (11 or newer), python3-confluent-kafka, and Maven to download. Environment: SLUICE_KAFKA_JARS names a
+# folder with the jars instead of the cache; KAFKA_HEAP is the broker's heap (512m); KAFKA_ADVERTISED a port that clients are
+# sent to instead of the broker's own; with SLUICE_STEADY_SERVICES the broker is not tuned to be up soon.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -148,7 +148,7 @@ stop() {
 	process_stop "$dir/broker.pid" "${1:-}"
 }
 
-# Kafka's own tool starts a Java machine for it: two seconds of a processor, in each of some hundred tests.
+# Not by Kafka's own tool: that is a Java machine, two seconds of a processor in each of some hundred tests.
 topic() {
 	/usr/bin/python3 - "127.0.0.1:$(cat "$dir/port")" "$1" "$2" <<-'PYTHON'
 		import sys
