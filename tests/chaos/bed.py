@@ -351,7 +351,7 @@ exec {program} "$@"
                 raise Failure("a snapshot is wrong: " + "\n".join(reader.violations[:5]))
 
     def close(self, keep_logs):
-        """Whatever happened: nothing is left but the logs, if wanted."""
+        """Whatever happened: nothing is left but the logs, if wanted: a folder for them, or None."""
         self.watch.over = True
         for reader in self.readers:
             reader.over = True
@@ -366,6 +366,7 @@ exec {program} "$@"
         if self.mounted:
             subprocess.run(["umount", "-l", str(self.checkpoints)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if keep_logs is not None:
+            keep_logs.mkdir(parents=True, exist_ok=True)
             subprocess.run(["cp", "-r", str(self.run_dir / "logs"), str(keep_logs)])
             subprocess.run(["sh", "-c", f"cp {self.folder}/*.log {keep_logs}/logs/ 2>/dev/null"])
         call("psql", self.services.url, "-qc", f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')

@@ -69,7 +69,6 @@ def run_round(folder, services, seed, seconds, arguments, found):
         say(f"round {seed}: {len(found['faults'])} faults, {found['records']:,} records, exact")
     except (Exception, KeyboardInterrupt):
         kept = folder_of_failed(arguments, seed)
-        kept.mkdir(parents=True, exist_ok=True)
         raise
     finally:
         found.update(snapshots=bed.snapshots(), audits=bed.audits)

@@ -96,7 +96,6 @@ def with_bed(folder, services, number, changes, run):
         bed.finish_readers()
     except BaseException:
         kept = folder.parent / f"sluice-crash-{number}"
-        kept.mkdir(exist_ok=True)
         print(f"logs are in {kept}", flush=True)
         raise
     finally:

@@ -318,7 +318,6 @@ def run_round(folder, services, seed, seconds, arguments, found):
         say(f"{len(faults)} faults, {found['records']:,} records, {documents:,} of them valid, {found['letters']:,} letters: both sinks are exact")
     except (Exception, KeyboardInterrupt):
         kept = folder_of_failed(arguments, seed, "search-")
-        kept.mkdir(parents=True, exist_ok=True)
         raise
     finally:
         found.update(snapshots=bed.snapshots(), audits=bed.audits)

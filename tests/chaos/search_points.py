@@ -70,7 +70,6 @@ def go_through(folder, services, points):
         bed.finish_readers()
     except BaseException:
         kept = folder.parent / "sluice-search-points"
-        kept.mkdir(exist_ok=True)
         print(f"logs are in {kept}", flush=True)
         raise
     finally:

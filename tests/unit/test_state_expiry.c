@@ -1,0 +1,189 @@
+/* Protects: a key is forgotten only when it is old, and with a complete checkpoint; a replay from any checkpoint knows at least what
+ * was known the first time. */
+#include "tests/unit/state_bed.h"
+
+/* Forgotten at once; but what has to be replayed from the checkpoint before knows it still. */
+static void test_expiry(void **state)
+{
+	struct bed *bed = *state;
+	bed->generation_ms = DAY_MS;
+	open_actors(bed, 1);
+	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	for (uint32_t i = 0; i < 100; i++)
+		change(bed, i);
+	(void)checkpoint(bed, true);
+	bed->time_ms += 3 * (int64_t)DAY_MS;
+	for (uint32_t i = 100; i < 200; i++)
+		change(bed, i);
+	uint32_t before = checkpoint(bed, true);
+	settle(bed);
+	state_expire(bed->actors[0], bed->time_ms - DAY_MS);
+	for (uint32_t i = 0; i < 200; i++)
+		assert_int_equal(look(bed, i), i < 100 ? 0 : bed->now.values[i]);
+	start_again(bed, 1, before, true);
+	state_expire(bed->actors[0], bed->time_ms - DAY_MS);
+	for (uint32_t i = 0; i < 100; i++)
+		bed->now.values[i] = 0;
+	change(bed, 250);
+	uint32_t after = checkpoint(bed, true);
+	settle(bed);
+	for (int round = 0; round < 2; round++) {
+		start_again(bed, 1, after, round != 1);
+	}
+}
+
+/* After days without a record the newest generation of the last checkpoint is old as well, but the checkpoint that opens a
+ * newer one is still to come. Whatever is found after its barrier has been used to drop repeats, so it has to be in its
+ * files: a replay from it has to drop them, too. */
+static void test_expiry_after_a_long_silence(void **state)
+{
+	struct bed *bed = *state;
+	bed->generation_ms = DAY_MS;
+	open_actors(bed, 1);
+	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	for (uint32_t i = 0; i < 100; i++)
+		change(bed, i);
+	(void)checkpoint(bed, true);
+	settle(bed);
+	bed->time_ms += 3 * (int64_t)DAY_MS;
+	for (int round = 0; round < 3; round++) {
+		change(bed, 100 + (uint32_t)round);
+		state_expire(bed->actors[0], bed->time_ms - DAY_MS);
+		for (uint32_t i = 0; i < 100; i++)
+			bed->now.values[i] = look(bed, i);
+		uint32_t n = checkpoint(bed, true);
+		settle(bed);
+		start_again(bed, 1, n, false);
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(look(bed, i), 0);
+}
+
+/* One walk: records come, pauses, keys expire, checkpoints are completed and given up, processes are lost, with and without
+ * their caches. A key that is forgotten does not come again. */
+struct walk {
+	struct bed *bed;
+	int64_t times[KEYS]; /* of a key that is kept */
+	int64_t limit; /* older ones may be forgotten */
+	uint32_t next; /* key that never was */
+	struct model at[CHECKPOINTS_MAX]; /* what could be found behind each barrier */
+	int64_t limits[CHECKPOINTS_MAX];
+	uint32_t nexts[CHECKPOINTS_MAX];
+};
+
+static void walk_records(struct walk *walk)
+{
+	struct bed *bed = walk->bed;
+	bed->time_ms += below(bed, 10) == 0 ? 3 * (int64_t)DAY_MS : (int64_t)below(bed, DAY_MS / 3);
+	int64_t now_ms = bed->time_ms;
+	for (uint32_t some = below(bed, 5); some > 0 && walk->next < KEYS; some--) {
+		bed->time_ms = now_ms - (below(bed, 4) == 0 ? (int64_t)below(bed, 2 * DAY_MS) : 0);
+		walk->times[walk->next] = bed->time_ms;
+		change(bed, walk->next++);
+	}
+	bed->time_ms = now_ms;
+}
+
+/* A key may be missing only if it is old; one that is missing is never found again in this process. */
+static void walk_look(struct walk *walk)
+{
+	struct bed *bed = walk->bed;
+	for (uint32_t i = 0; i < walk->next; i++) {
+		uint32_t found = look(bed, i), known = bed->now.values[i];
+		assert_true(found == known || (found == 0 && walk->times[i] < walk->limit));
+		bed->now.values[i] = found;
+	}
+}
+
+static void walk_checkpoint(struct walk *walk, bool whole)
+{
+	struct bed *bed = walk->bed;
+	int64_t limit = bed->time_ms - DAY_MS;
+	walk->limit = limit > walk->limit ? limit : walk->limit;
+	if (below(bed, 4) > 0)
+		for (uint32_t i = 0; i < bed->actors_len; i++)
+			state_expire(bed->actors[i], limit);
+	walk_look(walk);
+	walk->at[bed->n + 1] = bed->now;
+	walk->limits[bed->n + 1] = walk->limit;
+	walk->nexts[bed->n + 1] = walk->next;
+	(void)checkpoint(bed, whole);
+	walk_look(walk);
+	settle_for(bed, (int)below(bed, 3));
+	walk_look(walk);
+}
+
+static void walk_restore(struct walk *walk)
+{
+	struct bed *bed = walk->bed;
+	uint32_t n = bed->complete;
+	close_actors(bed);
+	if (below(bed, 2))
+		folder_remove(bed->cache);
+	open_actors(bed, 1 + below(bed, ACTORS_MAX));
+	assert_int_equal(restore(bed, n), STATE_RESTORED);
+	bed->now = walk->at[n];
+	walk->limit = walk->limits[n];
+	for (uint32_t i = 0; i < walk->next; i++) {
+		uint32_t found = look(bed, i);
+		/* What was forgotten may be back, from the cache: it is known that it was there once. What came later is not. */
+		if (bed->now.values[i] != 0 || i >= walk->nexts[n])
+			assert_int_equal(found, bed->now.values[i]);
+		bed->now.values[i] = found;
+	}
+}
+
+static void test_walks_with_expiry(void **state)
+{
+	struct bed *bed = *state;
+	struct walk *walk = memory_new(sizeof *walk);
+	bed->generation_ms = DAY_MS / 4;
+	bed->seed = 11;
+	walk->bed = bed;
+	walk->limit = walk->limits[0] = INT64_MIN;
+	open_actors(bed, 2);
+	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	while (walk->next < KEYS && bed->n + 2 < CHECKPOINTS_MAX) {
+		walk_records(walk);
+		if (below(bed, 3) == 0)
+			walk_checkpoint(walk, below(bed, 4) > 0);
+		if (below(bed, 8) == 0)
+			walk_restore(walk);
+	}
+	free(walk);
+}
+
+/* Replayed from an old topic, a year of generations comes at once; and a record of the future hides nothing that is new. */
+static void test_many_generations(void **state)
+{
+	struct bed *bed = *state;
+	bed->generation_ms = DAY_MS;
+	open_actors(bed, 1);
+	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	for (int day = 0; day < 80; day++) {
+		bed->time_ms += DAY_MS;
+		change_some(bed, 3);
+		(void)checkpoint(bed, true);
+	}
+	check_all(bed);
+	settle(bed);
+	state_expire(bed->actors[0], INT64_MAX);
+	change(bed, 1);
+	uint32_t n = checkpoint(bed, true);
+	settle(bed);
+	assert_int_equal(look(bed, 1), bed->now.values[1]);
+	for (uint32_t i = 0; i < KEYS; i++) /* whatever went, it went from cache and files alike */
+		bed->now.values[i] = bed->kept[n].values[i] = look(bed, i);
+	start_again(bed, 1, n, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_expiry, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_expiry_after_a_long_silence, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_walks_with_expiry, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_many_generations, open_bed, close_bed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
