@@ -41,7 +41,7 @@ class Bed:
 
     def __init__(self, folder, services, arguments):
         self.folder, self.services, self.arguments, self.quick = folder, services, arguments, arguments.quick
-        self.runs, self.filled = 0, {}
+        self.runs, self.filled, self.job_kind = 0, {}, BenchJob
 
     def backlog(self, name, partitions, count, seed):
         """A topic with so many records over two event days; made once."""
@@ -59,7 +59,7 @@ class Bed:
 
     def job(self, topic, interval="5s"):
         self.runs += 1
-        return BenchJob(self, f"run{self.runs}", topic, interval)
+        return self.job_kind(self, f"run{self.runs}", topic, interval)
 
     def settle_database(self):
         """What an earlier run has left to write would cost the next one."""
@@ -108,7 +108,7 @@ class BenchJob(Job):
     def init(self):
         """Tables and frontier, so that the first look finds them."""
         call("env", *(f"{k}={self.environment[k]}" for k in ("DATABASE_URL", "CHECKPOINT_DIR", "SLUICE_CONFIG")),
-             BIN / "sluicectl", "init")
+             self.bin / "sluicectl", "init")
 
     def by_kind(self, measure):
         """The sum over the processes of a kind."""
@@ -127,7 +127,7 @@ class BenchJob(Job):
     def checkpoint(self):
         """By hand; its milliseconds from injection to completion, and its bytes, as the coordinator counts them."""
         call("env", *(f"{k}={self.environment[k]}" for k in ("SLUICE_COORDINATOR", "SLUICE_CONFIG", "CHECKPOINT_DIR", "DATABASE_URL")),
-             BIN / "sluicectl", "checkpoint")
+             self.bin / "sluicectl", "checkpoint")
         state = self.status()["checkpoint"]
         return {"ms": state["took_us"] / 1000, "bytes": state["bytes"]}
 

@@ -13,12 +13,14 @@ PARTS = {  # and about how long each takes
     "drain": "8 minutes", "growth": "6 minutes", "checkpoints": "4 minutes", "recovery": "9 minutes", "snapshot": "12 minutes",
     "state": "12 minutes", "search": "12 minutes",
 }
+AGAINST = "against"  # a part only where another revision is named
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="parts: " + ", ".join(f"{k} ({v})" for k, v in PARTS.items()))
-    parser.add_argument("--only", default=",".join(PARTS), metavar="PART,...", help="measure these parts")
+    parser.add_argument("--only", metavar="PART,...", help="measure these parts")
+    parser.add_argument("--against", metavar="REVISION", help="run the programs of this revision (of git) and today's in turn, and nothing else")
     parser.add_argument("--records", type=int, default=1_000_000, help="of a backlog")
     parser.add_argument("--keys", type=int, default=20_000_000, help="of the part with many keys")
     parser.add_argument("--seconds", type=int, default=15, help="of each latency run")
@@ -27,9 +29,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small and few, to see that it works; figures mean little then")
     parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parent, help="where the results go")
     arguments = parser.parse_args()
-    chosen = arguments.only.split(",")
+    if arguments.only and arguments.against:
+        parser.error("--only or --against")
+    chosen = [AGAINST] if arguments.against else arguments.only.split(",") if arguments.only else list(PARTS)
     for name in chosen:
-        if name not in PARTS:
+        if name not in PARTS and not arguments.against:
             parser.error(f"no part {name}; there are: {', '.join(PARTS)}")
     if arguments.quick:
         arguments.records, arguments.keys = min(arguments.records, 100_000), min(arguments.keys, 200_000)
@@ -38,7 +42,7 @@ def main():
     results = json.loads(stored.read_text()) if stored.exists() else {}
     failed = []
     for name in chosen:
-        show(name, f"about {PARTS[name]}" if not arguments.quick else "quick")
+        show(name, f"about {PARTS.get(name, '20 minutes')}" if not arguments.quick else "quick")
         try:
             part = importlib.import_module(f"part_{name}")
             with private_services(getattr(part, "SERVICES", Services)) as (folder, services):

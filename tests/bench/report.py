@@ -127,6 +127,28 @@ def search_rows(part):
              f"{off['with']['p50']:.1f} / {off['without']['p50']:.1f} ms; p99 {off['with']['p99']:.1f} / {off['without']['p99']:.1f} ms", f"{off['seconds']} s each, in one run, the kill included", f"throughput unchanged, {verdict(change >= 0.99)}")]
 
 
+def against_rows(part):
+    rows = []
+
+    def row(name, runs, of, unit, limit=None, digits=2):
+        other, now = ([of(run) for run in runs[key]] for key in ("other", "now"))
+        ratio = statistics.median(now) / statistics.median(other)
+        pairs = ", ".join(f"{b / a:.2f}" for a, b in zip(other, now))
+        rows.append((name, f"{statistics.median(now):,.{digits}f}{unit}, {ratio:.2f} times", f"{statistics.median(other):,.{digits}f}{unit}; pairs: {pairs}",
+                     most(ratio, limit, " times", 0) if limit else ""))
+    for key, name in (("drain", "drain of {:,} records"), ("large", "drain of {:,} records")):
+        name = name.format(part[key]["now"][0]["records"])
+        row(f"{name}, CPU-seconds per million", part[key], lambda run: sum(run["cpu"].values()), "", 1.1)
+        row(f"{name}, the backend's", part[key], lambda run: run["backend"], "", digits=1)
+        row(f"{name}, records/s", part[key], lambda run: run["rate"], "", digits=0)
+        row(f"{name}, memory (PSS)", part[key], lambda run: sum(run["pss"].values()), " MB", 1.1, 0)
+    live = f"live at {part['rate']:,}/s"
+    row(f"{live}, CPU-seconds per million", part["live"], lambda run: run["cpu"], "", 1.1)
+    for name in ("p50", "p99"):
+        row(f"{live}, {name}", part["live"], lambda run: run[name], " ms", digits=1)
+    return rows
+
+
 def write(results, folder):
     lines = ["# Figures", "", f"Printed by `scripts/bench`: {os.cpu_count()} cores ({platform.machine()}), real Kafka and PostgreSQL with default "
              "durability on the same machine, records of about 400 bytes over two event days. Absolute times depend on the machine: read "
@@ -145,6 +167,11 @@ def write(results, folder):
             lines += [f"## {title} ({results[name]['date']})", ""]
             lines += ["![how long nothing new is committed](recovery.svg)", ""] if name == "recovery" else []
             lines += table(rows(results[name]))
+    if "against" in results:
+        part = results["against"]
+        lines += [f"## Against the programs of {part['day']} ({part['date']})", "",
+                  f"Revision {part['revision']} and today's in turn, on the same backlogs; medians, and today's as so many times theirs.", "",
+                  *table(against_rows(part))]
     text = "\n".join(lines)
     (folder / "RESULTS.md").write_text(text)
     plot(results, folder)

@@ -42,6 +42,7 @@ class SearchServices(Services):
 class Job(Pipeline):
     """Processes are named as they offer themselves: coordinator, sink, ingest-0, aggregator-0, aggregator-1... Those of the search job
     are search-ingest-0, search-sink-0...; it is on where there is an Elasticsearch, and its documents are in an index of the job's name."""
+    bin, shipped = BIN, ROOT / "compose/pipeline.yaml"  # its programs and the file they came with
 
     def __init__(self, folder, services, name, partitions=4, changes=()):
         self.services, self.name = services, name
@@ -64,9 +65,10 @@ class Job(Pipeline):
 
     def write_config(self, *changes):
         """The shipped file with names of its own, and changes as (text, instead)."""
-        text = (ROOT / "compose/pipeline.yaml").read_text()
+        text = self.shipped.read_text()
+        index = (("index: transactions", f"index: {self.name}"),) if self.elasticsearch else ()
         for old, new in (("job: ecommerce-transactions", f"job: {self.name}"),
-                         ("topic: financial_transactions", f"topic: {self.name}"), ("index: transactions", f"index: {self.name}"), *changes):
+                         ("topic: financial_transactions", f"topic: {self.name}"), *index, *changes):
             if old not in text:
                 raise Failure(f"the shipped pipeline file has no {old!r} to change")
             text = text.replace(old, new)
@@ -75,7 +77,7 @@ class Job(Pipeline):
     # --- processes ----------------------------------------------------------------------------------------------------
     def start(self, name):
         kind = name.removeprefix("search-").split("-")[0]
-        words = [str(BIN / f"sluice-{kind}"), *(("--job", "search") if name.startswith("search-") else ())]
+        words = [str(self.bin / f"sluice-{kind}"), *(("--job", "search") if name.startswith("search-") else ())]
         if kind == "coordinator":
             words += ["--expect-ingest", str(self.expected[0]), "--expect-aggregators", str(self.expected[1])]
         else:
@@ -125,7 +127,7 @@ class Job(Pipeline):
     # --- what it does -------------------------------------------------------------------------------------------------
     def status(self, job=None):
         only = ("--job", job or "totals") if self.elasticsearch else ()
-        done = subprocess.run([BIN / "sluicectl", "status", "-o", "json", *only], env=self.environment, stdout=subprocess.PIPE,
+        done = subprocess.run([self.bin / "sluicectl", "status", "-o", "json", *only], env=self.environment, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True)
         return json.loads(done.stdout) if done.stdout else None
 
@@ -149,7 +151,7 @@ class Job(Pipeline):
         wait_for("the job is deployed and past the replay", lambda: (self.status(job) or {}).get("live"), seconds)
 
     def produce(self, count, *options, wait=True, seed=1):
-        producer = subprocess.Popen([str(w) for w in (BIN / "sluice-producer", "--topic", self.name, "--count", count, "--seed",
+        producer = subprocess.Popen([str(w) for w in (self.bin / "sluice-producer", "--topic", self.name, "--count", count, "--seed",
                                      seed, "--duplicates", 4, "--conflicts", 3, "--poison", 3, "--days", 2, "--quiet", *options)],
                                     env=self.environment, stdout=subprocess.DEVNULL)
         if wait and producer.wait() != 0:
