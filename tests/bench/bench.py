@@ -42,7 +42,7 @@ def main():
     results = json.loads(stored.read_text()) if stored.exists() else {}
     failed = []
     for name in chosen:
-        show(name, f"about {PARTS.get(name, '20 minutes')}" if not arguments.quick else "quick")
+        show(name, f"about {PARTS.get(name, '50 minutes')}" if not arguments.quick else "quick")
         try:
             part = importlib.import_module(f"part_{name}")
             with private_services(getattr(part, "SERVICES", Services)) as (folder, services):

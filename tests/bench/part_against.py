@@ -57,4 +57,5 @@ def measure(bed):
     return {"revision": revision, "day": day, "rate": RATE,
             "drain": in_turn("drain", few + 2, backlog("backlog4", 4, records)),
             "large": in_turn("drain, four times as many", few, backlog("backlog-large", 4, 4 * records)),
+            "keys": in_turn("drain, many keys", 1, backlog("backlog-keys", 4, bed.arguments.keys)),
             "live": in_turn("live", few + 2, live)}

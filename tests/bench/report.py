@@ -136,8 +136,8 @@ def against_rows(part):
         pairs = ", ".join(f"{b / a:.2f}" for a, b in zip(other, now))
         rows.append((name, f"{statistics.median(now):,.{digits}f}{unit}, {ratio:.2f} times", f"{statistics.median(other):,.{digits}f}{unit}; pairs: {pairs}",
                      most(ratio, limit, " times", 0) if limit else ""))
-    for key, name in (("drain", "drain of {:,} records"), ("large", "drain of {:,} records")):
-        name = name.format(part[key]["now"][0]["records"])
+    for key in ("drain", "large", "keys"):
+        name = f"drain of {part[key]['now'][0]['records']:,} records"
         row(f"{name}, CPU-seconds per million", part[key], lambda run: sum(run["cpu"].values()), "", 1.1)
         row(f"{name}, the backend's", part[key], lambda run: run["backend"], "", digits=1)
         row(f"{name}, records/s", part[key], lambda run: run["rate"], "", digits=0)
