@@ -36,6 +36,15 @@ def percentiles(values):
     return dict(at, least=ordered[0], most=ordered[-1], count=len(ordered))
 
 
+def in_turn(rounds, names, run):
+    """{name: [run(name, 0), run(name, 1)...]}; every other round goes backwards, so that whatever drifts strikes all alike."""
+    found = {name: [] for name in names}
+    for n in range(rounds):
+        for name in names if n % 2 == 0 else reversed(names):
+            found[name].append(run(name, n))
+    return found
+
+
 class Bed:
     """Topics and databases for all parts. quick: everything is small, to see that it works; figures mean little then."""
 

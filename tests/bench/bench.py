@@ -13,7 +13,7 @@ PARTS = {  # and about how long each takes
     "drain": "8 minutes", "growth": "6 minutes", "checkpoints": "4 minutes", "recovery": "9 minutes", "snapshot": "12 minutes",
     "state": "12 minutes", "search": "12 minutes",
 }
-AGAINST = "against"  # a part only where another revision is named
+COMPARISON = {"against": "50 minutes"}  # the only part where another revision is named
 
 
 def main():
@@ -29,12 +29,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small and few, to see that it works; figures mean little then")
     parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parent, help="where the results go")
     arguments = parser.parse_args()
-    if arguments.only and arguments.against:
-        parser.error("--only or --against")
-    chosen = [AGAINST] if arguments.against else arguments.only.split(",") if arguments.only else list(PARTS)
+    parts = COMPARISON if arguments.against else PARTS
+    chosen = arguments.only.split(",") if arguments.only else list(parts)
     for name in chosen:
-        if name not in PARTS and not arguments.against:
-            parser.error(f"no part {name}; there are: {', '.join(PARTS)}")
+        if name not in parts:
+            parser.error(f"no part {name}; there are: {', '.join(parts)}")
     if arguments.quick:
         arguments.records, arguments.keys = min(arguments.records, 100_000), min(arguments.keys, 200_000)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -42,7 +41,7 @@ def main():
     results = json.loads(stored.read_text()) if stored.exists() else {}
     failed = []
     for name in chosen:
-        show(name, f"about {PARTS.get(name, '50 minutes')}" if not arguments.quick else "quick")
+        show(name, f"about {parts[name]}" if not arguments.quick else "quick")
         try:
             part = importlib.import_module(f"part_{name}")
             with private_services(getattr(part, "SERVICES", Services)) as (folder, services):

@@ -4,7 +4,7 @@ CPU-seconds depend on the machine as well, only less than seconds do; the same p
 """
 import subprocess
 
-from bed import BenchJob, Failure, show
+from bed import BenchJob, Failure, in_turn, show
 from part_drain import Drain, tell
 from services import ROOT, call
 
@@ -36,13 +36,11 @@ def measure(bed):
 
     kinds = {"other": (f"{revision} of {day}", OtherJob), "now": ("now", BenchJob)}
 
-    def in_turn(name, pairs, run):
-        found = {"other": [], "now": []}
-        for n in range(pairs):
-            for key in ("other", "now") if n % 2 == 0 else ("now", "other"):
-                title, bed.job_kind = kinds[key]
-                found[key].append(run(f"{name}, {title}", f"{name}-{key}-{n}"))
-        return found
+    def pairs(name, count, run):
+        def one(key, n):
+            title, bed.job_kind = kinds[key]
+            return run(f"{name}, {title}", f"{name}-{key}-{n}")
+        return in_turn(count, ("other", "now"), one)
 
     def backlog(name, partitions, count):
         topic = bed.backlog(name, partitions, count, 9)
@@ -55,7 +53,7 @@ def measure(bed):
     few = 1 if bed.quick else 3
     drain.once(bed.backlog("backlog4", 4, records, 9), records)  # warms up
     return {"revision": revision, "day": day, "rate": RATE,
-            "drain": in_turn("drain", few + 2, backlog("backlog4", 4, records)),
-            "large": in_turn("drain, four times as many", few, backlog("backlog-large", 4, 4 * records)),
-            "keys": in_turn("drain, many keys", 1, backlog("backlog-keys", 4, bed.arguments.keys)),
-            "live": in_turn("live", few + 2, live)}
+            "drain": pairs("drain", few + 2, backlog("backlog4", 4, records)),
+            "large": pairs("drain, four times as many", few, backlog("backlog-large", 4, 4 * records)),
+            "keys": pairs("drain, many keys", 1, backlog("backlog-keys", 4, bed.arguments.keys)),
+            "live": pairs("live", few + 2, live)}

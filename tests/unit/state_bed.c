@@ -122,7 +122,7 @@ void check_all(const struct bed *bed)
 		assert_int_equal(look(bed, i), bed->now.values[i]);
 }
 
-void start_again(struct bed *bed, uint32_t actors, uint32_t n, bool with_cache)
+void start(struct bed *bed, uint32_t actors, uint32_t n, bool with_cache)
 {
 	close_actors(bed);
 	if (!with_cache)

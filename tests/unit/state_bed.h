@@ -61,8 +61,8 @@ enum state_news restore(struct bed *bed, uint32_t n);
 enum state_news await(struct state *state, struct state_event *event);
 struct state *owner_of(const struct bed *bed, uint32_t group);
 
-/* Another process restores checkpoint n, with the cache of the one before or without, and has to hold what it held. */
-void start_again(struct bed *bed, uint32_t actors, uint32_t n, bool with_cache);
+/* A process restores checkpoint n, with the cache of the one before it or without, and has to hold what n held. */
+void start(struct bed *bed, uint32_t actors, uint32_t n, bool with_cache);
 
 /* What key i holds, 0 for nothing. */
 uint32_t look(const struct bed *bed, uint32_t i);

@@ -11,8 +11,7 @@ static void test_cache_in_use(void **state)
 {
 	struct bed *bed = *state;
 	struct state *stopped;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	change_some(bed, 100);
 	uint32_t n = checkpoint(bed, true);
 	stopped = bed->actors[0];
@@ -36,8 +35,7 @@ static void test_leftovers_go(void **state)
 	assert_int_equal(access(other, F_OK), 0);
 	close_actors(bed);
 	state_free(stopped);
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	assert_int_equal(access(other, F_OK), -1);
 }
 
@@ -93,7 +91,7 @@ static void test_killed_at_any_moment(void **state)
 		n = ++bed->n;
 		bed->kept[n] = bed->now;
 		bed->in_line[n] = true;
-		start_again(bed, 1, n, true);
+		start(bed, 1, n, true);
 		close_actors(bed);
 	}
 }
@@ -102,15 +100,14 @@ static void test_killed_at_any_moment(void **state)
 static void test_ancestor_and_stranger(void **state)
 {
 	struct bed *bed = *state;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	change_some(bed, 100);
 	uint32_t old = checkpoint(bed, true);
 	settle(bed);
 	close_actors(bed);
 	copy_cache(bed, "cache", "ancestor");
 	for (int round = 0; round < 6; round++) {
-		start_again(bed, 1, old, true);
+		start(bed, 1, old, true);
 		uint32_t n = old;
 		for (int i = 0; i < 11; i++) { /* merged meanwhile */
 			change_some(bed, 30);
@@ -121,7 +118,7 @@ static void test_ancestor_and_stranger(void **state)
 		if (round % 2 == 0) {
 			copy_cache(bed, "cache", "stranger");
 			copy_cache(bed, "ancestor", "cache");
-			start_again(bed, 1, n, true);
+			start(bed, 1, n, true);
 			close_actors(bed);
 			copy_cache(bed, "stranger", "cache"); /* of what the next round goes back behind */
 		}
@@ -133,8 +130,7 @@ static void test_other_lineage(void **state)
 {
 	struct bed *bed = *state;
 	struct error error;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	change_some(bed, 200);
 	assert_int_equal(checkpoint(bed, true), 1);
 	settle(bed);
@@ -144,12 +140,12 @@ static void test_other_lineage(void **state)
 	folder_remove(bed->checkpoints);
 	assert_int_equal(checkpoint_folder_open(&bed->store, bed->checkpoints, "shop/totals", &error), RESULT_OK);
 	bed->n = 0;
-	start_again(bed, 1, 0, true);
+	start(bed, 1, 0, true);
 	change_some(bed, 50);
 	assert_int_equal(checkpoint(bed, true), 1);
 	close_actors(bed);
 	copy_cache(bed, "old", "cache");
-	start_again(bed, 1, 1, true);
+	start(bed, 1, 1, true);
 }
 
 /* leveldb notices, the attempt ends, and the next one makes the cache anew. */
@@ -160,16 +156,13 @@ static void test_damaged_cache_is_made_anew(void **state)
 	struct error error;
 	bool noticed = false;
 	bed->generation_ms = DAY_MS;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	for (uint32_t i = 0; i < KEYS; i++)
 		change(bed, i);
 	uint32_t n = checkpoint(bed, true);
 	for (int round = 0; round < 3; round++) {
 		settle(bed);
-		close_actors(bed); /* opened again, all that is in the log lies in tables */
-		open_actors(bed, 1);
-		assert_int_equal(restore(bed, n), STATE_RESTORED);
+		start(bed, 1, n, true); /* opened again, all that is in the log lies in tables */
 	}
 	close_actors(bed);
 	(void)snprintf(command, sizeof command,
@@ -188,7 +181,7 @@ static void test_damaged_cache_is_made_anew(void **state)
 		    state_find(bed->actors[0], key_group(hash, GROUPS), hash, key, &value, &error) == RESULT_CORRUPT;
 	}
 	assert_true(noticed);
-	start_again(bed, 1, n, true);
+	start(bed, 1, n, true);
 }
 
 /* A generation of several slices, with too little memory for their filters: every key is found with its newest value, and
@@ -242,8 +235,7 @@ static void test_slices(void **state)
 	struct bed *bed = *state;
 	char path[256];
 	bed->generation_ms = DAY_MS;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	for (uint32_t i = 0; i < MANY_KEYS; i += MANY_STEP) {
 		put_many(bed, i, i + MANY_STEP, 1);
 		(void)checkpoint(bed, true);
@@ -257,11 +249,7 @@ static void test_slices(void **state)
 	    path, sizeof path, "%s/shop/totals/2.0.0/%lld.filter.3", bed->cache, (long long)(bed->time_ms / DAY_MS));
 	assert_int_equal(access(path, F_OK), 0); /* there are four of them */
 	for (int round = 0; round < 2; round++) {
-		close_actors(bed);
-		if (round == 1)
-			folder_remove(bed->cache);
-		open_actors(bed, 1);
-		assert_int_equal(restore(bed, n), STATE_RESTORED);
+		start(bed, 1, n, round == 0);
 		check_many(bed);
 	}
 }

@@ -7,8 +7,7 @@ static void test_expiry(void **state)
 {
 	struct bed *bed = *state;
 	bed->generation_ms = DAY_MS;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	for (uint32_t i = 0; i < 100; i++)
 		change(bed, i);
 	(void)checkpoint(bed, true);
@@ -20,16 +19,15 @@ static void test_expiry(void **state)
 	state_expire(bed->actors[0], bed->time_ms - DAY_MS);
 	for (uint32_t i = 0; i < 200; i++)
 		assert_int_equal(look(bed, i), i < 100 ? 0 : bed->now.values[i]);
-	start_again(bed, 1, before, true);
+	start(bed, 1, before, true);
 	state_expire(bed->actors[0], bed->time_ms - DAY_MS);
 	for (uint32_t i = 0; i < 100; i++)
 		bed->now.values[i] = 0;
 	change(bed, 250);
 	uint32_t after = checkpoint(bed, true);
 	settle(bed);
-	for (int round = 0; round < 2; round++) {
-		start_again(bed, 1, after, round != 1);
-	}
+	start(bed, 1, after, true);
+	start(bed, 1, after, false);
 }
 
 /* After days without a record the newest generation of the last checkpoint is old as well, but the checkpoint that opens a
@@ -39,8 +37,7 @@ static void test_expiry_after_a_long_silence(void **state)
 {
 	struct bed *bed = *state;
 	bed->generation_ms = DAY_MS;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	for (uint32_t i = 0; i < 100; i++)
 		change(bed, i);
 	(void)checkpoint(bed, true);
@@ -53,7 +50,7 @@ static void test_expiry_after_a_long_silence(void **state)
 			bed->now.values[i] = look(bed, i);
 		uint32_t n = checkpoint(bed, true);
 		settle(bed);
-		start_again(bed, 1, n, false);
+		start(bed, 1, n, false);
 	}
 	for (uint32_t i = 0; i < 100; i++)
 		assert_int_equal(look(bed, i), 0);
@@ -141,8 +138,7 @@ static void test_walks_with_expiry(void **state)
 	bed->seed = 11;
 	walk->bed = bed;
 	walk->limit = walk->limits[0] = INT64_MIN;
-	open_actors(bed, 2);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 2, 0, true);
 	while (walk->next < KEYS && bed->n + 2 < CHECKPOINTS_MAX) {
 		walk_records(walk);
 		if (below(bed, 3) == 0)
@@ -158,8 +154,7 @@ static void test_many_generations(void **state)
 {
 	struct bed *bed = *state;
 	bed->generation_ms = DAY_MS;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	for (int day = 0; day < 80; day++) {
 		bed->time_ms += DAY_MS;
 		change_some(bed, 3);
@@ -174,7 +169,7 @@ static void test_many_generations(void **state)
 	assert_int_equal(look(bed, 1), bed->now.values[1]);
 	for (uint32_t i = 0; i < KEYS; i++) /* whatever went, it went from cache and files alike */
 		bed->now.values[i] = bed->kept[n].values[i] = look(bed, i);
-	start_again(bed, 1, n, false);
+	start(bed, 1, n, false);
 }
 
 int main(void)

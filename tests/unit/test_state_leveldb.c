@@ -5,9 +5,7 @@
 static void test_nothing_at_first(void **state)
 {
 	struct bed *bed = *state;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
-	check_all(bed);
+	start(bed, 1, 0, true);
 	change_some(bed, 100);
 	check_all(bed);
 }
@@ -16,8 +14,7 @@ static void test_nothing_at_first(void **state)
 static void test_restore_is_exact(void **state)
 {
 	struct bed *bed = *state;
-	open_actors(bed, 2);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 2, 0, true);
 	for (int round = 0; round < 12; round++) {
 		change_some(bed, 60);
 		uint32_t n = checkpoint(bed, true);
@@ -25,7 +22,7 @@ static void test_restore_is_exact(void **state)
 		change_some(bed, 40); /* lost */
 		check_all(bed);
 		settle_for(bed, 30);
-		start_again(bed, 2, n, round % 3 != 1);
+		start(bed, 2, n, round % 3 != 1);
 	}
 }
 
@@ -33,8 +30,7 @@ static void test_restore_is_exact(void **state)
 static void test_long_chain_and_fallback(void **state)
 {
 	struct bed *bed = *state;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	for (int i = 0; i < 40; i++) {
 		change_some(bed, 20);
 		(void)checkpoint(bed, true);
@@ -47,23 +43,19 @@ static void test_long_chain_and_fallback(void **state)
 	    RESULT_OK);
 	assert_true(found && manifest.files.len < 12);
 	for (uint32_t n = bed->n; n > bed->n - 5; n--) {
-		close_actors(bed);
-		open_actors(bed, 1);
 		assert_int_equal(
 		    bed->store->ops->get_manifest(bed->store, epoch(n), &bed->arena, &manifest, &found, &error),
 		    RESULT_OK);
 		assert_int_equal(bed->store->ops->check_files(bed->store, &manifest.files, &whole, &error), RESULT_OK);
 		assert_true(whole);
-		assert_int_equal(restore(bed, n), STATE_RESTORED);
-		check_all(bed);
+		start(bed, 1, n, true);
 	}
 }
 
 static void test_given_up_is_in_the_next(void **state)
 {
 	struct bed *bed = *state;
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	change_some(bed, 50);
 	(void)checkpoint(bed, true);
 	change_some(bed, 50);
@@ -74,7 +66,7 @@ static void test_given_up_is_in_the_next(void **state)
 	change_some(bed, 50);
 	uint32_t n = checkpoint(bed, true);
 	check_all(bed);
-	start_again(bed, 1, n, false);
+	start(bed, 1, n, false);
 }
 
 static void test_other_parallelism(void **state)
@@ -83,7 +75,7 @@ static void test_other_parallelism(void **state)
 	struct bed *bed = *state;
 	uint32_t n = 0;
 	for (size_t i = 0; i < sizeof actors / sizeof *actors; i++) {
-		start_again(bed, actors[i], n, true);
+		start(bed, actors[i], n, true);
 		for (int k = 0; k < 5; k++) {
 			change_some(bed, 30);
 			n = checkpoint(bed, true);
@@ -98,8 +90,7 @@ static void test_damage_is_noticed(void **state)
 {
 	struct bed *bed = *state;
 	char path[256];
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	change_some(bed, 100);
 	uint32_t good = checkpoint(bed, true);
 	change_some(bed, 100);
@@ -114,7 +105,7 @@ static void test_damage_is_noticed(void **state)
 	assert_int_equal(fclose(file), 0);
 	open_actors(bed, 1);
 	assert_int_equal(restore(bed, bad), STATE_DAMAGED);
-	start_again(bed, 1, good, true);
+	start(bed, 1, good, true);
 }
 
 /* A file is in the way where a folder has to be: the checkpoint fails, the attempt goes on, and nothing is lost. */
@@ -123,8 +114,7 @@ static void test_storage_fails_for_a_while(void **state)
 	struct bed *bed = *state;
 	struct state_event event;
 	char path[256];
-	open_actors(bed, 1);
-	assert_int_equal(restore(bed, 0), STATE_RESTORED);
+	start(bed, 1, 0, true);
 	change_some(bed, 100);
 	(void)snprintf(path, sizeof path, "%s/shop/totals/checkpoints", bed->checkpoints);
 	FILE *file = fopen(path, "w");
@@ -135,7 +125,7 @@ static void test_storage_fails_for_a_while(void **state)
 	assert_int_equal(remove(path), 0);
 	change_some(bed, 20);
 	uint32_t n = checkpoint(bed, true);
-	start_again(bed, 1, n, false);
+	start(bed, 1, n, false);
 }
 
 int main(void)
