@@ -2,6 +2,7 @@
 
 #include "common/base/error.h"
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,15 @@ int bytes_compare(struct bytes a, struct bytes b)
 	if (order != 0)
 		return order;
 	return a.len < b.len ? -1 : a.len > b.len;
+}
+
+uint64_t bytes_prefix(struct bytes bytes)
+{
+	uint64_t prefix = 0;
+	size_t len = bytes.len < sizeof prefix ? bytes.len : sizeof prefix;
+	if (len > 0)
+		memcpy(&prefix, bytes.data, len);
+	return be64toh(prefix);
 }
 
 enum { ARENA_BLOCK = 64 * 1024 };

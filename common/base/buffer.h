@@ -42,6 +42,8 @@ static inline struct bytes buffer_bytes(const struct buffer *buffer)
 bool bytes_equal(struct bytes a, struct bytes b);
 /* Like memcmp, a prefix sorts first. */
 int bytes_compare(struct bytes a, struct bytes b);
+/* The first eight bytes as a number: where two of these differ, they sort as the bytes do. */
+uint64_t bytes_prefix(struct bytes bytes);
 
 /* malloc and friends that panic instead of returning NULL. */
 void *memory_new(size_t size); /* zeroed */

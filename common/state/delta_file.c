@@ -23,7 +23,7 @@ enum {
 	FOOTER_SIZE = 40,
 	ENTRY_HEADER = 4,
 	BLOCK_BYTES = 64 * 1024,
-	ZSTD_LEVEL = 1,
+	ZSTD_LEVEL = -5, /* Keys are mostly random: 4 % larger than with level 1, for a third of the time. */
 	BUFFER_BYTES = 1024 * 1024,
 	PACKED_MAX = ZSTD_COMPRESSBOUND(DELTA_BLOCK_MAX),
 };

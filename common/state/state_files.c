@@ -101,14 +101,6 @@ struct sorting {
 	const struct overlay_entry *entry;
 };
 
-static uint64_t prefix_of(struct bytes key)
-{
-	uint64_t prefix = 0;
-	for (size_t i = 0; i < sizeof prefix; i++)
-		prefix = prefix << 8 | (i < key.len ? key.data[i] : 0);
-	return prefix;
-}
-
 static int compare_entries(const void *a, const void *b)
 {
 	const struct sorting *one = a, *other = b;
@@ -134,7 +126,7 @@ static size_t take_group(const struct overlay *const *layers, uint32_t layers_le
 		const struct overlay_entry *entry;
 		for (uint32_t at = 0; (entry = overlay_next(layers[i], group, &at)) != NULL;)
 			if (!is_in_newer(layers, i, group, entry))
-				into[len++] = (struct sorting){prefix_of(overlay_key(entry)), entry};
+				into[len++] = (struct sorting){bytes_prefix(overlay_key(entry)), entry};
 	}
 	return len;
 }

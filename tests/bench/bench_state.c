@@ -2,7 +2,7 @@
  *
  * Usage: bench_state [millions [folder [MiB of memory]]]
  *
- * Random UUIDs, kept as dedup keeps them, with values of 20 bytes, a checkpoint every half million; then a process without a cache
+ * Random UUIDs, kept as dedup keeps them, with values of 20 bytes, a checkpoint every eighth of a million; then a process without a cache
  * and one with it restores the last one. Folder: where cache and checkpoints go (a new one below it, removed at the end).
  * Measured is the whole process: the keys' generation is subtracted, all threads are in.
  */
@@ -20,7 +20,7 @@
 #include "common/state/state.h"
 #include "common/state/state_leveldb.h"
 
-enum { MILLION = 1000000, CHECKPOINT_KEYS = 500000, KEY_LEN = 36, VALUE_LEN = 20, GROUPS = 128, MIB = 1024 * 1024 };
+enum { MILLION = 1000000, CHECKPOINT_KEYS = 125000, KEY_LEN = 36, VALUE_LEN = 20, GROUPS = 128, MIB = 1024 * 1024 };
 #define BEGIN_MS INT64_C(1770595200000)
 
 struct bench {
