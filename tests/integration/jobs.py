@@ -2,7 +2,7 @@
 import json, signal, subprocess, sys, time, traceback
 
 import psycopg2
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from documents import control_documents, cut_of, newest_controls, prove_documents, prove_like_rows
 from services import BIN, ROOT, Elasticsearch, Failure, Pipeline, Services, audit, call, private_services, prove, wait_for
@@ -181,12 +181,7 @@ class Job(Pipeline):
         return records
 
     def ends(self):
-        consumer = Consumer({"bootstrap.servers": self.services.brokers, "group.id": "tests"})
-        try:
-            partitions = consumer.list_topics(self.name, 10).topics[self.name].partitions
-            return {str(p): consumer.get_watermark_offsets(TopicPartition(self.name, p), 10)[1] for p in partitions}
-        finally:
-            consumer.close()
+        return self.services.ends(self.name)
 
     def settle(self, seconds=60):
         """Everything that is in the topic now is in the database."""

@@ -4,6 +4,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
+from confluent_kafka import Consumer, TopicPartition
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
 HERE = ROOT / "tests/integration"
@@ -35,6 +37,15 @@ class Services:
 
     def topic(self, name, partitions):
         call(HERE / "kafka/kafka.sh", "topic", self.kafka, name, partitions)
+
+    def ends(self, topic):
+        """The next offset of each partition."""
+        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "tests"})
+        try:
+            partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+            return {str(p): consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in partitions}
+        finally:
+            consumer.close()
 
     def stop(self):
         for words in ((HERE / "kafka/kafka.sh", "stop", self.kafka, "--kill"),
