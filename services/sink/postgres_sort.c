@@ -6,7 +6,6 @@
 #include "services/sink/postgres_rows.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { DIGITS = 8, RADIX = 256 };
 
@@ -31,22 +30,14 @@ static size_t common_prefix(const struct epoch_rows *rows)
 	return common;
 }
 
-/* Eight bytes behind the common ones, as a number that compares like them; a key that ends earlier sorts first. */
-static uint64_t prefix_of(struct bytes key, size_t common)
-{
-	uint64_t prefix = 0;
-	size_t len = key.len - common;
-
-	memcpy(&prefix, key.data + common, len < sizeof prefix ? len : sizeof prefix);
-	return __builtin_bswap64(prefix);
-}
-
 static void order_fill(struct epoch_rows *rows)
 {
 	size_t common = common_prefix(rows);
 
-	for (uint32_t i = 0; i < rows->len; i++)
-		rows->order[i] = (struct row_order){prefix_of(key_of(rows, i), common), i};
+	for (uint32_t i = 0; i < rows->len; i++) {
+		struct bytes key = key_of(rows, i), behind = {key.data + common, key.len - common};
+		rows->order[i] = (struct row_order){bytes_prefix(behind), i};
+	}
 }
 
 /* Stable; leaves the result in order. Digits that are the same everywhere cost nothing. */

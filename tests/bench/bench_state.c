@@ -2,8 +2,8 @@
  *
  * Usage: bench_state [millions [folder [MiB of memory]]]
  *
- * Random UUIDs, kept as dedup keeps them, with values of 20 bytes, a checkpoint every eighth of a million; then a process without a cache
- * and one with it restores the last one. Folder: where cache and checkpoints go (a new one below it, removed at the end).
+ * Random UUIDs, kept as dedup keeps them, with values of 20 bytes, a checkpoint every 125,000; then a process without a
+ * cache and one with it restores the last one. Folder: where cache and checkpoints go (a new one below it, removed at the end).
  * Measured is the whole process: the keys' generation is subtracted, all threads are in.
  */
 #include <inttypes.h>

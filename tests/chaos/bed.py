@@ -328,10 +328,7 @@ exec {program} "$@"
         self.audits += 1
 
     def settle(self, seconds=90):
-        from confluent_kafka import Consumer, TopicPartition
-        consumer = Consumer({"bootstrap.servers": self.services.brokers, "group.id": "chaos"})
-        ends = {str(p): consumer.get_watermark_offsets(TopicPartition(self.name, p), 30)[1] for p in range(PARTITIONS)}
-        consumer.close()
+        ends = self.services.ends(self.name, 30)
         wait_for(f"the cut {ends}", lambda: self.watch.cut and json.loads(self.watch.cut) == ends, seconds)
         return sum(ends.values())
 

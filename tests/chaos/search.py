@@ -7,7 +7,7 @@ order follows from the seed.
 """
 import collections, json, random, signal, subprocess, sys, threading, time
 
-from bed import CRASH_POINTS, PARTITIONS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, wait_for
+from bed import CRASH_POINTS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, wait_for
 from documents import CONTROL, control_documents, cut_of, newest_controls, prove_documents, prove_like_rows
 from rounds import Deck, folder_of_failed, read_arguments, run_rounds, say
 from services import Elasticsearch, audit
@@ -76,11 +76,7 @@ class SearchBed(Bed):
             raise Failure("not everything was delivered to Kafka")
 
     def ends(self):
-        from confluent_kafka import Consumer, TopicPartition
-        consumer = Consumer({"bootstrap.servers": self.services.brokers, "group.id": "chaos"})
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(self.name, p), 30)[1] for p in range(PARTITIONS)}
-        consumer.close()
-        return ends
+        return {int(p): end for p, end in self.services.ends(self.name, 30).items()}
 
     def search_cut(self):
         try:

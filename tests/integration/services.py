@@ -38,12 +38,12 @@ class Services:
     def topic(self, name, partitions):
         call(HERE / "kafka/kafka.sh", "topic", self.kafka, name, partitions)
 
-    def ends(self, topic):
+    def ends(self, topic, seconds=10):
         """The next offset of each partition."""
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "tests"})
         try:
-            partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-            return {str(p): consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in partitions}
+            partitions = consumer.list_topics(topic, seconds).topics[topic].partitions
+            return {str(p): consumer.get_watermark_offsets(TopicPartition(topic, p), seconds)[1] for p in partitions}
         finally:
             consumer.close()
 
