@@ -16,6 +16,21 @@ enum result error_set(struct error *error, enum result code, const char *format,
 	return code;
 }
 
+enum result error_stop(struct error *error, enum stop stop, const char *format, ...)
+{
+	char way[ERROR_TEXT_MAX / 2];
+	if (error == NULL)
+		return RESULT_CONFIG;
+	int len = snprintf(way, sizeof way, ". What to do: %s", stop_way(stop));
+	CHECK(len > 0 && (size_t)len < sizeof way);
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(error->text, sizeof error->text - (size_t)len, format, args);
+	va_end(args);
+	memcpy(error->text + strlen(error->text), way, (size_t)len + 1);
+	return error->code = RESULT_CONFIG;
+}
+
 /* What does not fit is cut at the end: the newest words are the ones that say where to look. */
 enum result error_wrap(struct error *error, const char *format, ...)
 {

@@ -10,6 +10,8 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
+#include "common/base/stops.h"
+
 enum result {
 	RESULT_OK,
 	RESULT_RETRY, /* something outside is away or busy: the same call may succeed later */
@@ -28,6 +30,10 @@ struct error {
 
 /* Fills error (NULL is allowed) and returns code, so that `return error_set(...)` reads well. */
 enum result error_set(struct error *error, enum result code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* CONFIG, with a way out: "what was found. What to do: what the row of stops.h says". What was found is cut where both do not fit. */
+enum result error_stop(struct error *error, enum stop stop, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Puts words in front: "context: what happened". Keeps and returns the code. */

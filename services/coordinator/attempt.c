@@ -176,11 +176,9 @@ static enum result check_change(
 	if (coordinator->changed[0] == '\0' || cut_equal(&base->cut, &coordinator->fenced.cut) ||
 	    MUTANT(meaning_unclean))
 		return RESULT_OK;
-	return error_set(error, RESULT_CONFIG,
+	return error_stop(error, STOP_NOT_STOPPED_CLEANLY,
 	    "the pipeline file does not mean what it meant (%s), and the job was not stopped cleanly: checkpoint "
-	    "%" PRIu64 ".%" PRIu64 " lies before the frontier. Start once more with the old file, end the coordinator "
-	    "with SIGTERM (it takes a "
-	    "last checkpoint), then start with the new file",
+	    "%" PRIu64 ".%" PRIu64 " lies before the frontier",
 	    coordinator->changed, base->epoch.attempt, base->epoch.n);
 }
 

@@ -1,0 +1,24 @@
+/* common/base/stops.h - what ends a job with exit code 78, and the way out of it: one row per kind of stop.
+ *
+ * STOP(NAME, "what a person does"). error_stop (error.h) makes the message: the caller's words say what was found, the row says what to
+ * do about it. tests/integration/test_ways_out.py brings each of them about and takes its way out to the letter, until the audit says
+ * exact: a row without a case there fails it. The way must work from the state that the stop leaves behind.
+ */
+#ifndef BASE_STOPS_H
+#define BASE_STOPS_H
+
+#define STOPS(STOP)                                                                                                    \
+	STOP(NOT_STOPPED_CLEANLY, "start once more with the old file, end it with scripts/down (or SIGTERM to the "    \
+	                          "coordinator), which takes a last checkpoint, then start with the new file")
+
+enum stop {
+#define STOP(name, way) STOP_##name,
+	STOPS(STOP)
+#undef STOP
+	    STOP_KINDS
+};
+
+const char *stop_name(enum stop stop); /* "NOT_STOPPED_CLEANLY" */
+const char *stop_way(enum stop stop);
+
+#endif
