@@ -27,9 +27,11 @@ static void apply_defaults(const struct option_row *rows, size_t rows_len, void 
 	}
 }
 
-static const struct option_row *find_row(
-    const struct option_row *rows, size_t rows_len, const char *argument, size_t len)
+const struct option_row *option_find(const struct option_row *rows, size_t rows_len, const char *argument)
 {
+	if (strcmp(argument, "-h") == 0)
+		argument = "--help";
+	size_t len = strcspn(argument, "=");
 	for (size_t i = 0; i < rows_len; i++)
 		if (strlen(rows[i].name) == len && memcmp(rows[i].name, argument, len) == 0)
 			return &rows[i];
@@ -65,11 +67,8 @@ static enum result parse_one(const struct option_row *rows, size_t rows_len, voi
 		words->words[words->len++] = argument;
 		return RESULT_OK;
 	}
-	if (strcmp(argument, "-h") == 0)
-		argument = "--help";
 	const char *equals = strchr(argument, '=');
-	size_t len = equals != NULL ? (size_t)(equals - argument) : strlen(argument);
-	const struct option_row *row = find_row(rows, rows_len, argument, len);
+	const struct option_row *row = option_find(rows, rows_len, argument);
 	if (row == NULL)
 		return error_set(error, RESULT_CONFIG, "unknown argument %s (see --help)", argument);
 	return take_value(row, into, argc, argv, at, equals != NULL ? equals + 1 : NULL, error);

@@ -34,6 +34,8 @@ struct option_words {
 /* words NULL: there are to be none. */
 enum result options_parse(const struct option_row *rows, size_t rows_len, void *into, int argc, char *const *argv,
     struct option_words *words, struct error *error) MUST_USE;
+/* The row of an argument as it was typed (--name, --name=VALUE, -h); NULL: there is none. */
+const struct option_row *option_find(const struct option_row *rows, size_t rows_len, const char *argument);
 void options_help(FILE *out, const struct option_row *rows, size_t rows_len);
 /* A whole number from least to most. */
 enum result option_number(

@@ -171,6 +171,8 @@ enum meaning_change pipeline_meaning_compare(const char *was, const char *is, st
 
 /* The resolved file for people, with secrets (passwords in urls and settings) replaced by ***. */
 void pipeline_print(const struct pipeline *pipeline, struct buffer *out);
+/* The same as a JSON object. Counts are numbers, required is a boolean, all else texts. */
+void pipeline_print_json(const struct pipeline *pipeline, struct buffer *out);
 /* A line a setting: what it may be, its default, what it is for. */
 void pipeline_help(struct buffer *out);
 

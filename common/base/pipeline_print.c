@@ -239,6 +239,59 @@ void pipeline_print(const struct pipeline *pipeline, struct buffer *out)
 	}
 }
 
+/* --- the same as JSON: what was printed is read back, so that both are one ------------------------------------- */
+
+static bool is_count(const struct yaml_node *node)
+{
+	struct buffer path = {0};
+	bool count = false;
+	yaml_path(node, &path);
+	for (size_t i = 0; i < pipeline_settings_len && path.len > 0; i++)
+		if (strcmp(pipeline_settings[i].path, (const char *)path.data) == 0)
+			count = pipeline_settings[i].kind == SETTING_COUNT;
+	buffer_fini(&path);
+	return count;
+}
+
+static void put_json(const struct yaml_node *node, struct buffer *out)
+{
+	bool map = node->kind == YAML_MAP, flag = node->key != NULL && strcmp(node->key, "required") == 0;
+	struct bytes text = {(const uint8_t *)node->text, strlen(node->text)};
+	if (node->kind == YAML_NULL) {
+		buffer_append_text(out, "null");
+	} else if (node->kind == YAML_TEXT && (flag || is_count(node))) {
+		buffer_append_text(out, node->text);
+	} else if (node->kind == YAML_TEXT) {
+		buffer_append_json(out, text);
+	} else {
+		buffer_append_text(out, map ? "{" : "[");
+		for (const struct yaml_node *child = node->first; child != NULL; child = child->next) {
+			buffer_append_text(out, child != node->first ? ", " : "");
+			if (map) {
+				buffer_append_json(
+				    out, (struct bytes){(const uint8_t *)child->key, strlen(child->key)});
+				buffer_append_text(out, ": ");
+			}
+			put_json(child, out); /* YAML_DEPTH_MAX deep at most */
+		}
+		buffer_append_text(out, map ? "}" : "]");
+	}
+}
+
+void pipeline_print_json(const struct pipeline *pipeline, struct buffer *out)
+{
+	struct buffer yaml = {0};
+	struct yaml_tree tree;
+	pipeline_print(pipeline, &yaml);
+	if (yaml_tree_parse(&tree, buffer_bytes(&yaml), NULL) == RESULT_OK) {
+		put_json(tree.root, out);
+		yaml_tree_fini(&tree);
+	} else { /* texts of ${file:...} that are too large together */
+		buffer_append_json(out, buffer_bytes(&yaml));
+	}
+	buffer_fini(&yaml);
+}
+
 void pipeline_help(struct buffer *out)
 {
 	static const char *const kinds[] = {

@@ -66,14 +66,14 @@ class Start:
 
     def validate(self):
         """Before anything starts: a mistake in the file is better told by one program than by five. Tells which jobs are on, too."""
-        done = subprocess.run([self.ctl, "validate", "--config", self.run.facts["config"]], env=self.run.environment(),
+        done = subprocess.run([self.ctl, "validate", "-o", "json", self.run.facts["config"]], env=self.run.environment(),
                               text=True, capture_output=True, check=False)
         if done.returncode != 0:
-            print((done.stderr or done.stdout).strip(), file=sys.stderr)
-        elif re.search(r'^  elasticsearch:\n    url: ""\n    hosts: ""$', done.stdout, re.MULTILINE):
+            print(done.stderr.strip(), file=sys.stderr)
+            return done.returncode
+        self.jobs = list(json.loads(done.stdout)["jobs"])
+        if "search" not in self.jobs:
             self.run.without_search()
-        else:
-            self.jobs.append("search")
         return done.returncode
 
     def status(self, job):

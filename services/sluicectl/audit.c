@@ -145,15 +145,13 @@ static int code_of(const struct outcome *outcome)
 	return outcome->away ? EXIT_UNAVAILABLE : EXIT_SUCCESS;
 }
 
-int verb_audit(const struct arguments *arguments, const struct pipeline *pipeline)
+static int audit_jobs(const struct arguments *arguments, const struct pipeline *pipeline)
 {
 	struct outcome outcome = {0};
 	bool wanted[JOBS];
 	struct error error = {0};
-	if (sluicectl_jobs(arguments, pipeline, wanted, &error) != RESULT_OK) {
-		(void)fprintf(stderr, "sluicectl: %s\n", error.text);
-		return EXIT_USAGE;
-	}
+	if (sluicectl_jobs(arguments, pipeline, wanted, &error) != RESULT_OK)
+		return sluicectl_refuse("%s", error.text);
 	bool both = wanted[JOB_TOTALS] && wanted[JOB_SEARCH];
 	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++) {
 		if (!wanted[kind])
@@ -165,7 +163,7 @@ int verb_audit(const struct arguments *arguments, const struct pipeline *pipelin
 	int code = code_of(&outcome);
 	if (arguments->json && both)
 		buffer_printf(&outcome.out, ", \"exact\": %s}", code == EXIT_SUCCESS ? "true" : "false");
-	/* As ever: a single job that could not be audited prints nothing but its error. */
+	/* A single job that could not be audited prints nothing but its error. */
 	if (both || code == EXIT_SUCCESS || code == EXIT_FAILURE) {
 		buffer_append_text(&outcome.out, arguments->json ? "\n" : "");
 		(void)fwrite(outcome.out.data, 1, outcome.out.len, stdout);
@@ -173,3 +171,12 @@ int verb_audit(const struct arguments *arguments, const struct pipeline *pipelin
 	buffer_fini(&outcome.out);
 	return code;
 }
+
+const struct verb verb_audit = {
+    .name = "audit",
+    .run = audit_jobs,
+    .what = "proves rows, totals, documents, dead letters and counters from Kafka",
+    .exits = "0 exact, 1 not, 69 a service is away, 78 a person has to change something",
+    .rows = {ROW_JOB("totals (PostgreSQL) or search (Elasticsearch) only; otherwise every job that is on")},
+    .rows_len = 1,
+};

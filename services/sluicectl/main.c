@@ -1,67 +1,159 @@
-/* services/sluicectl/main.c - sluicectl: init, validate, checkpoint, status, audit, rebuild. */
+/* services/sluicectl/main.c - sluicectl: finds the verb, reads its options, loads the pipeline file. */
 #include "services/sluicectl/sluicectl.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
-#include "common/base/options.h"
-#include "common/postgres/ddl.h"
-#include "common/postgres/postgres_schema.h"
+#include "common/base/settings.h"
 
-static const struct {
-	const char *name;
-	int (*run)(const struct arguments *, const struct pipeline *);
-	const char *what;
-} verbs[] = {
-    {"init", verb_init, "makes schema and tables in PostgreSQL where they are missing; harmless when repeated"},
-    {"validate", verb_validate, "checks the pipeline file and prints what it comes to, secrets left out"},
-    {"checkpoint", verb_checkpoint,
-        "takes a checkpoint now and waits until it is complete; exit 0: it is, 1: it failed"},
-    {"status", verb_status, "asks the coordinator how the job is; exit 0: running, 1: not, 69: no coordinator"},
-    {"audit", verb_audit,
-        "proves rows, totals, documents, dead letters and counters from Kafka; exit 0: exact, 1: not, 69: a service is "
-        "away"},
-    {"rebuild", verb_rebuild,
-        "writes a checkpoint anew where the checkpoint folder is lost and the database holds a frontier; exit 0: there "
-        "is "
-        "one, 78: refused, 69: a service is away"},
+static const struct verb *const verbs[] = {
+    &verb_init,
+    &verb_validate,
+    &verb_status,
+    &verb_checkpoint,
+    &verb_audit,
+    &verb_rebuild,
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
-#define AT(member) .offset = offsetof(struct arguments, member)
-static const struct option_row rows[] = {
+static const struct option_row shared[] = {
     {"--config", "FILE", "SLUICE_CONFIG", "/etc/sluice/pipeline.yaml", AT(config), "the pipeline file"},
-    {"--coordinator", "URL", "SLUICE_COORDINATOR", NULL, AT(coordinator),
-        "status: control link (default: coordinator.listen of the pipeline file)"},
-    {"--job", "JOB", NULL, NULL, AT(job),
-        "status, audit: totals (PostgreSQL) or search (Elasticsearch) only; otherwise every job that is on"},
-    {"--wait", "SECONDS", NULL, "0", AT(wait), "status: wait so long until the job runs"},
-    {"--ddl", NULL, NULL, NULL, AT(ddl), "validate: print the tables' DDL instead"},
-    {"--from", "SOURCE", NULL, "database", AT(from),
-        "rebuild: database (at once, from the totals), or kafka (the next start replays the log from the job's start)"},
-    {"--dry-run", NULL, NULL, NULL, AT(dry_run), "rebuild: say what would be done, and change nothing"},
-    {"-o", "FORMAT", NULL, "table", AT(output), "json or table"},
+    {"-o", "FORMAT", NULL, "table", AT(output), "table or json"},
     {"--help", NULL, NULL, NULL, AT(help), "this text"},
-    {"--version", NULL, NULL, NULL, AT(version), "the version"},
 };
-enum { ROWS = sizeof rows / sizeof *rows };
+enum { SHARED = sizeof shared / sizeof *shared, ROWS_MAX = VERB_ROWS_MAX + SHARED };
 
-static void print_help(void)
+/* --- options of a verb ------------------------------------------------------------------------------------------ */
+
+/* Its own rows, then those of every verb. */
+static size_t rows_of(const struct verb *verb, struct option_row rows[ROWS_MAX])
 {
-	(void)puts("usage: sluicectl VERB [OPTIONS]\n");
-	for (size_t i = 0; i < VERBS; i++)
-		(void)printf("  %-26s %s\n", verbs[i].name, verbs[i].what);
-	(void)putchar('\n');
-	options_help(stdout, rows, ROWS);
+	CHECK(verb->rows_len <= VERB_ROWS_MAX);
+	memcpy(rows, verb->rows, verb->rows_len * sizeof *rows);
+	memcpy(rows + verb->rows_len, shared, sizeof shared);
+	return verb->rows_len + SHARED;
 }
 
-static void print_buffer(struct buffer *text)
+static bool has_option(const struct verb *verb, const char *argument)
+{
+	struct option_row rows[ROWS_MAX];
+	return option_find(rows, rows_of(verb, rows), argument) != NULL;
+}
+
+/* An option that only other verbs have: says which. False: there is none among the arguments. */
+static bool name_owners(const struct verb *verb, int argc, char *const *argv)
+{
+	for (int i = 1; i < argc; i++) {
+		struct buffer owners = {0};
+		if (argv[i][0] != '-' || has_option(verb, argv[i]))
+			continue;
+		for (size_t j = 0; j < VERBS; j++)
+			if (has_option(verbs[j], argv[i]))
+				buffer_printf(&owners, "%s%s", owners.len > 0 ? ", " : "", verbs[j]->name);
+		if (owners.len > 0)
+			(void)fprintf(stderr, "sluicectl: %s has no option %.*s, %.*s has (see sluicectl %s --help)\n",
+			    verb->name, (int)strcspn(argv[i], "="), argv[i], (int)owners.len, (const char *)owners.data,
+			    verb->name);
+		bool named = owners.len > 0;
+		buffer_fini(&owners);
+		if (named)
+			return true;
+	}
+	return false;
+}
+
+/* 0, or the exit code. argv[0] is the verb. */
+static int read_arguments(const struct verb *verb, int argc, char *const *argv, struct arguments *arguments)
+{
+	struct option_row rows[ROWS_MAX];
+	struct option_words words;
+	struct error error;
+	*arguments = (struct arguments){0};
+	if (options_parse(rows, rows_of(verb, rows), arguments, argc, argv, &words, &error) != RESULT_OK)
+		return name_owners(verb, argc, argv) ? EXIT_USAGE : sluicectl_refuse("%s", error.text);
+	arguments->json = strcmp(arguments->output, "json") == 0;
+	if (arguments->help)
+		return 0;
+	if (!arguments->json && strcmp(arguments->output, "table") != 0)
+		return sluicectl_refuse("-o %s: it is table or json", arguments->output);
+	if (words.len > (verb->takes_file ? 1 : 0))
+		return sluicectl_refuse("%s takes no argument %s (see sluicectl %s --help)", verb->name,
+		    words.words[words.len - 1], verb->name);
+	if (words.len == 0)
+		return 0;
+	for (int i = 1; i < argc; i++)
+		if (strncmp(argv[i], "--config", strlen("--config")) == 0)
+			return sluicectl_refuse("%s: the pipeline file is named twice", verb->name);
+	arguments->config = words.words[0];
+	return 0;
+}
+
+/* --- help ------------------------------------------------------------------------------------------------------- */
+
+static void print_help(FILE *out)
+{
+	(void)fputs("usage: sluicectl VERB [OPTIONS]\n\n", out);
+	for (size_t i = 0; i < VERBS; i++)
+		(void)fprintf(out, "  %-12s %s\n", verbs[i]->name, verbs[i]->what);
+	(void)fputs(
+	    "\nsluicectl VERB --help says what a verb takes. --version is the version.\n"
+	    "Exit codes of all verbs: 2 wrong usage, 69 a service is away, 78 a person has to change something.\n",
+	    out);
+}
+
+static void print_verb_help(const struct verb *verb)
+{
+	struct option_row rows[ROWS_MAX];
+	size_t rows_len = rows_of(verb, rows);
+	(void)printf(
+	    "usage: sluicectl %s%s [OPTIONS]\n\n%s.\n", verb->name, verb->takes_file ? " [FILE]" : "", verb->what);
+	if (verb->exits != NULL)
+		(void)printf("Exit codes: %s.\n", verb->exits);
+	(void)putchar('\n');
+	options_help(stdout, rows, rows_len);
+}
+
+/* --- what verbs share ------------------------------------------------------------------------------------------- */
+
+int sluicectl_refuse(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	(void)fputs("sluicectl: ", stderr);
+	(void)vfprintf(stderr, format, args);
+	(void)fputc('\n', stderr);
+	va_end(args);
+	return EXIT_USAGE;
+}
+
+int sluicectl_fail(const struct error *error)
+{
+	(void)fprintf(stderr, "sluicectl: %s\n", error->text);
+	return error->code == RESULT_CONFIG ? EXIT_CONFIG : EXIT_UNAVAILABLE;
+}
+
+void print_buffer(struct buffer *text)
 {
 	(void)fwrite(text->data, 1, text->len, stdout);
 	buffer_fini(text);
+}
+
+void json_text(struct buffer *out, const char *name, const char *text)
+{
+	buffer_printf(out, "\"%s\": ", name);
+	buffer_append_json(out, (struct bytes){(const uint8_t *)text, strlen(text)});
+}
+
+void sluicectl_pause_ms(long ms)
+{
+	struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+	while (nanosleep(&pause, &pause) != 0 && errno == EINTR)
+		continue;
 }
 
 enum result sluicectl_jobs(
@@ -77,69 +169,75 @@ enum result sluicectl_jobs(
 	return RESULT_OK;
 }
 
-int verb_init(const struct arguments *arguments, const struct pipeline *pipeline)
+/* --- main ------------------------------------------------------------------------------------------------------- */
+
+static const struct verb *find_verb(const char *name)
 {
-	struct buffer report = {0};
-	struct error error = {0};
-	(void)arguments;
-	enum result result = postgres_init(pipeline, "sluicectl", &report, &error);
-	print_buffer(&report);
-	if (result == RESULT_OK)
-		return EXIT_SUCCESS;
-	(void)fprintf(stderr, "sluicectl: %s\n", error.text);
-	return result == RESULT_CONFIG ? EXIT_CONFIG : EXIT_UNAVAILABLE;
+	for (size_t i = 0; i < VERBS; i++)
+		if (strcmp(verbs[i]->name, name) == 0)
+			return verbs[i];
+	return NULL;
 }
 
-int verb_validate(const struct arguments *arguments, const struct pipeline *pipeline)
+static int no_verb(const char *word)
 {
-	struct buffer text = {0};
-	if (arguments->ddl)
-		ddl_print(pipeline, &text);
-	else
-		pipeline_print(pipeline, &text);
-	print_buffer(&text);
-	return EXIT_SUCCESS;
+	const struct verb *nearest = verbs[0];
+	if (word[0] == '-')
+		return sluicectl_refuse("the verb comes first: sluicectl VERB [OPTIONS] (see --help)");
+	for (size_t i = 1; i < VERBS; i++)
+		if (text_distance(word, verbs[i]->name) < text_distance(word, nearest->name))
+			nearest = verbs[i];
+	if (text_distance(word, nearest->name) <= 2)
+		return sluicectl_refuse("no verb %s; did you mean %s? (see --help)", word, nearest->name);
+	return sluicectl_refuse("no verb %s (see --help)", word);
 }
 
-static int run(const struct arguments *arguments, const char *word)
+static int run_verb(const struct verb *verb, int argc, char *const *argv)
 {
+	struct arguments arguments;
 	struct pipeline pipeline;
 	struct error error;
-	for (size_t i = 0; i < VERBS; i++) {
-		if (strcmp(verbs[i].name, word) != 0)
-			continue;
-		if (pipeline_load(&pipeline, arguments->config, &error) != RESULT_OK) {
-			(void)fprintf(stderr, "sluicectl: %s\n", error.text);
-			return EXIT_CONFIG;
-		}
-		int code = verbs[i].run(arguments, &pipeline);
-		pipeline_fini(&pipeline);
+	int code = read_arguments(verb, argc, argv, &arguments);
+	if (code != 0)
 		return code;
+	if (arguments.help) {
+		print_verb_help(verb);
+		return EXIT_SUCCESS;
 	}
-	(void)fprintf(stderr, "sluicectl: no verb %s (see --help)\n", word);
-	return EXIT_USAGE;
+	if (pipeline_load(&pipeline, arguments.config, &error) != RESULT_OK)
+		return sluicectl_fail(&error);
+	code = verb->run(&arguments, &pipeline);
+	pipeline_fini(&pipeline);
+	return code;
+}
+
+static int run(int argc, char *const *argv)
+{
+	const char *word = argc > 1 ? argv[1] : "";
+	if (word[0] == '\0') {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+		const struct verb *asked = argc > 2 ? find_verb(argv[2]) : NULL;
+		if (asked != NULL)
+			print_verb_help(asked);
+		else
+			print_help(stdout);
+		return EXIT_SUCCESS;
+	}
+	if (strcmp(word, "--version") == 0) {
+		(void)puts("sluicectl " SLUICE_VERSION);
+		return EXIT_SUCCESS;
+	}
+	const struct verb *verb = find_verb(word);
+	return verb != NULL ? run_verb(verb, argc - 1, argv + 1) : no_verb(word);
 }
 
 int main(int argc, char **argv)
 {
-	struct arguments arguments;
-	struct option_words words;
-	struct error error;
 	log_open("sluicectl", "text", LOG_WARN);
-	if (options_parse(rows, ROWS, &arguments, argc, argv, &words, &error) != RESULT_OK) {
-		(void)fprintf(stderr, "sluicectl: %s\n", error.text);
-		return EXIT_USAGE;
-	}
-	if (arguments.version) {
-		(void)puts("sluicectl " SLUICE_VERSION);
-		return EXIT_SUCCESS;
-	}
-	arguments.json = strcmp(arguments.output, "json") == 0;
-	if (arguments.help || words.len != 1 || (!arguments.json && strcmp(arguments.output, "table") != 0)) {
-		print_help();
-		return arguments.help ? EXIT_SUCCESS : EXIT_USAGE;
-	}
-	int code = run(&arguments, words.words[0]);
+	int code = run(argc, argv);
 	/* nng's threads may hang at exit. */
 	(void)fflush(NULL);
 	_exit(code);

@@ -19,7 +19,7 @@ struct rebuild {
 	bool dry_run, from_kafka;
 	char job[JOB_NAME_MAX];
 	struct postgres postgres;
-	struct checkpoint_store *store;
+	struct checkpoint_store *store; /* NULL with dry_run */
 	struct progress progress;
 	/* of the frontier's row */
 	uint64_t fence;
@@ -224,7 +224,7 @@ static enum result run(struct rebuild *rebuild, struct error *error)
 	                                              : (error->code = RESULT_RETRY);
 	if (result == RESULT_OK)
 		result = take_lock(rebuild, error);
-	if (result == RESULT_OK)
+	if (result == RESULT_OK && !rebuild->dry_run) /* which makes folders */
 		result = checkpoint_folder_open(&rebuild->store, pipeline->checkpoint.dir, rebuild->job, error);
 	if (result == RESULT_OK)
 		result = raise_fence(rebuild, error);
@@ -267,27 +267,39 @@ static void print(const struct rebuild *rebuild, bool json)
 		    rebuild->rebuilt.totals);
 }
 
-int verb_rebuild(const struct arguments *arguments, const struct pipeline *pipeline)
+static int rebuild_job(const struct arguments *arguments, const struct pipeline *pipeline)
 {
 	struct rebuild rebuild = {.pipeline = pipeline, .dry_run = arguments->dry_run, .postgres = {.stop_fd = -1}};
 	struct error error = {0};
 	rebuild.from_kafka = strcmp(arguments->from, "kafka") == 0;
-	if (!rebuild.from_kafka && strcmp(arguments->from, "database") != 0) {
-		(void)fprintf(stderr, "sluicectl: --from %s: it is kafka or database\n", arguments->from);
-		return EXIT_USAGE;
-	}
+	if (!rebuild.from_kafka && strcmp(arguments->from, "database") != 0)
+		return sluicectl_refuse("--from %s: it is kafka or database", arguments->from);
 	(void)job_name(pipeline, JOB_TOTALS, rebuild.job);
 	progress_open(&rebuild.progress);
-	enum result result = run(&rebuild, &error);
-	if (result == RESULT_OK)
+	int code = EXIT_SUCCESS;
+	if (run(&rebuild, &error) == RESULT_OK)
 		print(&rebuild, arguments->json);
 	else
-		(void)fprintf(stderr, "sluicectl: %s\n", error.text);
+		code = sluicectl_fail(&error);
 	postgres_disconnect(&rebuild.postgres);
 	if (rebuild.store != NULL)
 		rebuild.store->ops->close(rebuild.store);
 	free(rebuild.cut_text);
 	free(rebuild.start_text);
 	cut_fini(&rebuild.cut);
-	return result == RESULT_OK ? EXIT_SUCCESS : result == RESULT_CONFIG ? EXIT_CONFIG : EXIT_UNAVAILABLE;
+	return code;
 }
+
+const struct verb verb_rebuild = {
+    .name = "rebuild",
+    .run = rebuild_job,
+    .what = "writes a checkpoint anew where the checkpoint folder is lost and the database holds a frontier",
+    .exits = "0 there is one, 69 a service is away, 78 refused",
+    .rows =
+        {
+            {"--from", "SOURCE", NULL, "database", AT(from),
+                "database (at once, from the totals), or kafka (the next start replays the log from the job's start)"},
+            {"--dry-run", NULL, NULL, NULL, AT(dry_run), "say what would be done, and change nothing"},
+        },
+    .rows_len = 2,
+};

@@ -1,11 +1,8 @@
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "common/base/options.h"
 #include "common/base/timestamp.h"
 #include "common/runtime/control_client.h"
 #include "common/runtime/topology.h"
@@ -15,8 +12,6 @@ enum {
 	ANSWER_MS = 2000,
 	ASK_AGAIN_MS = 200,
 	WAIT_MOST_SECONDS = 86400,
-	CHECKPOINT_LOOK_MS = 20,
-	CHECKPOINT_WAIT_US = 5000000, /* beyond checkpoint.timeout */
 };
 
 static int64_t lag_of(const struct frame_status_report *report)
@@ -28,12 +23,6 @@ static int64_t lag_of(const struct frame_status_report *report)
 		lag += end->offset > at ? end->offset - at : 0;
 	}
 	return lag;
-}
-
-static void json_text(struct buffer *out, const char *name, const char *text)
-{
-	buffer_printf(out, "\"%s\": ", name);
-	buffer_append_json(out, (struct bytes){(const uint8_t *)text, strlen(text)});
 }
 
 static void print_json(const struct frame_status_report *report, struct buffer *out)
@@ -146,13 +135,6 @@ static void print_report(const struct arguments *arguments, const struct frame_s
 	print_json(report, out);
 }
 
-static void pause_ms(long ms)
-{
-	struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
-	while (nanosleep(&pause, &pause) != 0 && errno == EINTR)
-		continue;
-}
-
 /* Asks until the job runs, has stopped, or the deadline has passed; the exit code. */
 static int ask_about(
     const char *url, const char *job, uint64_t deadline, struct arena *arena, struct frame *answer, struct error *error)
@@ -171,11 +153,11 @@ static int ask_about(
 		bool running = answered && report->live;
 		if (running || (answered && strcmp(report->state, "STOPPED") == 0) || clock_monotonic_us() >= deadline)
 			return running ? EXIT_SUCCESS : answered ? EXIT_FAILURE : EXIT_UNAVAILABLE;
-		pause_ms(ASK_AGAIN_MS);
+		sluicectl_pause_ms(ASK_AGAIN_MS);
 	}
 }
 
-int verb_status(const struct arguments *arguments, const struct pipeline *pipeline)
+static int run(const struct arguments *arguments, const struct pipeline *pipeline)
 {
 	const char *url = arguments->coordinator ? arguments->coordinator : pipeline->coordinator.listen;
 	struct arena arena = {0};
@@ -184,10 +166,8 @@ int verb_status(const struct arguments *arguments, const struct pipeline *pipeli
 	uint64_t seconds;
 	bool wanted[JOBS];
 	if (option_number("--wait", arguments->wait, 0, WAIT_MOST_SECONDS, &seconds, &error) != RESULT_OK ||
-	    sluicectl_jobs(arguments, pipeline, wanted, &error) != RESULT_OK) {
-		(void)fprintf(stderr, "sluicectl: %s\n", error.text);
-		return EXIT_USAGE;
-	}
+	    sluicectl_jobs(arguments, pipeline, wanted, &error) != RESULT_OK)
+		return sluicectl_refuse("%s", error.text);
 	uint64_t deadline = clock_monotonic_us() + seconds * 1000000;
 	int worst = EXIT_SUCCESS;
 	bool both = wanted[JOB_TOTALS] && wanted[JOB_SEARCH], first = true;
@@ -210,51 +190,21 @@ int verb_status(const struct arguments *arguments, const struct pipeline *pipeli
 	}
 	if (arguments->json && !first)
 		buffer_append_text(&out, both ? "}\n" : "\n");
-	(void)fwrite(out.data, 1, out.len, stdout);
-	buffer_fini(&out);
+	print_buffer(&out);
 	arena_fini(&arena);
 	return worst;
 }
 
-/* Asked until the coordinator counts one more, complete or failed. */
-int verb_checkpoint(const struct arguments *arguments, const struct pipeline *pipeline)
-{
-	const char *url = arguments->coordinator ? arguments->coordinator : pipeline->coordinator.listen;
-	uint64_t deadline = clock_monotonic_us() + pipeline->checkpoint.timeout_us + CHECKPOINT_WAIT_US;
-	uint64_t completed = 0, failed = 0;
-	char job[JOB_NAME_MAX];
-	struct arena arena = {0};
-	struct error error = {0};
-	struct frame answer;
-	int code = EXIT_UNAVAILABLE;
-	(void)job_name(pipeline, JOB_TOTALS, job);
-	for (bool first = true; clock_monotonic_us() < deadline; first = false) {
-		arena_clear(&arena);
-		if (control_ask(url, job, first ? FRAME_CHECKPOINT : FRAME_STATUS, ANSWER_MS, &arena, &answer,
-		        &error) != RESULT_OK) {
-			(void)fprintf(stderr, "sluicectl: no coordinator at %s: %s\n", url, error.text);
-			goto out;
-		}
-		const struct frame_status_report *report = &answer.body.status_report;
-		if (first) {
-			completed = report->checkpoints_completed;
-			failed = report->checkpoints_failed;
-		} else if (report->checkpoints_completed > completed) {
-			(void)printf("checkpoint %" PRIu64 ".%" PRIu64 " is complete: %.1f ms, %" PRIu64 " bytes new\n",
-			    report->checkpoint.attempt, report->checkpoint.n, (double)report->checkpoint_took_us / 1e3,
-			    report->checkpoint_bytes);
-			code = EXIT_SUCCESS;
-			goto out;
-		} else if (report->checkpoints_failed > failed) {
-			(void)fprintf(stderr, "sluicectl: the checkpoint failed; the coordinator's log says why\n");
-			code = EXIT_FAILURE;
-			goto out;
-		}
-		pause_ms(CHECKPOINT_LOOK_MS);
-	}
-	(void)fprintf(stderr, "sluicectl: no checkpoint in time; sluicectl status says what is waited for\n");
-	code = EXIT_FAILURE;
-out:
-	arena_fini(&arena);
-	return code;
-}
+const struct verb verb_status = {
+    .name = "status",
+    .run = run,
+    .what = "asks the coordinator how the job is",
+    .exits = "0 every job asked about runs, 1 one does not, 69 no coordinator answers",
+    .rows =
+        {
+            ROW_COORDINATOR,
+            ROW_JOB("totals (PostgreSQL) or search (Elasticsearch) only; otherwise every job that is on"),
+            {"--wait", "SECONDS", NULL, "0", AT(wait), "wait so long until the job runs"},
+        },
+    .rows_len = 3,
+};
