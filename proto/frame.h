@@ -16,7 +16,7 @@
 #include "proto/frame_table.h"
 
 enum {
-	WIRE_VERSION = 4,
+	WIRE_VERSION = 5,
 	FRAME_HEADER_SIZE = 48,
 	FRAME_MAX = 4 * 1024 * 1024,
 	FRAME_BODY_TARGET = 64 * 1024,

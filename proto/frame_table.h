@@ -122,6 +122,7 @@
 	FIELD(S, TEXT, fingerprint, "of the meaning that the frontier has")                                            \
 	FIELD(S, EPOCH, since, "the checkpoint since which that is so: none before it is restored")                    \
 	FIELD(S, TEXT, changed, "what the pipeline file means otherwise; empty: nothing")                              \
+	FIELD(S, FLAG, replayable, "that is no more than the digits of totals: a replay comes to the same")            \
 	FIELD(S, CHECKPOINTS, checkpoints, "named by the database, newest first")
 #define FRAME_DESCRIBED_FIELDS(FIELD, S)                                                                               \
 	FIELD(S, UNSIGNED, partitions, "of the topic")                                                                 \

@@ -163,10 +163,11 @@ enum result pipeline_parse(
     struct pipeline *pipeline, const char *path, struct bytes text, struct error *error) MUST_USE;
 void pipeline_fini(struct pipeline *pipeline);
 
-/* What a job's pipeline file means now against what it meant: words names the lines that differ. LIMITS: only what a record
- * has to be to be accepted (lengths, digits before the point, required or not, aliases, max_record_bytes, max_future): no
- * state and no row already written depends on it. */
-enum meaning_change { MEANING_SAME, MEANING_LIMITS, MEANING_OTHER };
+/* What a job's pipeline file means now against what it meant: words names the lines that differ. From the least change to the
+ * greatest. MEASURES: only the digits before the point of totals: every record is judged as before, so a replay comes to the same.
+ * LIMITS: also what a record has to be to be accepted (lengths, digits before the point, required or not, aliases,
+ * max_record_bytes, max_future): no state and no row already written depends on it. */
+enum meaning_change { MEANING_SAME, MEANING_MEASURES, MEANING_LIMITS, MEANING_OTHER };
 enum meaning_change pipeline_meaning_compare(const char *was, const char *is, struct buffer *words);
 
 /* The resolved file for people, with secrets (passwords in urls and settings) replaced by ***. */

@@ -161,6 +161,13 @@ static void say_sets(const char *was, const char *is, struct buffer *words, uint
 			say_line(words, shown, "now also", line);
 }
 
+static enum meaning_change line_change(struct bytes old, struct bytes new)
+{
+	if (!same_core(old, new))
+		return MEANING_OTHER;
+	return begins(old, "measure ") ? MEANING_MEASURES : MEANING_LIMITS;
+}
+
 /* In pairs; false: there are not as many of them in both. */
 static bool say_pairs(
     const char *was, const char *is, struct buffer *words, uint32_t *shown, enum meaning_change *change)
@@ -178,10 +185,8 @@ static bool say_pairs(
 		if (*shown <= LINES_SHOWN)
 			buffer_printf(words, ", is \"%.*s\"", (int)(new.len < LINE_SHOWN ? new.len : LINE_SHOWN),
 			    (const char *)new.data);
-		if (*change == MEANING_SAME)
-			*change = MEANING_LIMITS;
-		if (!same_core(old, new))
-			*change = MEANING_OTHER;
+		enum meaning_change here = line_change(old, new);
+		*change = here > *change ? here : *change;
 	}
 }
 

@@ -34,13 +34,15 @@ enum sink_outcome postgres_meaning_check(
 }
 
 enum sink_outcome postgres_meaning_change(const struct pipeline *pipeline, const char *fingerprint, const char *meaning,
-    struct buffer *words, struct error *error)
+    enum meaning_change *change, struct buffer *words, struct error *error)
 {
 	enum sink_outcome outcome = SINK_DONE;
+	*change = MEANING_SAME;
 	if (strcmp(fingerprint, pipeline->fingerprint) == 0)
 		return outcome;
 	/* Another format of the text itself, or a fingerprint of an older release: the same lines, and yet not the same. */
-	if (compare(pipeline, meaning, words) != MEANING_LIMITS)
+	*change = compare(pipeline, meaning, words);
+	if (*change != MEANING_MEASURES && *change != MEANING_LIMITS)
 		outcome = refuse(pipeline, fingerprint, (const char *)words->data,
 		    ". Only limits of records may change (lengths, digits before the point, required, aliases, "
 		    "max_record_bytes, max_future): the tables were filled by the rest. For anything else give the job "

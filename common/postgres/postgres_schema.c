@@ -75,6 +75,7 @@ static enum sink_outcome version_read(struct schema *schema)
 static enum sink_outcome frontier_state(struct schema *schema)
 {
 	struct buffer words = {0};
+	enum meaning_change change;
 	PGresult *result = NULL;
 
 	if (!schema->version)
@@ -86,8 +87,8 @@ static enum sink_outcome frontier_state(struct schema *schema)
 	schema->row = PQntuples(result) == 1;
 	schema->started = schema->row && PQgetvalue(result, 0, 0)[0] == 't';
 	if (schema->started)
-		outcome = postgres_meaning_change(
-		    schema->pipeline, PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2), &words, schema->error);
+		outcome = postgres_meaning_change(schema->pipeline, PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2),
+		    &change, &words, schema->error);
 	PQclear(result);
 	buffer_fini(&words);
 	return outcome;

@@ -25,9 +25,10 @@ int64_t postgres_lock_key(const char *job);
 enum sink_outcome postgres_meaning_check(
     const struct pipeline *pipeline, const char *fingerprint, const char *meaning, struct error *error) MUST_USE;
 
-/* The same for a job that wants to go on: DONE also where only limits of records differ, which words then names. */
+/* The same for a job that wants to go on: DONE also where only totals' digits or limits of records differ (*change), which words then
+ * names. */
 enum sink_outcome postgres_meaning_change(const struct pipeline *pipeline, const char *fingerprint, const char *meaning,
-    struct buffer *words, struct error *error) MUST_USE;
+    enum meaning_change *change, struct buffer *words, struct error *error) MUST_USE;
 
 /* postgres_check.c: is this table, if it is there, the one that the pipeline file declares? */
 struct table_state {

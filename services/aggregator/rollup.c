@@ -140,8 +140,8 @@ static enum result does_not_fit(
 	const struct measure *measure = &rollup->pipeline->rollups[place].measures[m];
 	struct buffer group = {0};
 	print_group(rollup, place, entry->key, &group);
-	enum result result = error_set(error, RESULT_CONFIG, "%s of %s would exceed DECIMAL(%d,%d)", measure->column,
-	    (const char *)group.data, measure->precision, measure->scale);
+	enum result result = error_stop(error, STOP_TOTAL_BEYOND_COLUMN, "%s of %s would exceed DECIMAL(%d,%d)",
+	    measure->column, (const char *)group.data, measure->precision, measure->scale);
 	buffer_fini(&group);
 	return result;
 }

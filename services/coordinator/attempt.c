@@ -169,12 +169,13 @@ static void act_fence(struct coordinator *coordinator)
 			prepare_writer(coordinator, i);
 }
 
-/* Another meaning may count from the frontier on only: what a replay reads was judged by the old one. */
+/* Another meaning may count from the frontier on only: what a replay reads was judged by the old one. Where totals only get more
+ * digits, both judge alike. */
 static enum result check_change(
     const struct coordinator *coordinator, const struct kept_checkpoint *base, struct error *error)
 {
-	if (coordinator->changed[0] == '\0' || cut_equal(&base->cut, &coordinator->fenced.cut) ||
-	    MUTANT(meaning_unclean))
+	if (coordinator->changed[0] == '\0' || coordinator->fenced.replayable ||
+	    cut_equal(&base->cut, &coordinator->fenced.cut) || MUTANT(meaning_unclean))
 		return RESULT_OK;
 	return error_stop(error, STOP_NOT_STOPPED_CLEANLY,
 	    "the pipeline file does not mean what it meant (%s), and the job was not stopped cleanly: checkpoint "

@@ -45,9 +45,9 @@ static enum sink_outcome rename_checkpoint(struct postgres_writer *writer, uint6
 	char fence[NUMBER_MAX], old[2][NUMBER_MAX], new[2][NUMBER_MAX];
 	const char *params[] = {writer->job, number_print(fence, attempt), number_print(old[0], from.attempt),
 	    number_print(old[1], from.n), number_print(new[0], to.attempt), number_print(new[1], to.n),
-	    writer->pipeline->fingerprint, writer->pipeline->meaning};
+	    writer->pipeline->fingerprint, writer->pipeline->meaning, writer->change == MEANING_MEASURES ? "t" : "f"};
 	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
-	    "SELECT sluice.checkpoint_rename($1, $2, $3, $4, $5, $6, $7, $8)", 8, params);
+	    "SELECT sluice.checkpoint_rename($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9, params);
 
 	return postgres_refused(writer, outcome, answer);
 }

@@ -243,10 +243,9 @@ static enum result group_add(
 	for (size_t i = 0; i < rollup->measures_len; i++) {
 		const struct measure *measure = &rollup->measures[i];
 		if (!measure_put(measure, group->measures.data + i * MEASURE_BYTES, &columns[rollup->by_len + i]))
-			return error_set(error, RESULT_CONFIG,
-			    "a total is beyond its column: \"%s\" of \"%s\" has %d digits; give it more in the "
-			    "pipeline file",
-			    measure->column, rollup->table, measure->precision);
+			return error_stop(error, STOP_TOTAL_BEYOND_COLUMN,
+			    "a total has more than the %d digits of its column \"%s\" of table \"%s\"",
+			    measure->precision, measure->column, rollup->table);
 	}
 	place_put(totals, group);
 	totals->groups[group->rollup]++;

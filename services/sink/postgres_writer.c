@@ -116,8 +116,9 @@ static enum sink_outcome meaning_read(struct postgres_writer *writer, struct sin
 	if (outcome == SINK_DONE && PQntuples(result) == 1) {
 		answer->since.attempt = strtoull(PQgetvalue(result, 0, 2), NULL, 10); /* bigints that we wrote */
 		answer->since.n = strtoull(PQgetvalue(result, 0, 3), NULL, 10);
-		outcome = postgres_meaning_change(
-		    writer->pipeline, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), &words, &answer->error);
+		outcome = postgres_meaning_change(writer->pipeline, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1),
+		    &writer->change, &words, &answer->error);
+		answer->replayable = writer->change == MEANING_MEASURES;
 	}
 	if (outcome == SINK_DONE && words.len > 0)
 		snprintf(answer->changed, sizeof answer->changed, "%s", (const char *)words.data);

@@ -17,6 +17,7 @@ struct postgres_writer {
 	int old_pid; /* a backend that may still be at work; 0: none */
 	char old_started[64];
 	struct postgres_commit commit;
+	enum meaning_change change; /* of the pipeline file since the frontier was written, as of the fence */
 };
 
 void postgres_writer_init(

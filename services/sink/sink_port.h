@@ -75,6 +75,7 @@ struct sink_answer {
 	/* fence only: */
 	struct epoch_id since; /* the checkpoint since which the frontier has its meaning; (0,0): from the start */
 	char changed[512]; /* what the pipeline file means otherwise than the frontier; empty: nothing */
+	bool replayable; /* and that touches no record: MEANING_MEASURES */
 	struct checkpoint_identity *checkpoints; /* newest first */
 	size_t checkpoints_len;
 	/* fence: all that the table holds; late: the verdicts */
@@ -101,7 +102,7 @@ struct sink_port_ops {
 	 * fence: the next commit notices a failover that loses the choice. MOVED where it is not named: the list that it was
 	 * chosen from is not that of the table any more.
 	 * renamed not (0,0): it also gets this name, and the frontier the pipeline file's meaning from there on; MOVED also
-	 * where it does not lie at the frontier. */
+	 * where it does not lie at the frontier, unless the change was replayable. */
 	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed);
 	/* Deletes these identities and the decisions in front of oldest_cut, under the fence. */
 	void (*retire)(struct sink_port *, uint64_t attempt, const struct epoch_id *checkpoints, size_t checkpoints_len,

@@ -46,6 +46,7 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 	    .fingerprint = writer->frontier.fingerprint,
 	    .since = answer->since,
 	    .changed = answer->changed,
+	    .replayable = answer->replayable,
 	};
 	if (answer->surplus && !MUTANT(surplus_unheard)) {
 		cut_copy(&least, fenced.started ? &fenced.cut : &answer->surplus_cut);

@@ -869,7 +869,7 @@ static void test_meaning_compare(void **state)
 	assert_int_equal(
 	    meaning_of("amount decimal(10,2) optional", "amount decimal(12,2) required", "12"), MEANING_LIMITS);
 	assert_int_equal(
-	    meaning_of("total sum amount decimal(15,2)", "total sum amount decimal(18,2)", "18"), MEANING_LIMITS);
+	    meaning_of("total sum amount decimal(15,2)", "total sum amount decimal(18,2)", "18"), MEANING_MEASURES);
 
 	assert_int_equal(meaning_of("amount decimal(10,2)", "amount decimal(10,3)", "10,3"), MEANING_OTHER);
 	assert_int_equal(

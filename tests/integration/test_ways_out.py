@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+"""Each stop of common/base/stops.h is brought about, and the way out that its message tells is taken to the letter, until the audit says
+exact. A row of that table without a case here is a failure."""
+import json, re, signal, subprocess, sys
+
+from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql
+from services import BIN, ROOT
+
+RARELY = ("interval: 5s", "interval: 1d")  # a crash replays from the start
+MONTH = "    by:\n      - {column: year, year: transaction_date}\n      - {column: month, month: transaction_date}\n    measures:\n"
+MEASURE = '      - {column: total_sales, sum: total_amount, type: "decimal(%s,2)"}'
+
+
+def ways():
+    """Name and words of each row."""
+    text = (ROOT / "common/base/stops.h").read_text().replace("\\\n", "")
+    rows = re.findall(r'\tSTOP\((\w+),((?:\s*"(?:[^"\\]|\\.)*")+)\)', text)
+    return {name: "".join(json.loads(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"', words)) for name, words in rows}
+
+
+WAYS = ways()
+
+
+def ctl(it, *words):
+    return subprocess.run([str(BIN / "sluicectl"), *words], env=it.environment, text=True, capture_output=True, check=False)
+
+
+def stopped(it, stop, *found):
+    """Every process has ended with 78, and each says what was found and the way out."""
+    names = list(it.running)
+    it.exits_with(EXIT_CONFIG)
+    for name in names:
+        tail = (it.folder / f"{name}.log").read_text(errors="replace")[-4000:].replace('\\"', '"')
+        for words in (*found, *([WAYS[stop]] if stop else [])):
+            if words not in tail:
+                raise Failure(f"{name} does not say {words!r}:\n{tail}")
+
+
+def exact(it):
+    """It runs again, and goes on."""
+    it.wait_live()
+    it.produce(500, "--rate", 0, seed=77)
+    it.settle()
+    done = ctl(it, "audit")
+    must_be(f"exit code of the audit\n{done.stdout}{done.stderr}", done.returncode, 0)
+
+
+def crash(it):
+    for name in list(it.running):
+        it.kill(name)
+
+
+def record(key, amount, day="2024-01-15"):
+    return 0, None, json.dumps({"transaction_id": key, "product_category": "books", "total_amount": amount,
+                                "transaction_date": f"{day}T10:00:00Z"}).encode()
+
+
+def not_stopped_cleanly(job):
+    wider = ('type: "decimal(10,2)", required: true', 'type: "decimal(12,2)", required: true')
+    it = job(changes=(RARELY,))
+    it.send([record("a", 1), record("b", 2)])
+    it.start_all().wait_live()
+    it.settle()
+    crash(it)
+    sql(it.url, "ALTER TABLE transactions ALTER total_amount TYPE numeric(12,2)")
+    it.write_config(RARELY, wider)
+    it.start_all()
+    stopped(it, "NOT_STOPPED_CLEANLY", "decimal(12,2)")
+    it.write_config(RARELY)
+    sql(it.url, "ALTER TABLE transactions ALTER total_amount TYPE numeric(10,2)")
+    it.start_all().wait_live()
+    it.running["coordinator"].send_signal(signal.SIGTERM)
+    it.exits_with(0)
+    it.write_config(RARELY, wider)
+    sql(it.url, "ALTER TABLE transactions ALTER total_amount TYPE numeric(12,2)")
+    it.start_all()
+    exact(it)
+
+
+def month_of(digits):
+    return MONTH + MEASURE % 15, MONTH + MEASURE % digits
+
+
+def total_beyond_column(job, *, clean=False, crashed=False):
+    """Also where the old file can never be run again to the end; and where all of it was killed before."""
+    it = job(changes=(RARELY, month_of(8)))
+    it.start_all().wait_live()
+    it.send([record("a", 400000), record("b", 400000), record("other month", 7, "2024-02-15")])
+    it.settle()
+    if crashed:
+        crash(it)
+        it.start_all().wait_live()
+    it.send([record("c", 400000)])
+    stopped(it, "TOTAL_BEYOND_COLUMN", "total_sales of sales_per_month", "DECIMAL(8,2)")
+    must_be("the month that fits", sql(it.url, "SELECT total_sales::text FROM sales_per_month WHERE month = 1"), ("800000.00",))
+    it.start_all()
+    stopped(it, "TOTAL_BEYOND_COLUMN", "sales_per_month")  # still so: nothing was changed
+    it.write_config(RARELY, month_of(10))
+    it.start_all()
+    stopped(it, None, "sales_per_month", "numeric(10,2)", "ALTER TABLE")
+    sql(it.url, "ALTER TABLE sales_per_month ALTER COLUMN total_sales TYPE numeric(10,2)")
+    it.start_all()
+    exact(it)
+    must_be("the month", sql(it.url, "SELECT total_sales >= 1200000 FROM sales_per_month WHERE month = 1 AND year = 2024"), (True,))
+    crash(it)  # and once more, from a checkpoint named for the new file
+    it.start_all()
+    exact(it)
+
+
+def total_beyond_column_after_a_crash(job):
+    total_beyond_column(job, crashed=True)
+
+
+CASES = {"NOT_STOPPED_CLEANLY": (not_stopped_cleanly,), "TOTAL_BEYOND_COLUMN": (total_beyond_column, total_beyond_column_after_a_crash)}
+
+
+def every_row_has_a_case(job):
+    must_be("stops without a case", sorted(set(WAYS) - set(CASES)), [])
+    must_be("cases without a stop", sorted(set(CASES) - set(WAYS)), [])
+
+
+if __name__ == "__main__":
+    sys.exit(run_cases((every_row_has_a_case, *(case for cases in CASES.values() for case in cases))))
