@@ -44,6 +44,10 @@ enum result read_record(struct pipeline_draft *draft, struct error *error) MUST_
 /* decimal(p,s); false where text is not of that form. Limits are the caller's to check. */
 bool decimal_type_parse(const char *text, int *precision, int *scale);
 bool field_find(const struct pipeline *pipeline, const char *name, size_t *place);
+/* The most bytes that a row of an index over such a column takes up, together with those of other columns; PostgreSQL refuses one
+ * of more than INDEX_ROW_MAX, whatever the table could hold. */
+enum { INDEX_ROW_MAX = 2704, INDEX_ROW_HEADER = 8 };
+uint64_t field_index_bytes(const struct field *field);
 void field_type_print(const struct field *field, struct buffer *out);
 /* pipeline_rollup.c: what refers to fields that are known and checked. */
 enum result read_rollups(struct pipeline_draft *draft, struct error *error) MUST_USE;

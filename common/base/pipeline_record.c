@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,6 +153,34 @@ static enum result check_names(
 	return RESULT_OK;
 }
 
+/* Each with what it may take to be aligned. Characters have up to four bytes, and random ones do not pack. */
+uint64_t field_index_bytes(const struct field *field)
+{
+	switch (field->type) {
+	case FIELD_STRING:
+		return 4 + UINT64_C(4) * field->length_max;
+	case FIELD_INTEGER:
+		return 4;
+	case FIELD_DECIMAL:
+		return 4 + 4 + 2 * (uint64_t)(field->precision / 4 + 2);
+	case FIELD_TIMESTAMP:
+		return 8;
+	}
+	panic("field type %d", (int)field->type);
+}
+
+static enum result check_index_width(const struct field *field, const struct yaml_node *node, struct error *error)
+{
+	uint64_t bytes = INDEX_ROW_HEADER + field_index_bytes(field);
+	if (bytes <= INDEX_ROW_MAX)
+		return RESULT_OK;
+	return yaml_error(node, error,
+	    "index '%s': a value of string(%" PRIu32 ") may take %" PRIu64
+	    " bytes, and a row of an index in PostgreSQL "
+	    "%d at most; leave the index out, or let the field have at most string(%d)",
+	    field->index, field->length_max, bytes, INDEX_ROW_MAX, (INDEX_ROW_MAX - INDEX_ROW_HEADER - 4) / 4);
+}
+
 static enum result check_index(
     const struct pipeline *pipeline, size_t place, const struct yaml_node *node, struct error *error)
 {
@@ -164,7 +193,7 @@ static enum result check_index(
 			return yaml_error(node, error, "index '%s' is declared twice", index);
 	if (strcmp(index, pipeline->record.table) == 0 || strcmp(index, "dead_letters") == 0)
 		return yaml_error(node, error, "index '%s' is called like a table", index);
-	return RESULT_OK;
+	return check_index_width(&pipeline->record.fields[place], node, error);
 }
 
 static enum result read_field(struct pipeline *pipeline, const struct yaml_node *node, struct error *error)

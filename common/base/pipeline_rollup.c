@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,23 @@ static enum result check_columns(const struct rollup *rollup, const struct yaml_
 	return RESULT_OK;
 }
 
+static enum result check_key_width(
+    const struct pipeline *pipeline, const struct rollup *rollup, const struct yaml_node *node, struct error *error)
+{
+	uint64_t bytes = INDEX_ROW_HEADER;
+	for (size_t i = 0; i < rollup->by_len; i++)
+		bytes += rollup->by[i].part == PART_FIELD
+		             ? field_index_bytes(&pipeline->record.fields[rollup->by[i].field])
+		             : 4;
+	if (bytes <= INDEX_ROW_MAX)
+		return RESULT_OK;
+	return yaml_error(node, error,
+	    "table '%s': the columns of a group may take %" PRIu64
+	    " bytes, and a row of an index in PostgreSQL %d at most; "
+	    "group by fewer or shorter strings",
+	    rollup->table, bytes, INDEX_ROW_MAX);
+}
+
 /* Tables and indexes of a schema share one set of names. */
 static enum result check_table(
     const struct pipeline *pipeline, size_t place, const struct yaml_node *node, struct error *error)
@@ -177,6 +195,8 @@ static enum result read_rollup(struct pipeline *pipeline, const struct yaml_node
 		result = read_measure(pipeline, &rollup->measures[rollup->measures_len++], child, error);
 	if (result == RESULT_OK)
 		result = check_columns(rollup, node, error);
+	if (result == RESULT_OK)
+		result = check_key_width(pipeline, rollup, node, error);
 	if (result == RESULT_OK)
 		pipeline->rollups_len++;
 	return result;

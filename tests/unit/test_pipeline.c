@@ -669,6 +669,10 @@ static void test_bad_fields(void **state)
 	        "record.fields[5] at line 17: index 'by_shop' is declared twice"},
 	    {"name: note", "index: purchases, name: note",
 	        "record.fields[5] at line 17: index 'purchases' is called like a table"},
+	    {"- {name: note, type: string(200)}", "- {name: note, type: string(674), index: by_note}",
+	        "record.fields[5] at line 17: index 'by_note': a value of string(674) may take 2708 bytes, and a row "
+	        "of an "
+	        "index in PostgreSQL 2704 at most; leave the index out, or let the field have at most string(673)"},
 	    {"- {name: note, type: string(200)}", "- note", "record.fields[5] at line 17: expected a map"},
 	};
 	EXPECT_MISTAKES(mistakes);
