@@ -20,7 +20,6 @@ enum {
 	FRAME_HEADER_SIZE = 48,
 	FRAME_MAX = 4 * 1024 * 1024,
 	FRAME_BODY_TARGET = 64 * 1024,
-	LETTER_PAYLOAD_MAX = 3 * 1024 * 1024,
 };
 
 struct checkpoint_entry {

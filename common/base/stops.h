@@ -10,6 +10,7 @@
 #define STOPS(STOP)                                                                                                    \
 	STOP(NOT_STOPPED_CLEANLY, "start once more with the old file, end it with scripts/down (or SIGTERM to the "    \
 	                          "coordinator), which takes a last checkpoint, then start with the new file")         \
+	STOP(TOO_MANY_PARTITIONS, "name a topic with fewer partitions in source.topic, for a job of another name")     \
 	STOP(TOTAL_BEYOND_COLUMN,                                                                                      \
 	    "give the measure more digits in the pipeline file, and the column as many (ALTER TABLE ... ALTER "        \
 	    "COLUMN ... TYPE numeric(...)), then start again: nothing was lost, the job goes on from its "             \

@@ -9,6 +9,7 @@
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "common/runtime/aligner.h"
+#include "proto/letter.h"
 #include "proto/row.h"
 #include "services/aggregator/actor_state.h"
 #include "services/aggregator/group_deltas.h"
@@ -16,9 +17,8 @@
 #include "services/aggregator/verdict_table.h"
 
 enum {
-	LETTERS_BYTES = 1024 * 1024, /* payloads in one frame; a single one may be larger */
+	LETTERS_BYTES = 1024 * 1024, /* in one frame; a single letter may be larger */
 	DECISIONS_PER_FRAME = 4000, /* of at most 16 bytes each */
-	DETAIL_BYTES = 160,
 	KEY_BYTES_MAX = 4 * PIPELINE_KEY_MAX,
 };
 
@@ -252,41 +252,43 @@ static void flush_letters(struct dedup *dedup, struct outbox *outbox)
 	arena_clear(&dedup->arena);
 }
 
-static struct bytes conflict_detail(struct dedup *dedup, const struct winner *winner, bool is_cut)
+static struct bytes conflict_detail(const struct winner *winner, char text[LETTER_DETAIL_MAX])
 {
-	char text[DETAIL_BYTES], where[48] = "another partition"; /* told, and the winner is still to come */
+	char where[48] = "another partition"; /* told, and the winner is still to come */
 	if (winner != NULL)
 		(void)snprintf(where, sizeof where, "partition %u", winner->partition);
-	int len =
-	    snprintf(text, sizeof text, "a record of %s with this key was accepted before, and its content differs%s",
-	        where, is_cut ? "; payload cut" : "");
-	CHECK(len > 0 && (size_t)len < sizeof text);
-	return (struct bytes){arena_clone(&dedup->arena, text, (size_t)len), (size_t)len};
+	int len = snprintf(text, LETTER_DETAIL_MAX,
+	    "a record of %s with this key was accepted before, and its content differs", where);
+	CHECK(len > 0 && len < LETTER_DETAIL_MAX);
+	return (struct bytes){(const uint8_t *)text, (size_t)len};
 }
 
-/* key and texts of the letter stay valid until the frame has been handled; the payload is made here. */
+/* key and reason of the letter stay valid until the frame has been handled; payload and detail are made here. */
 static void add_letter(struct dedup *dedup, const struct row *row, const struct winner *winner, struct outbox *outbox)
 {
 	static const char reason[] = "conflict";
+	char detail[LETTER_DETAIL_MAX], words[LETTER_DETAIL_MAX];
 	buffer_clear(&dedup->scratch);
 	record_json(dedup->pipeline, row->values, &dedup->scratch);
-	bool is_cut = dedup->scratch.len > LETTER_PAYLOAD_MAX;
-	size_t len = is_cut ? (size_t)LETTER_PAYLOAD_MAX : dedup->scratch.len;
-	if (dedup->letters_bytes + len > LETTERS_BYTES)
+	struct letter letter = {
+	    .partition = row->partition,
+	    .offset = row->offset,
+	    .key = row->values[dedup->pipeline->record.key].text,
+	    .payload = buffer_bytes(&dedup->scratch),
+	    .reason = {(const uint8_t *)reason, sizeof reason - 1},
+	    .detail = conflict_detail(winner, detail),
+	};
+	letter_cut(&letter, words);
+	if (dedup->letters_bytes + letter_size(&letter) > LETTERS_BYTES)
 		flush_letters(dedup, outbox);
 	if (dedup->letters_len == dedup->letters_capacity) {
 		dedup->letters_capacity = dedup->letters_capacity ? dedup->letters_capacity * 2 : 16;
 		dedup->letters = memory_resize(dedup->letters, dedup->letters_capacity, sizeof *dedup->letters);
 	}
-	dedup->letters[dedup->letters_len++] = (struct letter){
-	    .partition = row->partition,
-	    .offset = row->offset,
-	    .key = row->values[dedup->pipeline->record.key].text,
-	    .payload = {arena_clone(&dedup->arena, dedup->scratch.data, len), len},
-	    .reason = {(const uint8_t *)reason, sizeof reason - 1},
-	    .detail = conflict_detail(dedup, winner, is_cut),
-	};
-	dedup->letters_bytes += len;
+	letter.payload.data = arena_clone(&dedup->arena, letter.payload.data, letter.payload.len);
+	letter.detail.data = arena_clone(&dedup->arena, letter.detail.data, letter.detail.len);
+	dedup->letters[dedup->letters_len++] = letter;
+	dedup->letters_bytes += letter_size(&letter);
 }
 
 /* winner NULL: the verdict was handed back, and the record that it goes back to has not come again yet. */

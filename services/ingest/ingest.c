@@ -9,6 +9,7 @@
 #include "common/base/key_group.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
+#include "proto/letter.h"
 #include "services/ingest/record_parser.h"
 
 enum {
@@ -207,27 +208,25 @@ static void put_letter(struct ingest *ingest, const struct source_record *record
     const char *detail, struct outbox *outbox)
 {
 	struct output *output = &ingest->outputs[record->partition % ingest->outputs_len];
-	struct bytes payload = record->payload;
-	char cut_detail[DETAIL_MAX + 80];
-	if (payload.len > LETTER_PAYLOAD_MAX) {
-		(void)snprintf(cut_detail, sizeof cut_detail, "%s (payload of %zu bytes cut to %d)", detail,
-		    payload.len, LETTER_PAYLOAD_MAX);
-		detail = cut_detail;
-		payload.len = LETTER_PAYLOAD_MAX;
-	}
-	size_t size = payload.len + record->key.len + DETAIL_MAX;
-	if (output->letters_bytes + size > LETTERS_BYTES)
-		flush_letters(output, outbox);
-	output->letters = memory_resize(output->letters, output->letters_len + 1, sizeof *output->letters);
-	output->letters[output->letters_len++] = (struct letter){
+	char words[LETTER_DETAIL_MAX];
+	struct letter letter = {
 	    .partition = record->partition,
 	    .offset = record->offset,
-	    .key = keep(&output->arena, record->key),
-	    .payload = keep(&output->arena, payload),
+	    .key = record->key,
+	    .payload = record->payload,
 	    .payload_raw = true,
 	    .reason = {(const uint8_t *)reason, strlen(reason)}, /* a word of the parser's table */
-	    .detail = keep(&output->arena, (struct bytes){(const uint8_t *)detail, strlen(detail)}),
+	    .detail = {(const uint8_t *)detail, strlen(detail)},
 	};
+	letter_cut(&letter, words);
+	size_t size = letter_size(&letter);
+	if (output->letters_bytes + size > LETTERS_BYTES)
+		flush_letters(output, outbox);
+	letter.key = keep(&output->arena, letter.key);
+	letter.payload = keep(&output->arena, letter.payload);
+	letter.detail = keep(&output->arena, letter.detail);
+	output->letters = memory_resize(output->letters, output->letters_len + 1, sizeof *output->letters);
+	output->letters[output->letters_len++] = letter;
 	output->letters_bytes += size;
 	ingest->sent += size;
 }
@@ -291,6 +290,8 @@ static enum result read_all(struct ingest *ingest, struct outbox *outbox, struct
 {
 	size_t in_all = 0;
 	uint32_t idle = 0;
+	if (MUTANT(first_partition_first))
+		ingest->next_partition = 0;
 	while (idle < ingest->partitions_len && has_credit(ingest) && in_all < RECORDS_PER_TICK) {
 		struct partition *partition = &ingest->partitions[ingest->next_partition++ % ingest->partitions_len];
 		size_t read;
@@ -358,6 +359,10 @@ static enum result describe(struct ingest *ingest, uint64_t now_us, struct outbo
 	struct error why = {0};
 	uint32_t partitions = 0;
 	enum result result = source->ops->describe(source, &partitions, &described.start, &why);
+	if (result == RESULT_OK && partitions > TOPIC_PARTITIONS_MAX)
+		result =
+		    error_stop(&why, STOP_TOO_MANY_PARTITIONS, "topic %s has %u partitions, and a job reads at most %d",
+		        ingest->process->pipeline->source.topic, partitions, TOPIC_PARTITIONS_MAX);
 	if (result == RESULT_RETRY) {
 		say_waiting(ingest, outbox, why.text);
 		ingest->actor.wake_us = now_us + DESCRIBE_PAUSE_US;

@@ -13,6 +13,9 @@
 #include "common/runtime/actor.h"
 #include "services/ingest/source_port.h"
 
+/* A cut names all partitions, and several of them have to fit into one frame. */
+enum { TOPIC_PARTITIONS_MAX = 10000 };
+
 /* What the ingest actors of one process share: they read through one port. */
 struct ingest_process {
 	const struct pipeline *pipeline;

@@ -10,6 +10,9 @@
 enum {
 	DECISIONS_PER_PAGE = 20000,
 	VERDICTS_MAX = 100000, /* in one FAILED; the next attempt finds the others */
+	CHECKPOINTS_BYTES = 2 * 1024 * 1024, /* in one FENCED */
+	CHECKPOINT_BYTES = 25, /* at most, without its cut, */
+	OFFSET_BYTES = 14, /* and for each of that */
 };
 
 void say_waiting(struct writer *writer, struct outbox *outbox, const char *text)
@@ -55,9 +58,15 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 		fenced.started = true;
 	}
 	fenced.checkpoints.entries = memory_resize(NULL, answer->checkpoints_len, sizeof *fenced.checkpoints.entries);
-	for (size_t i = 0; i < answer->checkpoints_len; i++)
+	/* Newest first. What one frame does not take is older than all of these, and stays named. */
+	size_t bytes = 0;
+	for (size_t i = 0; i < answer->checkpoints_len; i++) {
+		bytes += CHECKPOINT_BYTES + OFFSET_BYTES * (size_t)answer->checkpoints[i].cut.len;
+		if (i > 0 && bytes > CHECKPOINTS_BYTES)
+			break;
 		fenced.checkpoints.entries[fenced.checkpoints.len++] =
 		    (struct checkpoint_entry){answer->checkpoints[i].epoch, answer->checkpoints[i].cut};
+	}
 	say_decisions(outbox, &answer->decisions);
 	outbox_report(outbox, FRAME_FENCED, &fenced);
 	free(fenced.checkpoints.entries);

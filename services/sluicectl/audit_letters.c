@@ -85,6 +85,8 @@ void letter_put_bad(struct spool *spool, const struct letter *letter)
 	struct letter cut = *letter;
 	if (cut.payload.len > LETTER_PAYLOAD_MOST)
 		cut.payload.len = LETTER_PAYLOAD_MOST;
+	if (cut.key.len > LETTER_KEY_MOST)
+		cut.key.len = LETTER_KEY_MOST;
 	item_make(&item, &cut);
 	item_put(spool, LANE_LETTERS_DUE, &item);
 }

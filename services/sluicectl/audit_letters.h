@@ -10,7 +10,7 @@
 #include "services/sluicectl/audit_report.h"
 #include "services/sluicectl/audit_spool.h"
 
-enum { LETTER_PAYLOAD_MOST = 3 << 20 }; /* what is longer is cut */
+enum { LETTER_PAYLOAD_MOST = 3 << 20, LETTER_KEY_MOST = 1 << 19 }; /* what is longer is cut */
 
 struct letter {
 	uint32_t partition;

@@ -21,6 +21,7 @@ KEY, CATEGORY, AMOUNT, DATE = (COLUMNS.index(name) for name in
 COUNTERS = ("consumed", "accepted", "duplicates", "conflicts", "dead", "unknown_fields")
 SHOWN_MAX = 5
 LETTER_PAYLOAD_MAX = 3 << 20  # longer ones are cut
+LETTER_KEY_MAX = 512 * 1024
 STALLED_SECONDS = 20
 
 
@@ -125,7 +126,7 @@ def fold(log, found, report):
             values, unknown = read(payload, timestamp)
         except Refused as refused:
             n["dead"] += 1
-            letters[partition, offset] = (str(refused), bytes_key, None if payload is None else payload[:LETTER_PAYLOAD_MAX])
+            letters[partition, offset] = (str(refused), bytes_key and bytes_key[:LETTER_KEY_MAX], payload and payload[:LETTER_PAYLOAD_MAX])
             continue
         undecided.discard((partition, offset))
         n["unknown_fields"] += unknown

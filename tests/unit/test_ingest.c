@@ -1,7 +1,9 @@
 /* Protects: when an ingest says that the log is not the one that the database was filled from, and when not yet; that it goes on telling
- * how long the log is while nobody has it cut. */
+ * how long the log is while nobody has it cut; that rows and letters are sent in frames of a size, a letter whole or cut; that an epoch
+ * takes what its credit allows; that no partition waits for another one's backlog. */
 #include "tests/unit/aggregator_harness.h"
 
+#include "proto/letter.h"
 #include "services/ingest/ingest.h"
 
 enum { SECOND_US = 1000000, FRONTIER = 100 };
@@ -156,12 +158,287 @@ static void the_log_grows_while_a_cut_is_waited_for(void **state)
 	assert_int_equal(end_said(world, 9, 301), 301);
 }
 
+/* --- a topic with a backlog ---------------------------------------------------------------------------------------- */
+
+enum { PARTITIONS = 4 };
+
+/* Each partition has so many records, all of one kind. */
+struct backlog {
+	struct source_port port;
+	int64_t left[PARTITIONS], taken[PARTITIONS];
+	struct bytes key, payload[PARTITIONS];
+	char texts[PARTITIONS][512];
+};
+
+static enum result backlog_describe(
+    struct source_port *port, uint32_t *partitions, struct cut *start, struct error *error)
+{
+	(void)start, (void)error;
+	*partitions = (uint32_t)((struct backlog *)(void *)port)->left[0];
+	return RESULT_OK;
+}
+
+static enum result backlog_take(struct source_port *port, uint32_t partition, struct source_record *records, size_t max,
+    size_t *taken, struct error *error)
+{
+	struct backlog *source = (struct backlog *)(void *)port;
+	(void)error;
+	for (*taken = 0; *taken < max && source->left[partition] > 0; source->left[partition]--)
+		records[(*taken)++] = (struct source_record){.partition = partition,
+		    .offset = source->taken[partition]++,
+		    .timestamp_ms = -1,
+		    .key = source->key,
+		    .payload = source->payload[partition]};
+	return RESULT_OK;
+}
+
+static int64_t backlog_end(struct source_port *port, uint32_t partition)
+{
+	(void)port, (void)partition;
+	return -1;
+}
+
+static const struct source_port_ops backlog_ops = {.describe = backlog_describe,
+    .assign = quiet_assign,
+    .take = backlog_take,
+    .give_back = quiet_give_back,
+    .health = quiet_health,
+    .end = backlog_end,
+    .partitions = port_partitions,
+    .commit_group = quiet_commit_group,
+    .close = quiet_close};
+
+struct bed {
+	struct harness harness;
+	struct backlog source;
+	struct ingest_process process;
+	uint64_t epochs;
+};
+
+static int bed_begin(void **state)
+{
+	static struct bed bed;
+	struct harness *harness = &bed.harness;
+	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
+	bed = (struct bed){.harness.topology = {1, 2, 1, 1}, .source = {.port = {&backlog_ops, -1}}};
+	assert_int_equal(pipeline_parse(&harness->pipeline, "harness", text, &harness->error), RESULT_OK);
+	for (uint32_t p = 0; p < PARTITIONS; p++) {
+		int len = snprintf(bed.source.texts[p], sizeof bed.source.texts[p],
+		    "{\"id\": \"%u-%030d\", \"category\": \"c\", \"amount\": 1, \"at\": \"2024-01-15T10:00:00Z\"}", p,
+		    7);
+		bed.source.payload[p] = (struct bytes){(const uint8_t *)bed.source.texts[p], (size_t)len};
+	}
+	bed.process = (struct ingest_process){&harness->pipeline, harness->topology, &bed.source.port, false};
+	*state = &bed;
+	return 0;
+}
+
+static int bed_end(void **state)
+{
+	harness_fini(&((struct bed *)*state)->harness);
+	return 0;
+}
+
+/* With an epoch's credit of so many bytes. */
+static struct bed *bed_start(void **state, uint64_t credit, uint64_t behind)
+{
+	struct bed *bed = *state;
+	struct harness *harness = &bed->harness;
+	harness->pipeline.epoch.max_bytes = credit;
+	harness->pipeline.epoch.max_bytes_behind = behind;
+	harness->actor = ingest_new(&bed->process, actor_id(ROLE_INGEST, 0), ATTEMPT, &harness->error);
+	assert_non_null(harness->actor);
+	const struct frame_deploy deploy = {.partitions = PARTITIONS};
+	assert_int_equal(harness_frame(harness, 0, FRAME_DEPLOY, &deploy, true), RESULT_OK);
+	assert_int_equal(harness_frame(harness, 0, FRAME_START, &(struct frame_start){0}, true), RESULT_OK);
+	return bed;
+}
+
+static void bed_tick(struct bed *bed)
+{
+	struct harness *harness = &bed->harness;
+	assert_int_equal(
+	    harness->actor->ops->on_tick(harness->actor, SECOND_US, &harness->outbox, &harness->error), RESULT_OK);
+}
+
+/* Reads as long as something comes, then cuts: what was sent is in the harness. The counters of the epoch. */
+static struct counters bed_epoch(struct bed *bed)
+{
+	struct harness *harness = &bed->harness;
+	const struct frame_inject inject = {.epoch = {ATTEMPT, ++bed->epochs}};
+	do
+		bed_tick(bed);
+	while (harness->actor->wake_us == WAKE_NOW);
+	assert_int_equal(harness_frame(harness, 0, FRAME_INJECT, &inject, true), RESULT_OK);
+	harness_take(harness);
+	const struct frame *barrier = sent(harness, channel_to(harness, ROLE_DEDUP, 0), FRAME_BARRIER, 0);
+	assert_non_null(barrier);
+	assert_int_equal(barrier->body.barrier.shares.len, 1);
+	for (uint32_t p = 0; p < PARTITIONS; p++)
+		assert_in_range(cut_get(&barrier->body.barrier.cut, p, -1), 0, bed->source.taken[p]);
+	return barrier->body.barrier.shares.entries[0].counters;
+}
+
+static int64_t cut_now(struct bed *bed, uint32_t partition)
+{
+	const struct frame *barrier = sent(&bed->harness, channel_to(&bed->harness, ROLE_DEDUP, 0), FRAME_BARRIER, 0);
+	return cut_get(&barrier->body.barrier.cut, partition, -1);
+}
+
+/* Rows come in frames of some 64 KiB, each to the actor that has its key. */
+static void rows_come_in_frames(void **state)
+{
+	struct bed *bed = bed_start(state, 1 << 20, 1 << 20);
+	uint64_t rows = 0;
+	size_t frames = 0;
+	for (uint32_t p = 0; p < PARTITIONS; p++)
+		bed->source.left[p] = 1000;
+	assert_int_equal(bed_epoch(bed).n[COUNTER_CONSUMED], 4000);
+	for (size_t i = 0; i < bed->harness.frames_len; i++) {
+		const struct frame *frame = &bed->harness.frames[i];
+		struct rows_reader reader;
+		struct row row;
+		bool more = true;
+		if (frame->header.kind != FRAME_ROWS)
+			continue;
+		frames++;
+		assert_true(frame->encoded_body.len < FRAME_BODY_TARGET + 512);
+		assert_int_equal(rows_open(&reader, frame->body.rows.rows, HARNESS_FIELDS, NULL), RESULT_OK);
+		while (rows_next(&reader, &row, &more, NULL) == RESULT_OK && more) {
+			uint32_t groups = bed->harness.pipeline.key_groups;
+			uint32_t owner = key_group_owner(key_group(key_hash(row.values[0].text), groups), groups, 2);
+			assert_int_equal(frame->header.channel, channel_to(&bed->harness, ROLE_DEDUP, owner));
+			assert_int_equal(row.values[0].text.data[0], '0' + row.partition);
+			assert_int_equal(row.timestamp_ms, -1);
+			rows++;
+		}
+	}
+	assert_int_equal(rows, 4000);
+	assert_in_range(frames, 4, 6);
+}
+
+/* Letters go together as long as they are small; a large one goes alone, and is cut. */
+static void letters_come_in_frames(void **state)
+{
+	struct bed *bed = bed_start(state, 64 << 20, 64 << 20);
+	uint8_t *large = memory_new(5000000);
+	size_t frames = 0, letters = 0;
+	memset(large, 'k', 5000000);
+	for (uint32_t p = 0; p < PARTITIONS; p++)
+		bed->source.payload[p] = (struct bytes){(const uint8_t *)"?", 1};
+	bed->source.key = (struct bytes){large, 100000};
+	bed->source.left[0] = 12;
+	bed->source.left[1] = 3;
+	assert_int_equal(bed_epoch(bed).n[COUNTER_DEAD], 15);
+	for (size_t i = 0; i < bed->harness.frames_len; i++) {
+		const struct frame *frame = &bed->harness.frames[i];
+		if (frame->header.kind != FRAME_DEAD_LETTERS)
+			continue;
+		frames++;
+		letters += frame->body.dead_letters.letters.len;
+		assert_true(frame->encoded_body.len <= 512 * 1024);
+	}
+	assert_int_equal(letters, 15);
+	assert_int_equal(frames, 4); /* five, five and two; three of the other partition */
+
+	bed->source.key = (struct bytes){large, 5000000};
+	bed->source.payload[0] = (struct bytes){large, 5000000};
+	bed->source.left[0] = 2;
+	assert_int_equal(bed_epoch(bed).n[COUNTER_DEAD], 2);
+	for (size_t n = 0; n < 2; n++) {
+		const struct frame *frame =
+		    sent(&bed->harness, channel_to(&bed->harness, ROLE_DEDUP, 0), FRAME_DEAD_LETTERS, n);
+		assert_non_null(frame);
+		assert_int_equal(frame->body.dead_letters.letters.len, 1);
+		const struct letter *letter = &frame->body.dead_letters.letters.entries[0];
+		assert_int_equal(letter->key.len, LETTER_KEY_MAX);
+		assert_int_equal(letter->payload.len, LETTER_PAYLOAD_MAX);
+		assert_true(letter->payload_raw);
+		assert_non_null(strstr((const char *)letter->detail.data, "key of 5000000 bytes cut to 524288"));
+	}
+	free(large);
+}
+
+/* Between two barriers: what the credit allows, and one record at least; more of it while there is a backlog. */
+static void an_epoch_takes_its_credit(void **state)
+{
+	struct bed *bed = bed_start(state, 3000, 10000);
+	uint64_t taken[5];
+	bed->source.left[0] = 1000;
+	for (size_t i = 0; i < 5; i++)
+		taken[i] = bed_epoch(bed).n[COUNTER_CONSUMED];
+	/* Some 60 bytes a row: 3,000, then 6,000, then 10,000 bytes. */
+	assert_in_range(taken[0], 45, 55);
+	assert_in_range(taken[1], 90, 110);
+	assert_in_range(taken[2], 150, 180);
+	assert_in_range(taken[3], taken[2] - 2, taken[2] + 2);
+	bed->source.left[0] = 0;
+	(void)bed_epoch(bed); /* what was taken before */
+	while (bed_epoch(bed).n[COUNTER_CONSUMED] > 0)
+		continue;
+	bed->source.left[0] = 1000;
+	assert_in_range(bed_epoch(bed).n[COUNTER_CONSUMED], 45, 55);
+}
+
+static void one_record_is_always_allowed(void **state)
+{
+	struct bed *bed = bed_start(state, 1, 1);
+	bed->source.left[0] = 3;
+	for (int64_t i = 1; i <= 3; i++) {
+		assert_int_equal(bed_epoch(bed).n[COUNTER_CONSUMED], 1);
+		assert_int_equal(cut_now(bed, 0), i);
+	}
+	assert_int_equal(bed_epoch(bed).n[COUNTER_CONSUMED], 0);
+}
+
+/* Whoever has a backlog gets its turn, and no more: by the record where an epoch takes a few of them, and by the batch. */
+static void no_partition_starves(void **state)
+{
+	struct bed *bed = bed_start(state, 3000, 3000);
+	bed->source.left[0] = 1000000;
+	bed->source.left[1] = 1000000;
+	bed->source.left[3] = 100;
+	for (int i = 0; i < 40; i++)
+		(void)bed_epoch(bed);
+	assert_int_equal(cut_now(bed, 2), 0);
+	assert_int_equal(cut_now(bed, 3), 100);
+	assert_in_range(cut_now(bed, 1), cut_now(bed, 0) * 2 / 3, cut_now(bed, 0) * 3 / 2);
+	bed->source.left[2] = 20; /* it comes late, and waits for no more than a round */
+	for (int i = 0; i < 8; i++)
+		(void)bed_epoch(bed);
+	assert_int_equal(cut_now(bed, 2), 20);
+}
+
+static void too_many_partitions_are_refused(void **state)
+{
+	struct bed *bed = bed_start(state, 1, 1);
+	struct harness *harness = &bed->harness;
+	harness->actor->ops->free(harness->actor);
+	bed->process.assigned = false;
+	harness->actor = ingest_new(&bed->process, actor_id(ROLE_INGEST, 0), ATTEMPT, &harness->error);
+	bed->source.left[0] = TOPIC_PARTITIONS_MAX;
+	const struct frame_prepare prepare = {.actor = actor_id(ROLE_INGEST, 0)};
+	assert_int_equal(harness_frame(harness, 0, FRAME_PREPARE, &prepare, true), RESULT_OK);
+	bed_tick(bed);
+	bed->source.left[0] = TOPIC_PARTITIONS_MAX + 1;
+	assert_int_equal(harness_frame(harness, 0, FRAME_PREPARE, &prepare, true), RESULT_OK);
+	assert_int_equal(
+	    harness->actor->ops->on_tick(harness->actor, SECOND_US, &harness->outbox, &harness->error), RESULT_CONFIG);
+	assert_non_null(strstr(harness->error.text, "has 10001 partitions"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_log_that_stays_short_is_refused, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(a_log_that_is_short_for_a_moment_is_not, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(the_log_grows_while_a_cut_is_waited_for, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(rows_come_in_frames, bed_begin, bed_end),
+	    cmocka_unit_test_setup_teardown(letters_come_in_frames, bed_begin, bed_end),
+	    cmocka_unit_test_setup_teardown(an_epoch_takes_its_credit, bed_begin, bed_end),
+	    cmocka_unit_test_setup_teardown(one_record_is_always_allowed, bed_begin, bed_end),
+	    cmocka_unit_test_setup_teardown(no_partition_starves, bed_begin, bed_end),
+	    cmocka_unit_test_setup_teardown(too_many_partitions_are_refused, bed_begin, bed_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

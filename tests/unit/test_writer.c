@@ -764,6 +764,31 @@ static void test_documents_surplus(void **state)
 	assert_int_equal(cut_get(&said(harness, FRAME_FENCED)->body.fenced.cut, 0, -1), 30);
 }
 
+/* As many checkpoints of as many partitions as settings and a topic allow: what is said of them travels, newest first. */
+static void many_checkpoints_travel(void **state)
+{
+	enum { MANY = 1000, PARTITIONS = 10000 };
+	struct harness *harness = *state;
+	static struct cut_entry entries[PARTITIONS];
+	static struct checkpoint_identity named[MANY];
+	for (uint32_t i = 0; i < PARTITIONS; i++)
+		entries[i] = (struct cut_entry){UINT32_MAX - PARTITIONS + i, INT64_MAX};
+	for (uint32_t i = 0; i < MANY; i++)
+		named[i] = (struct checkpoint_identity){
+		    .epoch = {UINT64_MAX, MANY - i}, .cut = {entries, i == 0 ? 1 : PARTITIONS}};
+	assert_int_equal(deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = 0}), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	harness->script.answer.frontier =
+	    (struct frontier){.fence = ATTEMPT, .last = {3, 9}, .started = true, .cut = {entries, PARTITIONS}};
+	harness->script.answer.checkpoints = named;
+	harness->script.answer.checkpoints_len = MANY;
+	answer_ok(harness, FENCE, SINK_DONE);
+	const struct frame *fenced = said(harness, FRAME_FENCED);
+	assert_non_null(fenced);
+	assert_in_range(fenced->body.fenced.checkpoints.len, 10, 30);
+	assert_int_equal(fenced->body.fenced.checkpoints.entries[0].epoch.n, MANY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -771,6 +796,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_mark_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mark_frontier_moved, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_choose_unknown, setup, teardown),
+	    cmocka_unit_test_setup_teardown(many_checkpoints_travel, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retire, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retire_between_commits, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_late, setup, teardown),
