@@ -32,6 +32,14 @@ static bool table_is_valid(const char *name)
 	return name_is_valid(name) && strcmp(name, "dead_letters") != 0;
 }
 
+static bool schema_is_valid(const char *name)
+{
+	if (name[0] == '\0')
+		return true;
+	return name_is_valid(name) && strcmp(name, "sluice") != 0 && strcmp(name, "information_schema") != 0 &&
+	       strncmp(name, "pg_", 3) != 0;
+}
+
 static bool job_is_valid(const char *job)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
@@ -127,6 +135,10 @@ const struct setting_row pipeline_settings[] = {
         .help = "list of {table, by, measures}; by: {column, field|day|month|year}; measures: {column, sum, type}"},
     {"sinks.postgres.url", SETTING_TEXT, .fallback = "", IN(sinks.postgres_url),
         .help = "connection string; empty: libpq's own PG* variables"},
+    {"sinks.postgres.schema", SETTING_TEXT, .fallback = "", IN(sinks.postgres_schema), .valid = schema_is_valid,
+        .expects = "a name of small letters, digits and _, not sluice, information_schema or pg_...",
+        .help =
+            "of the tables; empty: what the user's search_path gives at the very first start, and kept from then on"},
     {"sinks.elasticsearch.url", SETTING_TEXT, .fallback = "", IN(sinks.elasticsearch.url),
         .help = "http[s]://[user:password@]host[:port]; neither it nor hosts: there is no search job"},
     {"sinks.elasticsearch.hosts", SETTING_TEXT, .fallback = "", IN(sinks.elasticsearch.hosts),

@@ -126,6 +126,8 @@ struct pipeline {
 	size_t rollups_len;
 	struct {
 		char *postgres_url; /* empty: libpq's own PG* variables */
+		char *
+		    postgres_schema; /* of the tables; empty: what the user's search_path gives at the very first start */
 		struct elasticsearch elasticsearch;
 	} sinks;
 	struct {

@@ -14,7 +14,17 @@
 	STOP(TOTAL_BEYOND_COLUMN,                                                                                      \
 	    "give the measure more digits in the pipeline file, and the column as many (ALTER TABLE ... ALTER "        \
 	    "COLUMN ... TYPE numeric(...)), then start again: nothing was lost, the job goes on from its "             \
-	    "last checkpoint")
+	    "last checkpoint")                                                                                         \
+	STOP(NO_SCHEMA,                                                                                                \
+	    "name a schema as sinks.postgres.schema in the pipeline file (it is made where it is missing), or "        \
+	    "put one that exists on this user's search_path")                                                          \
+	STOP(OTHER_SCHEMA,                                                                                             \
+	    "put the old name back into the pipeline file; or stop all processes, move every table of the job "        \
+	    "there with ALTER TABLE ... SET SCHEMA, and start again with the new name")                                \
+	STOP(TABLE_GONE,                                                                                               \
+	    "where it was moved to another schema, move all tables of the job there and name that schema as "          \
+	    "sinks.postgres.schema; where it was dropped or renamed, rename it back, or restore this database "        \
+	    "from a backup, and start again")
 
 enum stop {
 #define STOP(name, way) STOP_##name,

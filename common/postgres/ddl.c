@@ -15,6 +15,15 @@ void sql_identifier(struct buffer *out, const char *name)
 	buffer_append(out, "\"", 1);
 }
 
+void sql_table(struct buffer *out, const char *schema, const char *name)
+{
+	if (schema[0] != '\0') {
+		sql_identifier(out, schema);
+		buffer_append_text(out, ".");
+	}
+	sql_identifier(out, name);
+}
+
 void sql_literal(struct buffer *out, struct bytes text)
 {
 	buffer_append(out, "'", 1);
@@ -167,10 +176,10 @@ static void print_key(const struct ddl_table *table, struct buffer *out)
 	buffer_append_text(out, ")\n)");
 }
 
-void ddl_table_print(const struct ddl_table *table, struct buffer *out)
+void ddl_table_print(const struct ddl_table *table, const char *schema, struct buffer *out)
 {
 	buffer_append_text(out, "CREATE TABLE ");
-	sql_identifier(out, table->name);
+	sql_table(out, schema, table->name);
 	buffer_append_text(out, " (\n");
 	for (size_t i = 0; i < table->columns_len; i++) {
 		const struct ddl_column *column = &table->columns[i];
@@ -189,7 +198,7 @@ void ddl_table_print(const struct ddl_table *table, struct buffer *out)
 	buffer_append_text(out, ";\n");
 }
 
-void ddl_indexes_print(const struct ddl_table *table, struct buffer *out)
+void ddl_indexes_print(const struct ddl_table *table, const char *schema, struct buffer *out)
 {
 	for (size_t i = 0; i < table->columns_len; i++) {
 		const struct ddl_column *column = &table->columns[i];
@@ -198,7 +207,7 @@ void ddl_indexes_print(const struct ddl_table *table, struct buffer *out)
 		buffer_append_text(out, "CREATE INDEX ");
 		sql_identifier(out, column->index);
 		buffer_append_text(out, " ON ");
-		sql_identifier(out, table->name);
+		sql_table(out, schema, table->name);
 		buffer_append_text(out, " (");
 		sql_identifier(out, column->name);
 		buffer_append_text(out, ");\n");
@@ -207,13 +216,20 @@ void ddl_indexes_print(const struct ddl_table *table, struct buffer *out)
 
 void ddl_print(const struct pipeline *pipeline, struct buffer *out)
 {
+	const char *schema = pipeline->sinks.postgres_schema;
+
 	buffer_append_text(
 	    out, "-- Generated from the pipeline file; do not edit. Sluice's own schema is in 001_sluice.sql.\n");
+	if (schema[0] != '\0') {
+		buffer_append_text(out, "\nCREATE SCHEMA ");
+		sql_identifier(out, schema);
+		buffer_append_text(out, ";\n");
+	}
 	for (size_t i = 0; i < ddl_tables(pipeline); i++) {
 		struct ddl_table table;
 		ddl_table_describe(pipeline, i, &table);
 		buffer_append_text(out, "\n");
-		ddl_table_print(&table, out);
-		ddl_indexes_print(&table, out);
+		ddl_table_print(&table, schema, out);
+		ddl_indexes_print(&table, schema, out);
 	}
 }

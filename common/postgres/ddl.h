@@ -42,15 +42,17 @@ struct ddl_table {
 size_t ddl_tables(const struct pipeline *pipeline);
 void ddl_table_describe(const struct pipeline *pipeline, size_t place, struct ddl_table *table);
 
-/* CREATE TABLE ...; */
-void ddl_table_print(const struct ddl_table *table, struct buffer *out);
+/* CREATE TABLE ...; schema: see sql_table. */
+void ddl_table_print(const struct ddl_table *table, const char *schema, struct buffer *out);
 /* CREATE INDEX ...; for each declared index. */
-void ddl_indexes_print(const struct ddl_table *table, struct buffer *out);
+void ddl_indexes_print(const struct ddl_table *table, const char *schema, struct buffer *out);
 /* All of it, as sql/ecommerce.sql shows for the shipped pipeline. */
 void ddl_print(const struct pipeline *pipeline, struct buffer *out);
 
 /* "name", quotes inside doubled. */
 void sql_identifier(struct buffer *out, const char *name);
+/* "schema"."name"; schema empty: "name" alone, for people only. */
+void sql_table(struct buffer *out, const char *schema, const char *name);
 /* 'text', for standard_conforming_strings = on; the text holds no NUL. */
 void sql_literal(struct buffer *out, struct bytes text);
 

@@ -162,7 +162,7 @@ enum sink_outcome postgres_table_check(struct postgres *postgres, const struct p
 	PGresult *result = NULL;
 
 	*state = (struct table_state){0};
-	sql_identifier(&name, table->name);
+	sql_table(&name, postgres->schema, table->name);
 	buffer_append(&name, "", 1);
 	const char *quoted = (const char *)name.data;
 	enum sink_outcome outcome = postgres_query(

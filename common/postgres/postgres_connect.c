@@ -12,6 +12,7 @@
 
 #include "common/base/log.h"
 #include "common/base/timestamp.h"
+#include "common/postgres/postgres_session.h"
 
 enum { PARAMETERS_MAX = 16 };
 
@@ -135,37 +136,6 @@ static enum sink_outcome connect_failed(struct postgres *postgres, uint64_t bega
 	return outcome;
 }
 
-/* A stronger synchronous_commit than `on` is left alone, a weaker one is not. */
-static const char session_sql[] =
-    "SELECT set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' "
-    "THEN 'remote_apply' ELSE 'on' END, false), set_config('standard_conforming_strings', 'on', false), "
-    "set_config('statement_timeout', '%d', false), set_config('lock_timeout', '%d', false), "
-    "set_config('idle_in_transaction_session_timeout', '%d', false), set_config('client_min_messages', 'warning', "
-    "false);"
-    "SELECT coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), ''), "
-    "current_setting('fsync'), current_setting('server_encoding')";
-
-static enum sink_outcome session_set_up(struct postgres *postgres, struct error *error)
-{
-	PGresult *result = NULL;
-	char sql[1024];
-
-	int len =
-	    snprintf(sql, sizeof sql, session_sql, POSTGRES_STATEMENT_MS, POSTGRES_LOCK_MS, POSTGRES_STATEMENT_MS);
-	CHECK(len > 0 && (size_t)len < sizeof sql);
-	enum sink_outcome outcome = postgres_query(postgres, &result, error, sql, 0, NULL);
-	if (outcome != SINK_DONE)
-		return outcome;
-	snprintf(postgres->started, sizeof postgres->started, "%s", PQgetvalue(result, 0, 0));
-	if (strcmp(PQgetvalue(result, 0, 1), "on") != 0)
-		log_warn("PostgreSQL runs with fsync=off: a power failure can lose or damage what was committed");
-	if (strcmp(PQgetvalue(result, 0, 2), "UTF8") != 0)
-		log_warn("the database's encoding is %s, not UTF8: texts that it cannot hold stop the job",
-		    PQgetvalue(result, 0, 2));
-	PQclear(result);
-	return SINK_DONE;
-}
-
 static void ignore_notice(void *context, const PGresult *result)
 {
 	(void)context;
@@ -195,7 +165,7 @@ enum sink_outcome postgres_connect(
 	PQsetNoticeReceiver(postgres->link, ignore_notice, NULL);
 	if (PQsetnonblocking(postgres->link, 1) != 0)
 		panic("PQsetnonblocking: %s", PQerrorMessage(postgres->link));
-	outcome = session_set_up(postgres, error);
+	outcome = postgres_session_set_up(postgres, pipeline, error);
 	if (outcome != SINK_DONE)
 		postgres_disconnect(postgres);
 	return outcome;

@@ -25,6 +25,7 @@ enum {
 	POSTGRES_MISSING_MS = 60000, /* a database that does not exist is waited for as long as a missing topic */
 	POSTGRES_BINARY_MAX = 64, /* parameters of postgres_query_binary */
 	POSTGRES_STATE = 5, /* length of a SQLSTATE */
+	POSTGRES_NAME_MAX = 64, /* of a schema or table, with a NUL */
 };
 
 struct postgres {
@@ -32,12 +33,13 @@ struct postgres {
 	int stop_fd; /* -1: none */
 	int pid; /* of the backend, for ending it later */
 	char started[64];
+	char schema[POSTGRES_NAME_MAX]; /* of the tables that the pipeline file declares */
 	char state[POSTGRES_STATE +
 	           1]; /* SQLSTATE of the last postgres_query that failed; empty: not the server's doing */
 	uint64_t missing_since_us; /* when the database was first said not to exist; 0: it was not */
 };
 
-/* Connects and sets the session up; an open link is closed first. */
+/* Connects and sets the session up (postgres_session.h); an open link is closed first. */
 enum sink_outcome postgres_connect(struct postgres *postgres, const struct pipeline *pipeline,
     const char *application_name, struct error *error) MUST_USE;
 void postgres_disconnect(struct postgres *postgres);

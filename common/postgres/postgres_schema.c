@@ -8,6 +8,8 @@
 #include "common/base/crash_point.h"
 #include "common/base/job.h"
 #include "common/base/key_group.h"
+#include "common/base/log.h"
+#include "common/postgres/postgres_session.h"
 
 struct schema {
 	struct postgres *postgres;
@@ -18,6 +20,7 @@ struct schema {
 	int version; /* of sluice's own schema; 0: not there */
 	bool row; /* the job has a frontier row */
 	bool started; /* and its cut is set */
+	char remembered[POSTGRES_NAME_MAX]; /* the schema of its tables; empty: it is not */
 	struct table_state tables[1 + PIPELINE_ROLLUPS_MAX + 1];
 };
 
@@ -43,11 +46,16 @@ static enum sink_outcome lock_take(struct schema *schema)
 	return run(schema, NULL, sql, 0, NULL);
 }
 
+/* Not by to_regclass: it may answer from what this session knew before it waited for the lock. */
 static enum sink_outcome version_read(struct schema *schema)
 {
 	PGresult *result = NULL;
 	enum sink_outcome outcome = run(schema, &result,
-	    "SELECT to_regclass('sluice.migrations') IS NOT NULL, to_regclass('sluice.frontier') IS NOT NULL", 0, NULL);
+	    "SELECT count(*) FILTER (WHERE c.relname = 'migrations') > 0, count(*) FILTER (WHERE c.relname = "
+	    "'frontier') > 0 "
+	    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sluice' AND c.relkind = "
+	    "'r'",
+	    0, NULL);
 	if (outcome != SINK_DONE)
 		return outcome;
 	bool migrated = PQgetvalue(result, 0, 0)[0] == 't', frontier = PQgetvalue(result, 0, 1)[0] == 't';
@@ -94,6 +102,109 @@ static enum sink_outcome frontier_state(struct schema *schema)
 	return outcome;
 }
 
+/* How many of the tables are in this schema. */
+static enum sink_outcome tables_count(struct schema *schema, const char *name, size_t *count)
+{
+	struct buffer sql = {0};
+	PGresult *result = NULL;
+
+	buffer_append_text(&sql, "SELECT count(*) FROM (VALUES ");
+	for (size_t i = 0; i < ddl_tables(schema->pipeline); i++) {
+		struct ddl_table table;
+		ddl_table_describe(schema->pipeline, i, &table);
+		buffer_printf(&sql, "%s('%s')", i ? ", " : "", table.name);
+	}
+	buffer_append_text(&sql, ") v(name) JOIN pg_class c ON c.relname = v.name JOIN pg_namespace n ON n.oid = "
+	                         "c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')");
+	buffer_append(&sql, "", 1);
+	enum sink_outcome outcome = run(schema, &result, (const char *)sql.data, 1, &name);
+	if (outcome == SINK_DONE)
+		*count = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	PQclear(result);
+	buffer_fini(&sql);
+	return outcome;
+}
+
+/* The file names another schema than the one in which the tables were made: fine where somebody has moved all of them there. */
+static enum sink_outcome schema_move(struct schema *schema, const char *named)
+{
+	size_t old = 0, new = 0;
+	enum sink_outcome outcome = SINK_DONE;
+
+	if (schema->started)
+		outcome = tables_count(schema, schema->remembered, &old);
+	if (schema->started && outcome == SINK_DONE)
+		outcome = tables_count(schema, named, &new);
+	if (outcome != SINK_DONE)
+		return outcome;
+	if (schema->started && (old > 0 || new < ddl_tables(schema->pipeline))) {
+		error_stop(schema->error, STOP_OTHER_SCHEMA,
+		    "the tables of job %s were made in schema \"%s\", and %zu of %zu are there; the pipeline file says "
+		    "\"%s\", where %zu are",
+		    schema->job, schema->remembered, old, ddl_tables(schema->pipeline), named, new);
+		return SINK_CONFIG;
+	}
+	if (schema->started)
+		log_warn("the tables of job %s have moved from schema \"%s\" to \"%s\", as the pipeline file says",
+		    schema->job, schema->remembered, named);
+	snprintf(schema->postgres->schema, sizeof schema->postgres->schema, "%s", named);
+	return SINK_DONE;
+}
+
+/* Which schema the tables are in, for good. */
+static enum sink_outcome schema_settle(struct schema *schema)
+{
+	const char *named = schema->pipeline->sinks.postgres_schema;
+	enum sink_outcome outcome =
+	    postgres_remembered_schema(schema->postgres, schema->job, schema->remembered, schema->error);
+
+	if (outcome == SINK_DONE && schema->remembered[0] && named[0] && strcmp(schema->remembered, named) != 0)
+		return schema_move(schema, named);
+	if (outcome == SINK_DONE && schema->remembered[0])
+		memcpy(schema->postgres->schema, schema->remembered, sizeof schema->remembered);
+	if (outcome == SINK_DONE && !schema->postgres->schema[0]) {
+		error_stop(schema->error, STOP_NO_SCHEMA,
+		    "there is no schema for the tables of job %s: the search_path of this user names none that exists",
+		    schema->job);
+		outcome = SINK_CONFIG;
+	}
+	return outcome;
+}
+
+static enum sink_outcome schema_make(struct schema *schema)
+{
+	const char *name = schema->postgres->schema;
+	struct buffer sql = {0};
+	PGresult *result = NULL;
+	enum sink_outcome outcome = run(schema, &result, "SELECT FROM pg_namespace WHERE nspname = $1", 1, &name);
+
+	if (outcome == SINK_DONE && PQntuples(result) == 0) {
+		buffer_append_text(&sql, "CREATE SCHEMA ");
+		sql_identifier(&sql, name);
+		buffer_append(&sql, "", 1);
+		outcome = run(schema, NULL, (const char *)sql.data, 0, NULL);
+		if (outcome == SINK_DONE)
+			say(schema, "created schema", name);
+		else
+			error_wrap(schema->error, "cannot create schema \"%s\"", name);
+	}
+	PQclear(result);
+	buffer_fini(&sql);
+	return outcome;
+}
+
+static enum sink_outcome schema_remember(struct schema *schema)
+{
+	const char *params[] = {schema->job, schema->postgres->schema};
+
+	if (strcmp(schema->remembered, schema->postgres->schema) == 0)
+		return SINK_DONE;
+	return run(schema, NULL,
+	    "INSERT INTO sluice.remembered (job, name, value) VALUES ($1, 'postgres.schema', $2) "
+	    "ON CONFLICT (job, name) DO UPDATE SET value = EXCLUDED.value, since = now()",
+	    2, params);
+}
+
 static enum sink_outcome table_check(struct schema *schema, size_t place)
 {
 	struct table_state *state = &schema->tables[place];
@@ -113,9 +224,9 @@ static enum sink_outcome table_check(struct schema *schema, size_t place)
 		return SINK_CONFIG;
 	}
 	if (schema->started && !state->exists) {
-		error_set(schema->error, RESULT_CONFIG,
-		    "job %s has a frontier, but table \"%s\" is gone (or not in this user's search_path)", schema->job,
-		    table.name);
+		error_stop(schema->error, STOP_TABLE_GONE,
+		    "job %s has a frontier, but table \"%s\" is gone from schema \"%s\"", schema->job, table.name,
+		    schema->postgres->schema);
 		return SINK_CONFIG;
 	}
 	return SINK_DONE;
@@ -153,8 +264,8 @@ static enum sink_outcome table_make(struct schema *schema, size_t place)
 		say(schema, "found table", table.name);
 		return SINK_DONE;
 	}
-	ddl_table_print(&table, &sql);
-	ddl_indexes_print(&table, &sql);
+	ddl_table_print(&table, schema->postgres->schema, &sql);
+	ddl_indexes_print(&table, schema->postgres->schema, &sql);
 	buffer_append(&sql, "", 1);
 	enum sink_outcome outcome = run(schema, NULL, (const char *)sql.data, 0, NULL);
 	if (outcome == SINK_DONE)
@@ -185,14 +296,20 @@ static enum sink_outcome check_and_make(struct schema *schema)
 		outcome = version_read(schema);
 	if (outcome == SINK_DONE)
 		outcome = frontier_state(schema);
+	if (outcome == SINK_DONE)
+		outcome = schema_settle(schema);
 	for (size_t i = 0; i < tables && outcome == SINK_DONE; i++)
 		outcome = table_check(schema, i);
 	if (outcome == SINK_DONE)
 		outcome = migrate(schema);
+	if (outcome == SINK_DONE)
+		outcome = schema_make(schema);
 	for (size_t i = 0; i < tables && outcome == SINK_DONE; i++)
 		outcome = table_make(schema, i);
 	if (outcome == SINK_DONE)
 		outcome = frontier_make(schema);
+	if (outcome == SINK_DONE)
+		outcome = schema_remember(schema);
 	return outcome;
 }
 

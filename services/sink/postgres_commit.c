@@ -41,7 +41,7 @@ enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct
 	commit->pipeline = pipeline;
 	commit->job = job;
 	buffer_clear(&commit->sql);
-	totals_prepare_print(&commit->totals, pipeline, &commit->sql);
+	totals_prepare_print(&commit->totals, pipeline, postgres->schema, &commit->sql);
 	commit->frontier = key_hash(text_bytes(job));
 	buffer_append(&commit->sql, "", 1);
 	return postgres_query(postgres, NULL, error, (const char *)commit->sql.data, 0, NULL);
@@ -72,10 +72,10 @@ static void advance_print(struct postgres_commit *commit, const struct transacti
 	buffer_printf(sql, "', '%s');\n", place);
 }
 
-static void copy_rows_print(const struct pipeline *pipeline, struct buffer *sql)
+static void copy_rows_print(const struct pipeline *pipeline, const char *schema, struct buffer *sql)
 {
 	buffer_append_text(sql, "COPY ");
-	sql_identifier(sql, pipeline->record.table);
+	sql_table(sql, schema, pipeline->record.table);
 	for (size_t i = 0; i < pipeline->record.fields_len; i++) {
 		buffer_append_text(sql, i ? ", " : " (");
 		sql_identifier(sql, pipeline->record.fields[i].name);
@@ -108,13 +108,14 @@ static void string_build(struct run *run)
 	advance_print(commit, run->transaction, sql);
 	if (commit->rows.len) {
 		run->parts[run->parts_len++] = PART_ROWS;
-		copy_rows_print(commit->pipeline, sql);
+		copy_rows_print(commit->pipeline, run->postgres->schema, sql);
 	}
 	if (any_letters(run->transaction)) {
 		run->parts[run->parts_len++] = PART_LETTERS;
-		buffer_append_text(sql,
-		    "COPY " DEAD_LETTERS_TABLE " (topic, \"partition\", \"offset\", key, payload, payload_raw, "
-		    "reason, detail, sink, epoch) FROM STDIN (FORMAT binary);\n");
+		buffer_append_text(sql, "COPY ");
+		sql_table(sql, run->postgres->schema, DEAD_LETTERS_TABLE);
+		buffer_append_text(sql, " (topic, \"partition\", \"offset\", key, payload, payload_raw, "
+		                        "reason, detail, sink, epoch) FROM STDIN (FORMAT binary);\n");
 	}
 	if (any_decisions(run->transaction)) {
 		run->parts[run->parts_len++] = PART_DECISIONS;

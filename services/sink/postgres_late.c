@@ -20,7 +20,7 @@ static const struct {
     [FIELD_TIMESTAMP] = {"timestamp[]", 1114},
 };
 
-static void query_print(const struct pipeline *pipeline, struct buffer *sql)
+static void query_print(const struct pipeline *pipeline, const char *schema, struct buffer *sql)
 {
 	const struct field *fields = pipeline->record.fields;
 	size_t len = pipeline->record.fields_len, key = pipeline->record.key;
@@ -39,7 +39,7 @@ static void query_print(const struct pipeline *pipeline, struct buffer *sql)
 	for (size_t i = 0; i < len; i++)
 		buffer_printf(sql, "f%zu, ", i);
 	buffer_append_text(sql, "n) JOIN ");
-	sql_identifier(sql, pipeline->record.table);
+	sql_table(sql, schema, pipeline->record.table);
 	buffer_append_text(sql, " t ON t.");
 	sql_identifier(sql, fields[key].name);
 	buffer_printf(sql, " = c.f%zu ORDER BY c.n", key);
@@ -122,7 +122,7 @@ enum sink_outcome postgres_late_find(struct postgres *postgres, const struct pip
 	struct buffer sql = {0}, arrays[POSTGRES_BINARY_MAX] = {0};
 	enum sink_outcome outcome = SINK_DONE;
 
-	query_print(pipeline, &sql);
+	query_print(pipeline, postgres->schema, &sql);
 	for (size_t first = 0; first < rows->len && outcome == SINK_DONE; first += ROWS_PER_QUERY)
 		outcome = part_find(postgres, pipeline, rows, first, (const char *)sql.data, arrays, found, error);
 	buffer_fini(&sql);

@@ -47,10 +47,11 @@ static void lies_print(const struct ddl_table *table, const struct rollup *rollu
 }
 
 /* apart: the parameter that names the row that is not just changed; 0: there is none. */
-static void hit_print(const struct ddl_table *table, const struct rollup *rollup, size_t apart, struct buffer *out)
+static void hit_print(
+    const struct ddl_table *table, const char *schema, const struct rollup *rollup, size_t apart, struct buffer *out)
 {
 	buffer_append_text(out, "hit AS (UPDATE ");
-	sql_identifier(out, table->name);
+	sql_table(out, schema, table->name);
 	buffer_append_text(out, " AS t SET ");
 	for (size_t i = rollup->by_len; i < table->columns_len; i++) {
 		buffer_append_text(out, i > rollup->by_len ? ", " : "");
@@ -64,10 +65,10 @@ static void hit_print(const struct ddl_table *table, const struct rollup *rollup
 	buffer_append_text(out, " RETURNING u.ord, t.ctid AS place), ");
 }
 
-static void insert_print(const struct ddl_table *table, const char *name, struct buffer *out)
+static void insert_print(const struct ddl_table *table, const char *schema, const char *name, struct buffer *out)
 {
 	buffer_printf(out, "%s AS (INSERT INTO ", name);
-	sql_identifier(out, table->name);
+	sql_table(out, schema, table->name);
 	buffer_append_text(out, " (");
 	column_list(table, table->columns_len, out);
 	buffer_append_text(out, ") SELECT ");
@@ -77,20 +78,22 @@ static void insert_print(const struct ddl_table *table, const char *name, struct
 }
 
 /* An update stays on the page where there is room: to leave it a row has to be deleted and made anew. */
-static void gone_print(const struct ddl_table *table, const struct rollup *rollup, size_t apart, struct buffer *out)
+static void gone_print(
+    const struct ddl_table *table, const char *schema, const struct rollup *rollup, size_t apart, struct buffer *out)
 {
 	buffer_append_text(out, "gone AS (DELETE FROM ");
-	sql_identifier(out, table->name);
+	sql_table(out, schema, table->name);
 	buffer_append_text(out, " AS t USING u");
 	lies_print(table, rollup, out);
 	buffer_printf(out, " AND u.ord = $%zu RETURNING u.ord), ", apart);
-	insert_print(table, "put", out);
+	insert_print(table, schema, "put", out);
 	buffer_append_text(out, "WHERE ord IN (SELECT gone.ord FROM gone) RETURNING ctid AS place), ");
 }
 
-static void made_print(const struct ddl_table *table, const struct rollup *rollup, size_t apart, struct buffer *out)
+static void made_print(
+    const struct ddl_table *table, const char *schema, const struct rollup *rollup, size_t apart, struct buffer *out)
 {
-	insert_print(table, "made", out);
+	insert_print(table, schema, "made", out);
 	buffer_append_text(out, "WHERE ord NOT IN (SELECT hit.ord FROM hit");
 	buffer_append_text(out, apart ? " UNION ALL SELECT gone.ord FROM gone" : "");
 	buffer_append_text(out, ") ON CONFLICT (");
@@ -105,7 +108,8 @@ static void made_print(const struct ddl_table *table, const struct rollup *rollu
 	buffer_append_text(out, " RETURNING ctid AS place) ");
 }
 
-static void prepare_print(const struct pipeline *pipeline, size_t place, bool is_apart, struct buffer *out)
+static void prepare_print(
+    const struct pipeline *pipeline, const char *schema, size_t place, bool is_apart, struct buffer *out)
 {
 	const struct rollup *rollup = &pipeline->rollups[place];
 	struct ddl_table table;
@@ -125,24 +129,25 @@ static void prepare_print(const struct pipeline *pipeline, size_t place, bool is
 	for (size_t i = 0; i < table.columns_len; i++)
 		buffer_printf(out, ", c%zu", i);
 	buffer_append_text(out, ", ord)), ");
-	hit_print(&table, rollup, apart, out);
+	hit_print(&table, schema, rollup, apart, out);
 	if (apart)
-		gone_print(&table, rollup, apart, out);
-	made_print(&table, rollup, apart, out);
+		gone_print(&table, schema, rollup, apart, out);
+	made_print(&table, schema, rollup, apart, out);
 	buffer_append_text(out, "SELECT ord, place FROM hit UNION ALL ");
 	if (apart)
 		buffer_printf(out, "SELECT $%zu, place FROM put UNION ALL ", apart);
 	buffer_append_text(out, "SELECT NULL, place FROM made;\n");
 }
 
-void totals_prepare_print(struct totals *totals, const struct pipeline *pipeline, struct buffer *out)
+void totals_prepare_print(
+    struct totals *totals, const struct pipeline *pipeline, const char *schema, struct buffer *out)
 {
 	places_forget(&totals->places);
 	/* One plan for ever, by place: a table that is small now is no reason to read it whole when it has grown. */
 	buffer_append_text(out, "SET enable_seqscan = off;\nSET plan_cache_mode = force_generic_plan;\n");
 	for (size_t i = 0; i < pipeline->rollups_len; i++) {
-		prepare_print(pipeline, i, false, out);
-		prepare_print(pipeline, i, true, out);
+		prepare_print(pipeline, schema, i, false, out);
+		prepare_print(pipeline, schema, i, true, out);
 	}
 }
 

@@ -28,7 +28,8 @@ struct totals {
 };
 
 /* PREPARE totals_<n> ... and apart_<n> ...; for every rollup, and what the session has to be set to. All places are forgotten. */
-void totals_prepare_print(struct totals *totals, const struct pipeline *pipeline, struct buffer *out);
+void totals_prepare_print(
+    struct totals *totals, const struct pipeline *pipeline, const char *schema, struct buffer *out);
 /* CORRUPT when a group is not what the pipeline file declares, CONFIG when a measure is beyond its column's precision. */
 enum result totals_build(struct totals *totals, const struct pipeline *pipeline, const struct groups *chunks,
     size_t chunks_len, struct error *error) MUST_USE;

@@ -176,7 +176,7 @@ static enum sink_outcome read_rows(struct database *database, struct error *erro
 		buffer_printf(&sql, "::%s", cast_of(pipeline->record.fields[i].type));
 	}
 	buffer_append_text(&sql, " FROM ");
-	sql_identifier(&sql, pipeline->record.table);
+	sql_table(&sql, database->postgres.schema, pipeline->record.table);
 	enum sink_outcome outcome = copy_out(database, &sql, pipeline->record.fields_len, on_row, error);
 	buffer_fini(&sql);
 	return outcome;
@@ -227,7 +227,7 @@ static enum sink_outcome read_totals(struct database *database, struct error *er
 		buffer_append_text(&sql, "::numeric");
 	}
 	buffer_append_text(&sql, " FROM ");
-	sql_identifier(&sql, rollup->table);
+	sql_table(&sql, database->postgres.schema, rollup->table);
 	enum sink_outcome outcome = copy_out(database, &sql, rollup->by_len + rollup->measures_len, on_total, error);
 	buffer_fini(&sql);
 	return outcome;
@@ -255,8 +255,9 @@ static enum sink_outcome read_letters(struct database *database, struct error *e
 	const char *topic = database->audit->pipeline->source.topic;
 	struct buffer sql = {0};
 	buffer_append_text(&sql, "SELECT \"partition\"::bigint, \"offset\"::bigint, key::bytea, payload::bytea, "
-	                         "payload_raw::boolean, reason::text FROM " DEAD_LETTERS_TABLE
-	                         " WHERE sink = '" POSTGRES_SINK_NAME "' AND topic = ");
+	                         "payload_raw::boolean, reason::text FROM ");
+	sql_table(&sql, database->postgres.schema, DEAD_LETTERS_TABLE);
+	buffer_append_text(&sql, " WHERE sink = '" POSTGRES_SINK_NAME "' AND topic = ");
 	sql_literal(&sql, (struct bytes){(const uint8_t *)topic, strlen(topic)});
 	enum sink_outcome outcome = copy_out(database, &sql, LETTER_COLUMNS, on_letter, error);
 	buffer_fini(&sql);

@@ -46,7 +46,7 @@ static void put_measure(struct buffer *sql, const struct measure *measure)
 	buffer_append_text(sql, ")::numeric(39, 0)::text");
 }
 
-static void put_query(struct buffer *sql, const struct rollup *rollup)
+static void put_query(struct buffer *sql, const char *schema, const struct rollup *rollup)
 {
 	buffer_append_text(sql, "DECLARE totals NO SCROLL CURSOR FOR SELECT ");
 	for (size_t i = 0; i < rollup->by_len; i++) {
@@ -56,7 +56,7 @@ static void put_query(struct buffer *sql, const struct rollup *rollup)
 	for (size_t i = 0; i < rollup->measures_len; i++)
 		put_measure(sql, &rollup->measures[i]);
 	buffer_append_text(sql, " FROM ");
-	sql_identifier(sql, rollup->table);
+	sql_table(sql, schema, rollup->table);
 	buffer_append(sql, "", 1);
 }
 
@@ -122,7 +122,7 @@ static enum result read_table(
 {
 	struct buffer sql = {0};
 	char fetch[48];
-	put_query(&sql, &totals->pipeline->rollups[place]);
+	put_query(&sql, postgres->schema, &totals->pipeline->rollups[place]);
 	(void)snprintf(fetch, sizeof fetch, "FETCH %d FROM totals", FETCH_ROWS);
 	enum result result =
 	    from_outcome(postgres_query(postgres, NULL, error, (const char *)sql.data, 0, NULL), error);

@@ -1,8 +1,10 @@
 /* What the sink makes in a database, and what it refuses to touch. Needs DATABASE_URL. */
+#include "common/postgres/postgres_session.h"
 #include "tests/integration/sink_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,20 +37,27 @@ static void assert_columns(struct fixture *fixture, const char *table, const cha
 	buffer_fini(&sql);
 }
 
+/* What a report says of every migration from this place on. */
+static void migrations_print(struct buffer *out, size_t first)
+{
+	for (size_t i = first; i < migrations_len; i++)
+		buffer_printf(out, "applied migration %s\n", migrations[i].name);
+}
+
 static void test_init_makes_everything(void **state)
 {
 	struct fixture *fixture = *state;
-	struct buffer report = {0};
+	struct buffer report = {0}, expected = {0};
 	struct error error = {0};
 
 	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
-	assert_string_equal((const char *)report.data,
-	    "applied migration 001_sluice.sql\napplied migration 002_checkpoints.sql\n"
-	    "applied migration 003_meaning.sql\napplied migration 004_choice.sql\napplied migration "
-	    "005_place.sql\napplied migration 006_frontier_index.sql\n"
-	    "applied migration 007_retire_place.sql\ncreated table "
-	    "transactions\ncreated table sales_per_category\n"
-	    "created table sales_per_month\ncreated table dead_letters\ncreated frontier shop/totals\n");
+	migrations_print(&expected, 0);
+	buffer_append_text(&expected, "created table transactions\ncreated table sales_per_category\n"
+	                              "created table sales_per_month\ncreated table dead_letters\ncreated frontier "
+	                              "shop/totals\n");
+	buffer_append(&expected, "", 1);
+	assert_string_equal((const char *)report.data, (const char *)expected.data);
+	buffer_fini(&expected);
 	assert_columns(fixture, "transactions",
 	    "transaction_id character varying(36) !, product_category character varying(100) !, product_quantity "
 	    "integer, "
@@ -92,7 +101,7 @@ static void test_init_twice(void **state)
 /* The frontier's index is not unique: that there is one row a job is init's to see to. */
 static void test_many_inits_at_once(void **state)
 {
-	enum { INITS = 6 };
+	enum { INITS = 8 };
 	struct fixture *fixture = *state;
 	pid_t children[INITS];
 
@@ -102,7 +111,10 @@ static void test_many_inits_at_once(void **state)
 		if (children[i] == 0) {
 			struct buffer report = {0};
 			struct error error = {0};
-			_exit(init(fixture, &report, &error) == RESULT_OK ? 0 : 1);
+			bool done = init(fixture, &report, &error) == RESULT_OK;
+			if (!done)
+				fprintf(stderr, "%s\n", error.text);
+			_exit(done ? 0 : 1);
 		}
 	}
 	for (int i = 0; i < INITS; i++) {
@@ -111,6 +123,14 @@ static void test_many_inits_at_once(void **state)
 		assert_int_equal(status, 0);
 	}
 	assert_string_equal(fixture_value(fixture, "SELECT string_agg(job, ',') FROM sluice.frontier"), "shop/totals");
+}
+
+/* A snapshot that is as old as the wait for the lock would see no migration. */
+static void test_many_inits_at_once_serializable(void **state)
+{
+	fixture_run(*state, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = "
+	                    "serializable', current_database()); END $$");
+	test_many_inits_at_once(state);
 }
 
 /* Somebody else's logical replication of the whole database stops no writer. */
@@ -232,7 +252,7 @@ static void test_rows_without_frontier(void **state)
 static void test_second_migration(void **state)
 {
 	struct fixture *fixture = *state;
-	struct buffer report = {0}, tables = {0};
+	struct buffer report = {0}, tables = {0}, applied = {0};
 	struct error error = {0};
 	char sql[512];
 
@@ -250,10 +270,10 @@ static void test_second_migration(void **state)
 	                     "INSERT INTO sluice.decisions VALUES ('shop/totals', 'sales', 0, 60, 'conflicts', '3.9');"
 	                     "INSERT INTO transactions VALUES ('a', 'x', 1, 1, NULL, now(), NULL)");
 	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
-	assert_non_null(strstr((const char *)report.data,
-	    "applied migration 002_checkpoints.sql\napplied migration "
-	    "003_meaning.sql\napplied migration 004_choice.sql\napplied migration 005_place.sql\n"
-	    "applied migration 006_frontier_index.sql\napplied migration 007_retire_place.sql\nfound table"));
+	migrations_print(&applied, 1);
+	buffer_append(&applied, "found table", sizeof "found table");
+	assert_non_null(strstr((const char *)report.data, (const char *)applied.data));
+	buffer_fini(&applied);
 	assert_null(strstr((const char *)report.data, "001"));
 	assert_string_equal(
 	    fixture_value(fixture, "SELECT string_agg(job || ' ' || coalesce(start::text, '-'), ', ' ORDER BY job) "
@@ -268,8 +288,8 @@ static void test_second_migration(void **state)
 	    fixture_mark(fixture->port, 4, (struct epoch_id){3, 9}, (struct epoch_id){4, 1}, 70)->outcome, SINK_DONE);
 	assert_int_equal(fixture_choose(fixture->port, 4, (struct epoch_id){0, 0})->outcome, SINK_DONE);
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.checkpoints"), "1");
-	assert_string_equal(
-	    fixture_value(fixture, "SELECT string_agg(version::text, ',') FROM sluice.migrations"), "1,2,3,4,5,6,7");
+	snprintf(sql, sizeof sql, "%zu", migrations_len);
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.migrations"), sql);
 	buffer_fini(&report);
 	buffer_fini(&tables);
 }
@@ -314,6 +334,233 @@ static void test_meaning_changed(void **state)
 	buffer_fini(&text);
 }
 
+/* ---- schemas ---- */
+
+static void assert_commits(struct fixture *fixture, struct epoch_id from, struct epoch_id to, const char *key)
+{
+	struct draft draft;
+	struct value month[] = {value_integer(2024), value_integer(1)};
+
+	draft_open(&draft, to.attempt, from, to, (int64_t)to.n);
+	draft_sale(&draft, 0, key, 100);
+	draft_group(&draft, 1, month, 2, 100 * (__int128)to.n);
+	draft_letter(&draft, (struct letter){.offset = (int64_t)to.n, .reason = {(const uint8_t *)"x", 1}});
+	struct sink_answer *answer = draft_commit(&draft, fixture->port);
+	if (answer->outcome != SINK_DONE)
+		fail_msg("%s", answer->error.text);
+	draft_close(&draft);
+}
+
+static void schema_name(struct fixture *fixture, const char *name)
+{
+	free(fixture->pipeline.sinks.postgres_schema);
+	fixture->pipeline.sinks.postgres_schema = text_clone(name);
+}
+
+static void assert_fence(struct fixture *fixture, uint64_t attempt, enum sink_outcome outcome, const char *words)
+{
+	struct sink_answer *answer = fixture_fence(fixture->port, attempt);
+	if (answer->outcome != outcome || !strstr(answer->error.text, words))
+		fail_msg("outcome %d instead of %d, or \"%s\" does not say \"%s\"", (int)answer->outcome, (int)outcome,
+		    answer->error.text, words);
+}
+
+/* Another schema with the same tables comes first in the search_path of a job that has started. */
+static void test_schema_is_remembered(void **state)
+{
+	struct fixture *fixture = *state;
+	struct buffer tables = {0};
+
+	fixture->port = fixture_writer(fixture, 1);
+	assert_commits(fixture, (struct epoch_id){0, 0}, (struct epoch_id){1, 1}, "a");
+	fixture_run(fixture, "CREATE SCHEMA postgres; SET search_path = postgres");
+	ddl_print(&fixture->pipeline, &tables);
+	buffer_append(&tables, "", 1);
+	fixture_run(fixture, (const char *)tables.data);
+	fixture_run(fixture, "INSERT INTO sales_per_month VALUES (2030, 1, 7)");
+	assert_fence(fixture, 2, SINK_DONE, "");
+	assert_commits(fixture, (struct epoch_id){1, 1}, (struct epoch_id){2, 2}, "b");
+	assert_int_equal(fixture_look(fixture->port, 2)->outcome, SINK_DONE);
+	assert_commits(fixture, (struct epoch_id){2, 2}, (struct epoch_id){2, 3}, "c");
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT concat((SELECT string_agg(transaction_id, '') FROM "
+	                           "public.transactions), (SELECT total_sales FROM "
+	                           "public.sales_per_month), (SELECT count(*) FROM public.dead_letters))"),
+	    "abc3.003");
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT concat((SELECT count(*) FROM postgres.transactions), (SELECT "
+	                           "count(*) FROM postgres.sales_per_month), (SELECT count(*) FROM "
+	                           "postgres.dead_letters))"),
+	    "010");
+	buffer_fini(&tables);
+}
+
+static void test_schema_is_named(void **state)
+{
+	struct fixture *fixture = *state;
+	struct buffer report = {0};
+	struct error error = {0};
+
+	schema_name(fixture, "shop");
+	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
+	assert_non_null(strstr((const char *)report.data, "created schema shop\ncreated table transactions\n"));
+	buffer_fini(&report);
+	/* Nothing was written: another name is as good. */
+	schema_name(fixture, "sales");
+	fixture->port = fixture_writer(fixture, 1);
+	assert_commits(fixture, (struct epoch_id){0, 0}, (struct epoch_id){1, 1}, "a");
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sales.transactions"), "1");
+	/* The name is left out: it is remembered. */
+	schema_name(fixture, "");
+	assert_fence(fixture, 2, SINK_DONE, "");
+	assert_commits(fixture, (struct epoch_id){1, 1}, (struct epoch_id){2, 2}, "b");
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sales.transactions"), "2");
+	assert_string_equal(fixture_value(fixture, "SELECT to_regclass('public.transactions')"), "(null)");
+}
+
+static void test_schema_is_another(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->port = fixture_writer(fixture, 1);
+	assert_commits(fixture, (struct epoch_id){0, 0}, (struct epoch_id){1, 1}, "a");
+	schema_name(fixture, "other");
+	assert_fence(fixture, 2, SINK_CONFIG, "made in schema \"public\", and 4 of 4 are there");
+	fixture_run(fixture, "CREATE SCHEMA other; ALTER TABLE transactions SET SCHEMA other");
+	assert_fence(fixture, 3, SINK_CONFIG, "\"other\", where 1 are");
+	schema_name(fixture, "");
+	assert_fence(fixture, 4, SINK_CONFIG, "table \"transactions\" is gone from schema \"public\"");
+	schema_name(fixture, "other");
+	fixture_run(fixture, "ALTER TABLE sales_per_category SET SCHEMA other; ALTER TABLE sales_per_month SET SCHEMA "
+	                     "other; ALTER TABLE dead_letters SET SCHEMA other");
+	assert_fence(fixture, 5, SINK_DONE, "");
+	assert_commits(fixture, (struct epoch_id){1, 1}, (struct epoch_id){5, 2}, "b");
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM other.transactions"), "2");
+	schema_name(fixture, "");
+	assert_fence(fixture, 6, SINK_DONE, "");
+}
+
+/* A job of a release that remembered no schema: the tables are where search_path finds them. */
+static void test_schema_of_before(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture_run(fixture, "CREATE SCHEMA postgres");
+	schema_name(fixture, "public");
+	fixture->port = fixture_writer(fixture, 1);
+	assert_commits(fixture, (struct epoch_id){0, 0}, (struct epoch_id){1, 1}, "a");
+	schema_name(fixture, "");
+	fixture_run(fixture, "DELETE FROM sluice.remembered");
+	assert_fence(fixture, 2, SINK_DONE, "");
+	assert_commits(fixture, (struct epoch_id){1, 1}, (struct epoch_id){2, 2}, "b");
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM public.transactions"), "2");
+}
+
+static void test_no_schema(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_refused(fixture,
+	    "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = nowhere', "
+	    "current_database()); END $$",
+	    "no schema for the tables of job shop/totals");
+}
+
+/* ---- the session ---- */
+
+/* Whoever runs the database has set everything otherwise; somebody has made functions and operators that look like the real ones. */
+static void test_session_is_ours(void **state)
+{
+	static const struct {
+		const char *name, *value;
+	} others[] = {
+	    {"search_path", "trap, pg_catalog"},
+	    {"default_transaction_isolation", "serializable"},
+	    {"default_transaction_deferrable", "on"},
+	    {"synchronous_commit", "off"},
+	    {"standard_conforming_strings", "off"},
+	    {"backslash_quote", "on"},
+	    {"array_nulls", "off"},
+	    {"transform_null_equals", "on"},
+	    {"quote_all_identifiers", "on"},
+	    {"bytea_output", "escape"},
+	    {"DateStyle", "German, DMY"},
+	    {"IntervalStyle", "iso_8601"},
+	    {"extra_float_digits", "-5"},
+	    {"TimeZone", "Asia/Kathmandu"},
+	    {"client_encoding", "LATIN1"},
+	    {"row_security", "on"},
+	    {"default_table_access_method", ""},
+	    {"check_function_bodies", "off"},
+	    {"statement_timeout", "1h"},
+	    {"lock_timeout", "1h"},
+	    {"idle_in_transaction_session_timeout", "1h"},
+	    {"idle_session_timeout", "1h"},
+	    {"transaction_timeout", ""},
+	    {"client_min_messages", "error"},
+	    {"jit", "on"},
+	};
+	struct fixture *fixture = *state;
+	struct postgres postgres = {.stop_fd = -1};
+	struct error error = {0};
+
+	assert_int_equal(sizeof others / sizeof others[0], session_settings_len);
+	fixture_run(fixture,
+	    "CREATE SCHEMA trap; CREATE TABLE trap.pg_settings (name text, setting text);"
+	    "CREATE FUNCTION trap.coalesce_count(text) RETURNS text LANGUAGE sql AS 'SELECT 0::text';"
+	    "CREATE FUNCTION trap.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT "
+	    "'caught'::text $$; CREATE FUNCTION trap.never(name, text) RETURNS boolean LANGUAGE sql AS 'SELECT "
+	    "false'; CREATE OPERATOR trap.= (LEFTARG = name, RIGHTARG = text, FUNCTION = trap.never)");
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+		struct buffer sql = {0};
+		assert_string_equal(others[i].name, session_settings[i].name);
+		if (!others[i].value[0])
+			continue; /* there is one access method in a bare server, and this one may not know the setting */
+		buffer_printf(&sql, "ALTER DATABASE %s SET %s = %s%s%s", fixture->database, others[i].name,
+		    i ? "'" : "", others[i].value, i ? "'" : "");
+		buffer_append(&sql, "", 1);
+		fixture_run(fixture, (const char *)sql.data);
+		buffer_fini(&sql);
+	}
+	if (postgres_connect(&postgres, &fixture->pipeline, "test", &error) != SINK_DONE)
+		fail_msg("%s", error.text);
+	for (size_t i = 0; i < session_settings_len; i++) {
+		PGresult *result = NULL;
+		const char *name = session_settings[i].name;
+		assert_int_equal(postgres_query(&postgres, &result, &error,
+		                     "SELECT setting FROM pg_settings WHERE name = $1", 1, &name),
+		    SINK_DONE);
+		if (PQntuples(result) == 1 && strcmp(PQgetvalue(result, 0, 0), session_settings[i].value) != 0)
+			fail_msg("%s is %s", name, PQgetvalue(result, 0, 0));
+		PQclear(result);
+	}
+	postgres_disconnect(&postgres);
+	schema_name(fixture, "public");
+	fixture->port = fixture_writer(fixture, 1);
+	assert_commits(fixture, (struct epoch_id){0, 0}, (struct epoch_id){1, 1}, "it's \\ a");
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT transaction_id FROM public.transactions WHERE abs(extract(epoch "
+	                           "FROM created_at - now() AT TIME ZONE 'UTC')) < 100"),
+	    "it's \\ a");
+}
+
+/* A stronger synchronous_commit is the operator's wish. */
+static void test_remote_apply_is_left(void **state)
+{
+	struct fixture *fixture = *state;
+	struct postgres postgres = {.stop_fd = -1};
+	struct error error = {0};
+	PGresult *result = NULL;
+
+	fixture_run(fixture, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = remote_apply', "
+	                     "current_database()); END $$");
+	assert_int_equal(postgres_connect(&postgres, &fixture->pipeline, "test", &error), SINK_DONE);
+	assert_int_equal(postgres_query(&postgres, &result, &error, "SHOW synchronous_commit", 0, NULL), SINK_DONE);
+	assert_string_equal(PQgetvalue(result, 0, 0), "remote_apply");
+	PQclear(result);
+	postgres_disconnect(&postgres);
+}
+
 /* Names that need quotes, everywhere that names are used. */
 static void test_odd_names(void **state)
 {
@@ -356,6 +603,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_init_makes_everything, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_init_twice, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_many_inits_at_once, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_many_inits_at_once_serializable, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_published, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_own_table_is_taken, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_incompatible_tables, fixture_setup, fixture_teardown),
@@ -363,6 +611,13 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_second_migration, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_newer_schema, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_meaning_changed, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_schema_is_remembered, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_schema_is_named, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_schema_is_another, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_schema_of_before, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_no_schema, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_session_is_ours, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_remote_apply_is_left, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_odd_names, fixture_setup, fixture_teardown),
 	};
 	return cmocka_run_group_tests_name("sink_schema", tests, NULL, NULL);

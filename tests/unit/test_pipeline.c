@@ -465,6 +465,17 @@ static void test_bad_values(void **state)
 	    {"job: shop", "job: " X64,
 	        "job at line 1: '" X64
 	        "': expected small letters, digits, _ and -, beginning with a letter or digit, at most 63"},
+	    {"epoch: {", "sinks: {postgres: {schema: sluice}}\nepoch: {",
+	        "sinks.postgres.schema at line 26: 'sluice': expected a name of small letters, digits and _, not "
+	        "sluice, "
+	        "information_schema or pg_..."},
+	    {"epoch: {", "sinks: {postgres: {schema: pg_toast}}\nepoch: {",
+	        "sinks.postgres.schema at line 26: 'pg_toast': expected a name of small letters, digits and _, not "
+	        "sluice, "
+	        "information_schema or pg_..."},
+	    {"epoch: {", "sinks: {postgres: {schema: a.b}}\nepoch: {",
+	        "sinks.postgres.schema at line 26: 'a.b': expected a name of small letters, digits and _, not sluice, "
+	        "information_schema or pg_..."},
 	    {"topic: sales", "topic: my sales",
 	        "source.topic at line 3: 'my sales': expected the name of a Kafka topic"},
 	    {"topic: sales", "topic: ..", "source.topic at line 3: '..': expected the name of a Kafka topic"},
