@@ -40,6 +40,7 @@ CREATE TABLE "sales_per_month" (
 ) WITH (fillfactor = 50);
 
 CREATE TABLE "dead_letters" (
+	"job" TEXT NOT NULL,
 	"topic" TEXT NOT NULL,
 	"partition" INTEGER NOT NULL,
 	"offset" BIGINT NOT NULL,
@@ -51,5 +52,5 @@ CREATE TABLE "dead_letters" (
 	"sink" TEXT NOT NULL,
 	"epoch" TEXT NOT NULL,
 	"created_at" TIMESTAMPTZ NOT NULL DEFAULT now(),
-	UNIQUE ("topic", "partition", "offset", "sink")
+	UNIQUE ("job", "topic", "partition", "offset", "sink")
 );

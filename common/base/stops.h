@@ -24,7 +24,15 @@
 	STOP(TABLE_GONE,                                                                                               \
 	    "where it was moved to another schema, move all tables of the job there and name that schema as "          \
 	    "sinks.postgres.schema; where it was dropped or renamed, rename it back, or restore this database "        \
-	    "from a backup, and start again")
+	    "from a backup, and start again")                                                                          \
+	STOP(LETTERS_OF_NOBODY,                                                                                        \
+	    "stop every job of this database, run `ALTER TABLE dead_letters ADD COLUMN IF NOT "                        \
+	    "EXISTS job text` as the role that owns the table, set it to the job's name where the "                    \
+	    "words above name two jobs, run `sluicectl init` once as that role, then start")                           \
+	STOP(TABLE_OF_ANOTHER,                                                                                         \
+	    "give this pipeline tables of its own: other names in record.table and "                                   \
+	    "rollups.table, or another schema in sinks.postgres.schema; or, where that job is over, "                  \
+	    "run `sluicectl reset --job totals --yes` with its pipeline file")
 
 enum stop {
 #define STOP(name, way) STOP_##name,

@@ -131,6 +131,7 @@ static void describe_rollup(const struct pipeline *pipeline, const struct rollup
 static void describe_dead_letters(struct ddl_table *table)
 {
 	table->name = DEAD_LETTERS_TABLE;
+	column_add(table, "job", "TEXT", "text")->required = true;
 	column_add(table, "topic", "TEXT", "text")->required = true;
 	column_add(table, "partition", "INTEGER", "integer")->required = true;
 	column_add(table, "offset", "BIGINT", "bigint")->required = true;
@@ -145,8 +146,8 @@ static void describe_dead_letters(struct ddl_table *table)
 	created->required = true;
 	created->fallback = "now()";
 	created->ours = false;
-	table->key_len = 4;
-	memcpy(table->key, (size_t[]){0, 1, 2, 8}, 4 * sizeof table->key[0]);
+	table->key_len = 5;
+	memcpy(table->key, (size_t[]){0, 1, 2, 3, 9}, 5 * sizeof table->key[0]);
 }
 
 size_t ddl_tables(const struct pipeline *pipeline)

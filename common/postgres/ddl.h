@@ -1,6 +1,6 @@
 /* common/postgres/ddl.h - the tables that a pipeline file declares, as a list and as SQL.
  *
- * Tables in order: the record table, the rollups as in the file, dead_letters. One description of a table serves both the
+ * Tables in order: the record table, the rollups as in the file, dead_letters, which jobs share. One description of a table serves both the
  * printer and the check of a table that is there already.
  *
  * Ownership: names are borrowed from the pipeline.

@@ -133,8 +133,8 @@ static enum sink_outcome key_check(
 	return outcome;
 }
 
-static enum sink_outcome rows_look(struct postgres *postgres, const struct pipeline *pipeline,
-    const struct ddl_table *table, const char *quoted, bool *rows, struct error *error)
+static enum sink_outcome rows_look(struct postgres *postgres, const struct ddl_table *table, const char *job,
+    const char *quoted, bool *rows, struct error *error)
 {
 	struct buffer sql = {0};
 	PGresult *result = NULL;
@@ -142,9 +142,8 @@ static enum sink_outcome rows_look(struct postgres *postgres, const struct pipel
 	buffer_printf(&sql, "SELECT EXISTS (SELECT 1 FROM %s", quoted);
 	if (strcmp(table->name, DEAD_LETTERS_TABLE) == 0) {
 		/* The one table that jobs share. */
-		buffer_append_text(&sql, " WHERE sink = '" POSTGRES_SINK_NAME "' AND topic = ");
-		sql_literal(
-		    &sql, (struct bytes){(const uint8_t *)pipeline->source.topic, strlen(pipeline->source.topic)});
+		buffer_append_text(&sql, " WHERE job = ");
+		sql_literal(&sql, (struct bytes){(const uint8_t *)job, strlen(job)});
 	}
 	buffer_append(&sql, ")", 2);
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 0, NULL);
@@ -155,8 +154,8 @@ static enum sink_outcome rows_look(struct postgres *postgres, const struct pipel
 	return outcome;
 }
 
-enum sink_outcome postgres_table_check(struct postgres *postgres, const struct pipeline *pipeline,
-    const struct ddl_table *table, struct table_state *state, struct error *error)
+enum sink_outcome postgres_table_check(struct postgres *postgres, const struct ddl_table *table, const char *job,
+    struct table_state *state, struct error *error)
 {
 	struct buffer name = {0};
 	PGresult *result = NULL;
@@ -179,7 +178,7 @@ enum sink_outcome postgres_table_check(struct postgres *postgres, const struct p
 	if (outcome == SINK_DONE)
 		outcome = key_check(postgres, table, quoted, error);
 	if (outcome == SINK_DONE)
-		outcome = rows_look(postgres, pipeline, table, quoted, &state->rows, error);
+		outcome = rows_look(postgres, table, job, quoted, &state->rows, error);
 out:
 	PQclear(result);
 	buffer_fini(&name);

@@ -211,8 +211,7 @@ static enum sink_outcome table_check(struct schema *schema, size_t place)
 	struct ddl_table table;
 
 	ddl_table_describe(schema->pipeline, place, &table);
-	enum sink_outcome outcome =
-	    postgres_table_check(schema->postgres, schema->pipeline, &table, state, schema->error);
+	enum sink_outcome outcome = postgres_table_check(schema->postgres, &table, schema->job, state, schema->error);
 	if (outcome != SINK_DONE)
 		return outcome;
 	if (!schema->started && state->rows) {
@@ -252,6 +251,58 @@ static enum sink_outcome migrate(struct schema *schema)
 		say(schema, "applied migration", migrations[i].name);
 	}
 	return SINK_DONE;
+}
+
+/* What an older release made does not say whose a letter is. */
+static enum sink_outcome letters_tell_jobs(struct schema *schema)
+{
+	struct buffer name = {0};
+	PGresult *result = NULL;
+
+	sql_table(&name, schema->postgres->schema, DEAD_LETTERS_TABLE);
+	buffer_append(&name, "", 1);
+	const char *table = (const char *)name.data;
+	enum sink_outcome outcome = run(
+	    schema, &result, "SELECT sluice.letters_by_job(t) FROM to_regclass($1) t WHERE t IS NOT NULL", 1, &table);
+	if (outcome == SINK_DONE && PQntuples(result) == 1 && PQgetvalue(result, 0, 0)[0] != '\0') {
+		error_stop(schema->error, STOP_LETTERS_OF_NOBODY,
+		    "table %s was made by an older release, for one job, and cannot be changed to tell jobs apart: %s",
+		    table, PQgetvalue(result, 0, 0));
+		outcome = SINK_CONFIG;
+	}
+	PQclear(result);
+	buffer_fini(&name);
+	return outcome;
+}
+
+/* Two jobs that write into one table would each find totals that they did not make. */
+static enum sink_outcome table_own(struct schema *schema, size_t place)
+{
+	struct ddl_table table;
+	PGresult *result = NULL;
+
+	ddl_table_describe(schema->pipeline, place, &table);
+	if (strcmp(table.name, DEAD_LETTERS_TABLE) == 0)
+		return SINK_DONE;
+	const char *params[] = {schema->postgres->schema, table.name, schema->job};
+	/* One that was moved to another schema is mine there, and not here any more. */
+	enum sink_outcome outcome =
+	    run(schema, NULL, "DELETE FROM sluice.tables WHERE schema <> $1 AND name = $2 AND job = $3", 3, params);
+	if (outcome == SINK_DONE)
+		outcome = run(schema, NULL,
+		    "INSERT INTO sluice.tables (schema, name, job) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", 3,
+		    params);
+	if (outcome == SINK_DONE)
+		outcome = run(schema, &result,
+		    "SELECT job FROM sluice.tables WHERE schema = $1 AND name = $2 AND job <> $3", 3, params);
+	if (outcome == SINK_DONE && PQntuples(result) == 1) {
+		error_stop(schema->error, STOP_TABLE_OF_ANOTHER,
+		    "table \"%s\".\"%s\" belongs to job %s, and this is job %s", params[0], table.name,
+		    PQgetvalue(result, 0, 0), schema->job);
+		outcome = SINK_CONFIG;
+	}
+	PQclear(result);
+	return outcome;
 }
 
 static enum sink_outcome table_make(struct schema *schema, size_t place)
@@ -298,10 +349,14 @@ static enum sink_outcome check_and_make(struct schema *schema)
 		outcome = frontier_state(schema);
 	if (outcome == SINK_DONE)
 		outcome = schema_settle(schema);
-	for (size_t i = 0; i < tables && outcome == SINK_DONE; i++)
-		outcome = table_check(schema, i);
 	if (outcome == SINK_DONE)
 		outcome = migrate(schema);
+	if (outcome == SINK_DONE)
+		outcome = letters_tell_jobs(schema);
+	for (size_t i = 0; i < tables && outcome == SINK_DONE; i++)
+		outcome = table_own(schema, i);
+	for (size_t i = 0; i < tables && outcome == SINK_DONE; i++)
+		outcome = table_check(schema, i);
 	if (outcome == SINK_DONE)
 		outcome = schema_make(schema);
 	for (size_t i = 0; i < tables && outcome == SINK_DONE; i++)

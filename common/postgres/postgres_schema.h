@@ -1,7 +1,8 @@
 /* common/postgres/postgres_schema.h - makes sure that the database has the tables, and only the tables, that it should.
  *
- * One transaction under an advisory lock: first everything that is there is checked, then what is missing is made. A table
- * with other columns than declared, or with rows while the job has no started frontier, is refused and nothing is changed.
+ * One transaction under an advisory lock: what an older release made is brought to the shape of now, everything that is there is
+ * checked, then what is missing is made. A table with other columns than declared, of another job, or with rows while the job has
+ * no started frontier, is refused and nothing is changed.
  */
 #ifndef POSTGRES_SCHEMA_H
 #define POSTGRES_SCHEMA_H
@@ -30,13 +31,13 @@ enum sink_outcome postgres_meaning_check(
 enum sink_outcome postgres_meaning_change(const struct pipeline *pipeline, const char *fingerprint, const char *meaning,
     enum meaning_change *change, struct buffer *words, struct error *error) MUST_USE;
 
-/* postgres_check.c: is this table, if it is there, the one that the pipeline file declares? */
+/* postgres_check.c: is this table, if it is there, the one that the pipeline file of this job declares? */
 struct table_state {
 	bool exists;
 	bool rows; /* it holds some that this job would call its own */
 };
-enum sink_outcome postgres_table_check(struct postgres *postgres, const struct pipeline *pipeline,
-    const struct ddl_table *table, struct table_state *state, struct error *error) MUST_USE;
+enum sink_outcome postgres_table_check(struct postgres *postgres, const struct ddl_table *table, const char *job,
+    struct table_state *state, struct error *error) MUST_USE;
 
 /* The files sql/NNN_*.sql, built into the library. */
 struct migration {

@@ -114,7 +114,7 @@ static void string_build(struct run *run)
 		run->parts[run->parts_len++] = PART_LETTERS;
 		buffer_append_text(sql, "COPY ");
 		sql_table(sql, run->postgres->schema, DEAD_LETTERS_TABLE);
-		buffer_append_text(sql, " (topic, \"partition\", \"offset\", key, payload, payload_raw, "
+		buffer_append_text(sql, " (job, topic, \"partition\", \"offset\", key, payload, payload_raw, "
 		                        "reason, detail, sink, epoch) FROM STDIN (FORMAT binary);\n");
 	}
 	if (any_decisions(run->transaction)) {
@@ -138,7 +138,8 @@ static void rows_send(const struct run *run, struct copy *copy)
 
 static void letter_send(const struct run *run, const struct letter *letter, struct bytes epoch, struct copy *copy)
 {
-	copy_tuple_begin(copy, 10);
+	copy_tuple_begin(copy, 11);
+	copy_bytes(copy, text_bytes(run->commit->job));
 	copy_bytes(copy, text_bytes(run->commit->pipeline->source.topic));
 	copy_integer(copy, (int32_t)letter->partition);
 	copy_bigint(copy, letter->offset);

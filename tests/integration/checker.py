@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Proves a database against the topic, up to the cut that the database itself prints. Shares no code with the pipeline.
 
-    checker.py --brokers HOST:PORT --database URL [--topic NAME] [--whole]
+    checker.py --brokers HOST:PORT --database URL [--topic NAME] [--job NAME --tables SUFFIX] [--whole]
 
 Reads one snapshot, then the topic from the job's start up to the snapshot's cut, and compares rows, totals, dead letters and
 counters; with --whole the cut has to be the end of the topic. Exit 0: all is as it has to be; 1: it is not.
@@ -44,7 +44,7 @@ class Report:
             print(f"    {found} instead of {expected}")
 
 
-def snapshot(url, topic):
+def snapshot(url, topic, job, tables):
     connection = psycopg2.connect(url)
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     cursor = connection.cursor()
@@ -52,20 +52,21 @@ def snapshot(url, topic):
     def rows(sql, *arguments):
         cursor.execute(sql, arguments)
         return cursor.fetchall()
-    (epoch, cut, counters, start), = rows("SELECT attempt || '.' || epoch, cut, counters, start FROM sluice.frontier")
+    (job, epoch, cut, counters, start), = rows("SELECT job, attempt || '.' || epoch, cut, counters, start FROM sluice.frontier "
+                                               "WHERE %s IN ('', job)", job)
     found = {"epoch": epoch, "cut": {int(p): o for p, o in cut.items()}, "counters": {k: counters.get(k, 0) for k in COUNTERS}}
     found["decisions"] = {(p, o): verdict for p, o, verdict in
-                          rows('SELECT partition, "offset", verdict FROM sluice.decisions WHERE topic = %s', topic)}
-    found["rows"] = {row[KEY]: row for row in rows(f"SELECT {', '.join(COLUMNS)} FROM transactions")}
-    found["category"] = {row[:2]: row[2] for row in rows("SELECT transaction_date, category, total_sales FROM sales_per_category")}
-    found["day"] = dict(rows("SELECT transaction_date, total_sales FROM sales_per_day"))
-    found["month"] = {row[:2]: row[2] for row in rows("SELECT year, month, total_sales FROM sales_per_month")}
+                          rows('SELECT partition, "offset", verdict FROM sluice.decisions WHERE topic = %s AND job = %s', topic, job)}
+    found["rows"] = {row[KEY]: row for row in rows(f"SELECT {', '.join(COLUMNS)} FROM transactions{tables}")}
+    found["category"] = {row[:2]: row[2] for row in rows("SELECT transaction_date, category, total_sales FROM sales_per_category" + tables)}
+    found["day"] = dict(rows("SELECT transaction_date, total_sales FROM sales_per_day" + tables))
+    found["month"] = {row[:2]: row[2] for row in rows("SELECT year, month, total_sales FROM sales_per_month" + tables)}
     found["start"] = {int(p): o for p, o in start.items()}
     # Decisions are kept as long as a replay may need them: from the cut of the oldest checkpoint that is named.
-    cuts = [cut for cut, in rows("SELECT cut FROM sluice.checkpoints")]
+    cuts = [cut for cut, in rows("SELECT cut FROM sluice.checkpoints WHERE job = %s", job)]
     found["decided_from"] = {p: min([c.get(str(p), 0) for c in cuts] or [end]) for p, end in found["cut"].items()}
     found["letters"] = {(p, o) if t == topic else (t, p, o): letter_of(reason, key, payload, raw) for t, p, o, reason, key, payload,
-                        raw in rows('SELECT topic, partition, "offset", reason, key, payload, payload_raw FROM dead_letters')}
+                        raw in rows('SELECT topic, partition, "offset", reason, key, payload, payload_raw FROM dead_letters WHERE job = %s', job)}
     connection.close()
     return found
 
@@ -174,10 +175,12 @@ def main():
     parser.add_argument("--brokers", required=True)
     parser.add_argument("--database", required=True)
     parser.add_argument("--topic", default="financial_transactions")
+    parser.add_argument("--job", default="", help="where the database has several: ecommerce-transactions/totals")
+    parser.add_argument("--tables", default="", help="what stands behind the usual names of its tables")
     parser.add_argument("--whole", action="store_true", help="the cut has to be the end of the topic")
     arguments = parser.parse_args()
     report = Report()
-    found = snapshot(arguments.database, arguments.topic)
+    found = snapshot(arguments.database, arguments.topic, arguments.job, arguments.tables)
     print(f"snapshot at epoch {found['epoch']}, cut {found['cut']}")
     if arguments.whole:
         report.check("the cut is the end of the topic", ends_of(arguments.brokers, arguments.topic, found["cut"]), found["cut"])

@@ -9,6 +9,8 @@ from services import BIN, ROOT, Elasticsearch, Failure, Pipeline, Services, audi
 from snapshots import Reader  # for the cases
 
 EXIT_CONFIG = 78
+TABLES = ("transactions", "sales_per_category", "sales_per_day", "sales_per_month")
+INDEXES = ("idx_transactions_category", "idx_transactions_date")
 PARALLELISM = "parallelism: {ingest: 2, dedup: 2, rollup: 1, search: 1}"  # as shipped, for cases that change it
 
 
@@ -44,21 +46,23 @@ class Job(Pipeline):
     are search-ingest-0, search-sink-0...; it is on where there is an Elasticsearch, and its documents are in an index of the job's name."""
     bin, shipped = BIN, ROOT / "compose/pipeline.yaml"  # its programs and the file they came with
 
-    def __init__(self, folder, services, name, partitions=4, changes=()):
-        self.services, self.name = services, name
+    def __init__(self, folder, services, name, partitions=4, changes=(), database=None, topic=None, tables=""):
+        """database, topic: another job's, for neighbours; otherwise there are some of its own. tables: stands behind the names of its
+        tables and indexes. changes: text of the pipeline file, and what stands for it instead."""
+        self.services, self.name, self.topic, self.tables = services, name, topic or name, tables
         self.elasticsearch = getattr(services, "elasticsearch", None)
         folder = folder / name
         folder.mkdir()
         folder.chmod(0o755)
         super().__init__(folder, services, folder / "pipeline.yaml")
-        database = sql(services.url, "SELECT 1 FROM pg_database WHERE datname = %s", name)
-        if database is None:
-            call("psql", services.url, "-qc", f'CREATE DATABASE "{name}"')
-        self.url = services.url.rsplit("/", 1)[0] + "/" + name
+        database = database or name
+        if sql(services.url, "SELECT 1 FROM pg_database WHERE datname = %s", database) is None:
+            call("psql", services.url, "-qc", f'CREATE DATABASE "{database}"')
+        self.url = services.url.rsplit("/", 1)[0] + "/" + database
         self.environment["DATABASE_URL"] = self.url
         if self.elasticsearch:
             self.environment["ELASTICSEARCH_URL"] = self.elasticsearch.url
-        if partitions:
+        if partitions and not topic:
             services.topic(name, partitions)
         self.write_config(*changes)
         self.expected = (1, 1)
@@ -67,8 +71,10 @@ class Job(Pipeline):
         """The shipped file with names of its own, and changes as (text, instead)."""
         text = self.shipped.read_text()
         index = (("index: transactions", f"index: {self.name}"),) if self.elasticsearch else ()
+        names = (*(f"table: {name}\n" for name in TABLES), *(f"{name}}}" for name in INDEXES)) if self.tables else ()
+        tables = [(name, name[:-1] + self.tables + name[-1]) for name in names]
         for old, new in (("job: ecommerce-transactions", f"job: {self.name}"),
-                         ("topic: financial_transactions", f"topic: {self.name}"), *index, *changes):
+                         ("topic: financial_transactions", f"topic: {self.topic}"), *index, *tables, *changes):
             if old not in text:
                 raise Failure(f"the shipped pipeline file has no {old!r} to change")
             text = text.replace(old, new)
@@ -134,14 +140,15 @@ class Job(Pipeline):
     def frontier(self):
         """attempt, epoch, cut and counters; None before there is one."""
         try:
-            found = sql(self.url, "SELECT attempt, epoch, cut, counters FROM sluice.frontier WHERE cut IS NOT NULL")
+            found = sql(self.url, "SELECT attempt, epoch, cut, counters FROM sluice.frontier WHERE cut IS NOT NULL AND job = %s",
+                        f"{self.name}/totals")
         except psycopg2.Error:
             return None
         return found
 
     def fence(self):
         """The number of the attempt that writes, also before its first commit."""
-        return sql(self.url, "SELECT fence FROM sluice.frontier")[0]
+        return sql(self.url, "SELECT fence FROM sluice.frontier WHERE job = %s", f"{self.name}/totals")[0]
 
     def consumed(self):
         found = self.frontier()
@@ -151,7 +158,7 @@ class Job(Pipeline):
         wait_for("the job is deployed and past the replay", lambda: (self.status(job) or {}).get("live"), seconds)
 
     def produce(self, count, *options, wait=True, seed=1):
-        producer = subprocess.Popen([str(w) for w in (self.bin / "sluice-producer", "--topic", self.name, "--count", count, "--seed",
+        producer = subprocess.Popen([str(w) for w in (self.bin / "sluice-producer", "--topic", self.topic, "--count", count, "--seed",
                                      seed, "--duplicates", 4, "--conflicts", 3, "--poison", 3, "--days", 2, "--quiet", *options)],
                                     env=self.environment, stdout=subprocess.DEVNULL)
         if wait and producer.wait() != 0:
@@ -166,7 +173,7 @@ class Job(Pipeline):
         for place, (partition, key, value) in enumerate(records):
             def delivered(error, message, place=place):
                 offsets[place] = None if error else message.offset()
-            producer.produce(self.name, value, key, partition, on_delivery=delivered)
+            producer.produce(self.topic, value, key, partition, on_delivery=delivered)
             producer.poll(0)
         if producer.flush(30) or None in offsets:
             raise Failure("not everything was delivered to Kafka")
@@ -181,7 +188,7 @@ class Job(Pipeline):
         return records
 
     def ends(self):
-        return self.services.ends(self.name)
+        return self.services.ends(self.topic)
 
     def settle(self, seconds=60):
         """Everything that is in the topic now is in the database."""
@@ -193,7 +200,7 @@ class Job(Pipeline):
         wait_for(f"the cut {ends}", there, seconds)
 
     def prove(self):
-        prove(self.services, self.environment, self.name)
+        prove(self.services, self.environment, self.topic, self.name, self.tables)
 
     # --- the search job -----------------------------------------------------------------------------------------------
     def search_cut(self):
@@ -215,7 +222,7 @@ class Job(Pipeline):
     def prove_search(self, dead=(), rows=True, counted=True, index=None):
         """dead: keys with a letter. rows: compare with PostgreSQL, too. counted: its writers were the same all the time."""
         controls, index = control_documents(self.elasticsearch, self.name), index or self.name
-        records = prove_documents(self.elasticsearch, self.services.brokers, self.name, index, cut_of(controls), dead)
+        records = prove_documents(self.elasticsearch, self.services.brokers, self.topic, index, cut_of(controls), dead)
         if rows:
             prove_like_rows(self.elasticsearch, index, self.url, dead)
         for name, control in controls.items():

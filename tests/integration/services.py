@@ -196,9 +196,10 @@ def wait_for(what, condition, seconds, pause=0.05):
         time.sleep(pause)
 
 
-def prove(services, environment, topic="financial_transactions"):
+def prove(services, environment, topic="financial_transactions", pipeline=None, tables=""):
     """Everything in the topic, and nothing else, is in the database: say a checker in another language, and the audit."""
-    said = call(HERE / "checker.py", "--brokers", services.brokers, "--database", environment["DATABASE_URL"], "--topic", topic, "--whole")
+    said = call(HERE / "checker.py", "--brokers", services.brokers, "--database", environment["DATABASE_URL"], "--topic", topic, "--whole",
+                *(("--job", f"{pipeline}/totals") if pipeline else ()), "--tables", tables)
     return said + audit(environment)
 
 

@@ -31,7 +31,7 @@ HARM = (
      "sales_per_day: transaction_date 2024-01-1"),
     ("a dead letter is gone", "DELETE FROM dead_letters WHERE ctid = (SELECT min(ctid) FROM dead_letters)", "letter_missing", 1,
      "no dead letter"),
-    ("a dead letter too many", "INSERT INTO dead_letters SELECT topic, partition, \"offset\" + 1000000, key, payload, payload_raw, "
+    ("a dead letter too many", "INSERT INTO dead_letters SELECT job, topic, partition, \"offset\" + 1000000, key, payload, payload_raw, "
      "reason, detail, sink, epoch, created_at FROM dead_letters LIMIT 1", "letter_extra", 1, "no dead letter"),
     ("a dead letter's reason", "UPDATE dead_letters SET reason = 'too_long' WHERE ctid = (SELECT ctid FROM dead_letters "
      "WHERE reason = 'invalid_json' LIMIT 1)", "letter", 1, "reason too_long"),

@@ -29,7 +29,7 @@ HARM = (
     ("a dead letter's key", "UPDATE dead_letters SET key = NULL WHERE ctid = (SELECT max(ctid) FROM dead_letters)", "letters"),
     ("what a conflict says", "UPDATE dead_letters SET payload = replace(convert_from(payload, 'UTF8'), '20', '21')::bytea "
      "WHERE reason = 'conflict'", "letters"),
-    ("a dead letter of no record", "INSERT INTO dead_letters SELECT 'elsewhere', partition, \"offset\", key, payload, payload_raw, "
+    ("a dead letter of no record", "INSERT INTO dead_letters SELECT job, 'elsewhere', partition, \"offset\", key, payload, payload_raw, "
      "reason, detail, sink, epoch, created_at FROM dead_letters LIMIT 1", "letters"),
     ("a decision too many", "INSERT INTO sluice.decisions SELECT job, 'finds_every_harm_0', 0, 1, 'duplicates', '1.1' "
      "FROM sluice.frontier", "decision"),

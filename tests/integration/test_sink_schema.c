@@ -67,7 +67,8 @@ static void test_init_makes_everything(void **state)
 	    "transaction_date date !, category character varying(100) !, total_sales numeric(15,2) !");
 	assert_columns(fixture, "sales_per_month", "year integer !, month integer !, total_sales numeric(38,2) !");
 	assert_columns(fixture, "dead_letters",
-	    "topic text !, partition integer !, offset bigint !, key bytea, payload bytea, payload_raw boolean !, "
+	    "job text !, topic text !, partition integer !, offset bigint !, key bytea, payload bytea, payload_raw "
+	    "boolean !, "
 	    "reason text !, detail text, sink text !, epoch text !, created_at timestamp with time zone ! = now()");
 	assert_string_equal(
 	    fixture_value(fixture,
@@ -231,11 +232,11 @@ static void test_rows_without_frontier(void **state)
 	buffer_fini(&report);
 	assert_refused(fixture, "INSERT INTO sales_per_month VALUES (2024, 1, 5)", "\"sales_per_month\" holds rows");
 	assert_refused(fixture,
-	    "DELETE FROM sales_per_month; INSERT INTO dead_letters (topic, partition, \"offset\", "
-	    "payload_raw, reason, sink, epoch) VALUES ('sales', 0, 0, true, 'x', 'postgres', '1.1')",
+	    "DELETE FROM sales_per_month; INSERT INTO dead_letters (job, topic, partition, \"offset\", "
+	    "payload_raw, reason, sink, epoch) VALUES ('shop/totals', 'sales', 0, 0, true, 'x', 'postgres', '1.1')",
 	    "\"dead_letters\" holds");
-	/* Another topic's letters are another job's. */
-	fixture_run(fixture, "UPDATE dead_letters SET topic = 'others'");
+	/* Another job may read the same topic. */
+	fixture_run(fixture, "UPDATE dead_letters SET job = 'other/totals'");
 	fixture->port = fixture_writer(fixture, 1);
 	/* Started: rows are what is expected. */
 	fixture_run(fixture, "INSERT INTO sales_per_month VALUES (2024, 1, 5)");
@@ -292,6 +293,163 @@ static void test_second_migration(void **state)
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.migrations"), sql);
 	buffer_fini(&report);
 	buffer_fini(&tables);
+}
+
+/* --- neighbours ---------------------------------------------------------------------------------------------------- */
+
+/* As the release before made it, or the DDL that it printed. */
+static const char old_letters[] =
+    "CREATE TABLE dead_letters (topic TEXT NOT NULL, \"partition\" INTEGER NOT NULL, \"offset\" BIGINT NOT NULL, "
+    "key BYTEA, payload BYTEA, payload_raw BOOLEAN NOT NULL, reason TEXT NOT NULL, detail TEXT, sink TEXT NOT NULL, "
+    "epoch TEXT NOT NULL, created_at TIMESTAMPTZ NOT NULL DEFAULT now(), UNIQUE (topic, \"partition\", \"offset\", "
+    "sink)); INSERT INTO dead_letters (topic, \"partition\", \"offset\", payload, payload_raw, reason, sink, epoch) "
+    "SELECT t, p, o, 'x', true, 'not_json', 'postgres', '1.1' FROM unnest('{sales,orders}'::text[]) t, "
+    "generate_series(0, 1) p, generate_series(10, 19) o; ";
+
+/* A job that has come some way: from 0 to 15 and 100, with so many letters. */
+static void old_job(struct fixture *fixture, const char *job, const char *topic, int dead)
+{
+	char sql[512];
+
+	snprintf(sql, sizeof sql,
+	    "INSERT INTO sluice.frontier (job, fence, cut, start, counters, fingerprint, meaning) VALUES ('%s', 1, "
+	    "'{\"0\": 15, \"1\": 100}', '{\"0\": 0, \"1\": 0}', '{\"dead\": %d, \"conflicts\": 0}', 'x', "
+	    "E'format 1\\ntopic %s\\ntable t\\n')",
+	    job, dead, topic);
+	fixture_run(fixture, sql);
+}
+
+static void old_release(struct fixture *fixture)
+{
+	struct buffer report = {0};
+	struct error error = {0};
+
+	assert_int_equal(init(fixture, &report, &error), RESULT_OK);
+	fixture_run(fixture, "DROP TABLE dead_letters; DELETE FROM sluice.frontier");
+	buffer_fini(&report);
+}
+
+static const char letters_by_job[] =
+    "SELECT string_agg(format('%s %s %s', job, topic, n), ', ' ORDER BY job, topic) FROM "
+    "(SELECT job, topic, count(*) AS n FROM dead_letters GROUP BY 1, 2) l";
+static const char letters_keys[] =
+    "SELECT string_agg(pg_get_constraintdef(oid), ', ') FROM pg_constraint WHERE conrelid = 'dead_letters'::regclass";
+
+static void assert_init(struct fixture *fixture)
+{
+	struct buffer report = {0};
+	struct error error = {0};
+
+	if (init(fixture, &report, &error) != RESULT_OK)
+		fail_msg("%s", error.text);
+	buffer_fini(&report);
+}
+
+static void test_letters_of_one_job(void **state)
+{
+	struct fixture *fixture = *state;
+
+	old_release(fixture);
+	fixture_run(fixture, old_letters);
+	old_job(fixture, "first/totals", "sales", 15);
+	/* Who comes first after the update is a new job here: it has no letter, and is not refused. */
+	assert_init(fixture);
+	assert_string_equal(fixture_value(fixture, letters_by_job), " orders 20,  sales 5, first/totals sales 15");
+	assert_string_equal(fixture_value(fixture, letters_keys), "UNIQUE (job, topic, partition, \"offset\", sink)");
+	assert_init(fixture);
+	fixture_run(fixture,
+	    "INSERT INTO dead_letters SELECT topic, \"partition\", \"offset\", key, payload, payload_raw, "
+	    "reason, detail, sink, epoch, created_at, 'shop/totals' FROM dead_letters WHERE topic = 'sales' "
+	    "AND job <> ''");
+}
+
+static void test_letters_of_two_jobs(void **state)
+{
+	struct fixture *fixture = *state;
+
+	old_release(fixture);
+	fixture_run(fixture, old_letters);
+	old_job(fixture, "first/totals", "sales", 15);
+	old_job(fixture, "second/totals", "orders", 15);
+	old_job(fixture, "third/totals", "sales", 0);
+	assert_init(fixture);
+	assert_string_equal(fixture_value(fixture, letters_by_job),
+	    " orders 5,  sales 5, first/totals sales 15, second/totals orders 15");
+}
+
+static void test_letters_of_who_knows(void **state)
+{
+	struct fixture *fixture = *state;
+
+	old_release(fixture);
+	fixture_run(fixture, old_letters);
+	old_job(fixture, "first/totals", "sales", 10);
+	old_job(fixture, "third/totals", "sales", 5);
+	assert_refused(fixture, "SELECT 1", "may be of job first/totals or third/totals");
+	/* Nothing was changed; then a person says so. */
+	assert_string_equal(fixture_value(fixture, letters_keys), "UNIQUE (topic, partition, \"offset\", sink)");
+	fixture_run(fixture,
+	    "ALTER TABLE dead_letters ADD COLUMN IF NOT EXISTS job text; UPDATE dead_letters SET job = "
+	    "CASE WHEN \"offset\" < 12 THEN 'first/totals' ELSE 'third/totals' END WHERE topic = 'sales'");
+	assert_init(fixture);
+	assert_string_equal(
+	    fixture_value(fixture, letters_by_job), " orders 20, first/totals sales 4, third/totals sales 16");
+	assert_string_equal(fixture_value(fixture, letters_keys), "UNIQUE (job, topic, partition, \"offset\", sink)");
+}
+
+/* Made by `validate --ddl`, and never used; with another name of its key, and as an index without a constraint. */
+static void test_letters_empty(void **state)
+{
+	struct fixture *fixture = *state;
+
+	old_release(fixture);
+	fixture_run(fixture, old_letters);
+	fixture_run(fixture,
+	    "DELETE FROM dead_letters; ALTER TABLE dead_letters ADD CONSTRAINT mine PRIMARY KEY (sink, topic, "
+	    "\"offset\", \"partition\"); CREATE UNIQUE INDEX other ON dead_letters (sink, topic, "
+	    "\"partition\", \"offset\"); CREATE UNIQUE INDEX keep ON dead_letters (created_at, epoch)");
+	assert_init(fixture);
+	assert_string_equal(fixture_value(fixture, letters_keys), "UNIQUE (job, topic, partition, \"offset\", sink)");
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT count(*) FROM pg_index WHERE indrelid = 'dead_letters'::regclass"), "2");
+}
+
+static void test_letters_of_another_role(void **state)
+{
+	struct fixture *fixture = *state;
+
+	old_release(fixture);
+	fixture_run(fixture, old_letters);
+	fixture_run(fixture,
+	    "CREATE ROLE letters_owner; ALTER TABLE dead_letters OWNER TO letters_owner; "
+	    "CREATE ROLE letters_writer LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO letters_writer; "
+	    "GRANT ALL ON SCHEMA sluice TO letters_writer; GRANT ALL ON ALL TABLES IN SCHEMA sluice TO letters_writer");
+	assert_string_equal(
+	    fixture_value(fixture, "SET ROLE letters_writer; SELECT sluice.letters_by_job('dead_letters')"),
+	    "it belongs to role letters_owner");
+	fixture_run(fixture, "RESET ROLE");
+	assert_init(fixture);
+	fixture_run(
+	    fixture, "DROP OWNED BY letters_owner, letters_writer; DROP ROLE letters_owner; DROP ROLE letters_writer");
+}
+
+static void test_table_of_another(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_init(fixture);
+	assert_refused(fixture, "UPDATE sluice.tables SET job = 'other/totals' WHERE name = 'sales_per_month'",
+	    "\"sales_per_month\" belongs to job other/totals, and this is job shop/totals");
+	/* Also where it is not there yet, or any more. */
+	assert_refused(fixture, "DROP TABLE sales_per_month", "\"sales_per_month\" belongs to job other/totals");
+	/* A database of before, whose jobs came without owners: the first one to come has them. */
+	fixture_run(fixture, "DELETE FROM sluice.tables");
+	assert_init(fixture);
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT string_agg(concat_ws(' ', schema, name, job), ', ' ORDER BY name) FROM "
+	                           "sluice.tables"),
+	    "public sales_per_category shop/totals, public sales_per_month shop/totals, public transactions "
+	    "shop/totals");
 }
 
 static void test_newer_schema(void **state)
@@ -609,6 +767,12 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_incompatible_tables, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_rows_without_frontier, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_second_migration, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_letters_of_one_job, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_letters_of_two_jobs, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_letters_of_who_knows, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_letters_empty, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_letters_of_another_role, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_table_of_another, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_newer_schema, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_meaning_changed, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_schema_is_remembered, fixture_setup, fixture_teardown),
