@@ -138,7 +138,8 @@
 	FIELD(S, FLAG, waiting, "it has read past its last cut, or could")                                             \
 	FIELD(S, FLAG, full, "its epoch credit is used up")                                                            \
 	FIELD(S, FLAG, at_ceiling, "silent replay: it has reached the frontier")                                       \
-	FIELD(S, CUT, ends, "ends of its partitions as last heard, for lag")
+	FIELD(S, CUT, ends, "ends of its partitions as last heard, for lag")                                           \
+	FIELD(S, UNSIGNED, ends_age_us, "for how long these have not been known; 0: they are")
 #define FRAME_COMMITTED_FIELDS(FIELD, S)                                                                               \
 	FIELD(S, UNSIGNED, actor, "the writer")                                                                        \
 	FIELD(S, EPOCH, epoch, "the epoch")                                                                            \
@@ -205,6 +206,7 @@
 	FIELD(S, FLAG, live, "past the silent replay")                                                                 \
 	FIELD(S, CUT, cut, "of the last commit")                                                                       \
 	FIELD(S, CUT, ends, "of the partitions as last heard")                                                         \
+	FIELD(S, SIGNED, ends_unknown_us, "instant since which these are not known; 0: they are")                      \
 	FIELD(S, COUNTERS, counters, "since the job's start")                                                          \
 	FIELD(S, UNSIGNED, in_flight, "epochs injected and not committed")                                             \
 	FIELD(S, UNSIGNED, commit_us, "how long commits take, smoothed")                                               \

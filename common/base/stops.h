@@ -32,7 +32,12 @@
 	STOP(TABLE_OF_ANOTHER,                                                                                         \
 	    "give this pipeline tables of its own: other names in record.table and "                                   \
 	    "rollups.table, or another schema in sinks.postgres.schema; or, where that job is over, "                  \
-	    "run `sluicectl reset --job totals --yes` with its pipeline file")
+	    "run `sluicectl reset --job totals --yes` with its pipeline file")                                         \
+	STOP(CANNOT_UNPACK, "if they are larger than source.kafka's receive.message.max.bytes (100000000 where the "   \
+	                    "file does not say), "                                                                     \
+	                    "give that more, up to 2147483647, and the ingest as much memory; otherwise pass over "    \
+	                    "them: sluicectl skip "                                                                    \
+	                    "--to PARTITION:OFFSET with the offset behind them, then start again")
 
 enum stop {
 #define STOP(name, way) STOP_##name,

@@ -9,6 +9,7 @@
 #include "common/base/key_group.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
+#include "common/base/timestamp.h"
 
 enum {
 	BACKOFF_FIRST_US = 100000, /* after the second attempt in a row that got nowhere */
@@ -83,8 +84,16 @@ void stop_worker(struct coordinator *coordinator, const char *worker, int code, 
 	    coordinator->config.port, worker, 0, FRAME_STOP, &(struct frame_stop){.code = (uint64_t)code, .text = why});
 }
 
+void forget_ends(struct coordinator *coordinator)
+{
+	for (uint32_t i = 0; i < coordinator->topology.ingest; i++)
+		if (coordinator->ends_said[i].known)
+			coordinator->ends_said[i] = (struct ends_said){false, clock_realtime_us()};
+}
+
 void stop_all(struct coordinator *coordinator, int code, const char *why)
 {
+	forget_ends(coordinator);
 	for (uint32_t i = 0; i < coordinator->registry.len; i++)
 		stop_worker(coordinator, coordinator->registry.members[i].name, code, why);
 	coordinator->config.port->stop(coordinator->config.port, code, why);
@@ -105,6 +114,7 @@ void forget_attempt(struct coordinator *coordinator)
 		coordinator->registry.members[i].deployed = coordinator->registry.members[i].ready = false;
 	coordinator->live = coordinator->excused = coordinator->rebalance = false;
 	forget_writers(coordinator);
+	forget_ends(coordinator);
 	checkpoint_keeper_stop(&coordinator->checkpoints);
 }
 

@@ -156,7 +156,12 @@ static void on_ready(struct coordinator *coordinator, struct member *member)
 
 static void on_pending(struct coordinator *coordinator, const struct frame_pending *pending)
 {
+	uint32_t ingest = actor_index((uint32_t)pending->actor);
+	bool known = pending->ends_age_us == 0;
 	pacing_pending(&coordinator->pacing, pending);
+	if (ingest < coordinator->topology.ingest && known != coordinator->ends_said[ingest].known)
+		coordinator->ends_said[ingest] =
+		    (struct ends_said){known, clock_realtime_us() - (int64_t)pending->ends_age_us};
 	for (uint32_t i = 0; i < pending->ends.len; i++)
 		cut_set(&coordinator->ends, pending->ends.entries[i].partition, pending->ends.entries[i].offset);
 }
@@ -445,6 +450,9 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, uin
 	coordinator->pipeline = config->pipeline;
 	coordinator->topology = config->topology;
 	coordinator->writers = memory_new(coordinator->topology.writers * sizeof *coordinator->writers);
+	coordinator->ends_said = memory_new(coordinator->topology.ingest * sizeof *coordinator->ends_said);
+	for (uint32_t i = 0; i < coordinator->topology.ingest; i++)
+		coordinator->ends_said[i].since_us = clock_realtime_us();
 	coordinator->places = memory_resize(NULL, topology_actors(&coordinator->topology), sizeof *coordinator->places);
 	checkpoint_keeper_init(&coordinator->checkpoints, &(struct checkpoints_config){.pipeline = config->pipeline,
 	                                                      .job = config->job,
@@ -461,6 +469,7 @@ void coordinator_free(struct coordinator *coordinator)
 	for (uint32_t i = 0; i < coordinator->topology.writers; i++)
 		cut_fini(&coordinator->writers[i].cut);
 	free(coordinator->writers);
+	free(coordinator->ends_said);
 	free(coordinator->places);
 	free(coordinator->decisions);
 	free(coordinator->addresses);

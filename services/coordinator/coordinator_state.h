@@ -27,6 +27,12 @@ struct writer_said {
 	struct counters counters;
 };
 
+/* Whether an ingest knows how long the log is, and since when it does or does not (instant). */
+struct ends_said {
+	bool known;
+	int64_t since_us;
+};
+
 struct coordinator {
 	const struct pipeline *pipeline;
 	struct coordinator_config config;
@@ -64,6 +70,7 @@ struct coordinator {
 	/* what people are told */
 	struct epoch_id committed;
 	struct cut cut, ends;
+	struct ends_said *ends_said; /* by number of the ingest */
 	struct cut all_cut; /* of all writers, while it is put together */
 	struct counters counters;
 	int64_t committed_us; /* instant */
@@ -83,6 +90,8 @@ void move_actors(struct coordinator *coordinator);
 /* attempt.c */
 void happen(struct coordinator *coordinator, enum deployment_event event);
 void forget_attempt(struct coordinator *coordinator);
+/* Nobody says any more how long the log is. */
+void forget_ends(struct coordinator *coordinator);
 /* CONFIG: the job is over. */
 void config_error(struct coordinator *coordinator, const char *text);
 /* The attempt is over. */

@@ -17,7 +17,7 @@ struct member {
 	bool quits; /* told to end by somebody else: it goes after the next checkpoint */
 	bool gone; /* leaving, and its connection has closed: it comes back in a moment, or never */
 	bool leaving; /* was told to start afresh or to stop: not counted any more */
-	char waiting[256]; /* what it waits for; empty: nothing */
+	char waiting[512]; /* what it waits for; empty: nothing */
 };
 
 struct registry {

@@ -47,6 +47,18 @@ static const char *verdict_of(const struct coordinator *coordinator, struct aren
 	return copy;
 }
 
+/* The first of those who do not know says since when the whole is not known. */
+static int64_t ends_unknown_us(const struct coordinator *coordinator)
+{
+	int64_t since_us = 0;
+	for (uint32_t i = 0; i < coordinator->topology.ingest; i++) {
+		const struct ends_said *said = &coordinator->ends_said[i];
+		if (!said->known && (since_us == 0 || said->since_us < since_us))
+			since_us = said->since_us;
+	}
+	return since_us;
+}
+
 void coordinator_report(const struct coordinator *coordinator, struct arena *arena, struct frame_status_report *report)
 {
 	const struct registry *registry = &coordinator->registry;
@@ -60,6 +72,7 @@ void coordinator_report(const struct coordinator *coordinator, struct arena *are
 	    .live = coordinator->state == STATE_RUNNING && coordinator->live,
 	    .cut = coordinator->cut,
 	    .ends = coordinator->ends,
+	    .ends_unknown_us = ends_unknown_us(coordinator),
 	    .counters = coordinator->counters,
 	    .in_flight = coordinator->pacing.injected - coordinator->pacing.committed,
 	    .commit_us = coordinator->pacing.commit_us,

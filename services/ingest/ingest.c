@@ -18,6 +18,7 @@ enum {
 	LETTERS_BYTES = 512 * 1024,
 	DESCRIBE_PAUSE_US = 200000,
 	LOOK_AGAIN_US = 1000000, /* the port's health and ends, when nothing else wakes us */
+	ENDS_OLD_US = 3000000, /* they are asked for every second */
 	SHORT_US = 5000000, /* a log that ends before the frontier for so long is not the one that was read */
 };
 
@@ -56,10 +57,12 @@ struct ingest {
 	uint64_t sent, credit; /* bytes since the last barrier, and how many there may be */
 	uint64_t barriers; /* n of the last one sent */
 	bool silent;
+	bool passed; /* since the last barrier, something that is no record */
 	uint32_t described; /* partitions of the topic that the attempt knows, or the coordinator was told of */
 	struct frame_pending said; /* what the coordinator was told last, its ends included, */
 	uint64_t said_us; /* and when */
-	char waiting[256];
+	bool ends_known; /* it was told so */
+	char waiting[512];
 	struct buffer values; /* scratch */
 };
 
@@ -123,6 +126,26 @@ static bool look_at_ends(struct ingest *ingest)
 	return other;
 }
 
+/* For how long the ends of the partitions have not been known; 0: they are. */
+static uint64_t ends_age_us(const struct ingest *ingest, uint64_t now_us)
+{
+	struct source_port *source = ingest->process->source;
+	uint64_t heard_us = source->ops->heard_us(source);
+	if (heard_us != 0 && now_us < heard_us + ENDS_OLD_US)
+		return 0;
+	return heard_us != 0 ? now_us - heard_us : 1;
+}
+
+/* Nothing can be read, and the log goes on: a transaction is open. */
+static bool ends_ahead(const struct ingest *ingest)
+{
+	struct source_port *source = ingest->process->source;
+	for (uint32_t i = 0; i < ingest->partitions_len; i++)
+		if (source->ops->end(source, ingest->partitions[i].id) > ingest->partitions[i].position)
+			return true;
+	return false;
+}
+
 /* A level, not an edge: said again after every barrier for as long as it is so; and where no barrier comes, for a sink is away, as
  * the log grows. */
 static void say_pending(struct ingest *ingest, uint64_t now_us, struct outbox *outbox)
@@ -130,22 +153,26 @@ static void say_pending(struct ingest *ingest, uint64_t now_us, struct outbox *o
 	struct frame_pending now = {
 	    .actor = ingest->actor.id,
 	    .after = ingest->barriers,
-	    .waiting = ingest->counters.n[COUNTER_CONSUMED] > 0,
+	    .waiting = ingest->counters.n[COUNTER_CONSUMED] > 0 || ingest->passed,
 	    .full = !has_credit(ingest),
 	    .at_ceiling = ingest->silent && at_ceiling(ingest),
+	    .ends_age_us = ends_age_us(ingest, now_us),
 	};
+	bool known = now.ends_age_us == 0, other = known != ingest->ends_known;
 	if (now.at_ceiling)
 		CRASH_POINT(ingest_ceiling);
-	if (!now.waiting && !now.at_ceiling)
+	bool soon = now_us < ingest->said_us + LOOK_AGAIN_US;
+	if (!now.waiting && !now.at_ceiling && !other && (soon || !ends_ahead(ingest)))
 		return;
-	bool same = same_level(&ingest->said, &now);
-	if (same && now_us < ingest->said_us + LOOK_AGAIN_US)
+	bool same = same_level(&ingest->said, &now) && !other;
+	if (same && soon)
 		return;
 	ingest->said_us = now_us;
 	if (!look_at_ends(ingest) && same)
 		return;
 	now.ends = ingest->said.ends;
 	ingest->said = now;
+	ingest->ends_known = known;
 	outbox_report(outbox, FRAME_PENDING, &now);
 }
 
@@ -248,14 +275,27 @@ static void put_record(struct ingest *ingest, const struct source_record *record
 
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
+/* The log may go on with what is no record. In silence the cut that the ceiling is of was beyond it, too. */
+static void pass_to(struct ingest *ingest, struct partition *partition, int64_t position)
+{
+	if (position > partition->ceiling)
+		position = partition->ceiling;
+	if (position <= partition->position || MUTANT(gap_not_passed))
+		return;
+	partition->position = position;
+	ingest->passed = true;
+}
+
 /* Reads what is lent as far as credit and ceiling allow; returns how many records. */
 static size_t read_lent(struct ingest *ingest, struct partition *partition, struct outbox *outbox)
 {
 	size_t read = 0;
 	while (partition->next < partition->taken && has_credit(ingest)) {
 		const struct source_record *record = &partition->records[partition->next];
-		if (record->offset >= partition->ceiling && !MUTANT(no_ceiling))
+		if (record->offset >= partition->ceiling && !MUTANT(no_ceiling)) {
+			pass_to(ingest, partition, partition->ceiling);
 			break;
+		}
 		CHECK(record->offset >= partition->position);
 		put_record(ingest, record, outbox);
 		partition->position = record->offset + 1;
@@ -283,6 +323,8 @@ static enum result read_partition(
 			return result;
 	}
 	*read = read_lent(ingest, partition, outbox);
+	if (partition->taken == 0)
+		pass_to(ingest, partition, source->ops->position(source, partition->id));
 	return RESULT_OK;
 }
 
@@ -481,6 +523,7 @@ static enum result on_inject(
 	if (!MUTANT(credit_not_reset))
 		ingest->sent = 0;
 	ingest->counters = (struct counters){0};
+	ingest->passed = false;
 	ingest->barriers = inject->epoch.n;
 	if (inject->lift) {
 		ingest->silent = false;

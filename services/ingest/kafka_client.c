@@ -46,7 +46,7 @@ static const struct kafka_setting required[] = {
     {"enable.auto.commit", "false"}, /* the cut stands in the database, nowhere else */
     {"enable.auto.offset.store", "false"}, /* likewise */
     {"auto.offset.reset", "error"}, /* anything else jumps silently over records that are gone */
-    {"enable.partition.eof", "false"}, /* an end is no record */
+    {"enable.partition.eof", "true"}, /* says where reading stands behind a transaction's marker */
     {"check.crcs", "true"}, /* a damaged batch must not pass for money */
     {"allow.auto.create.topics", "false"}, /* a misspelt topic must be missing, not empty */
 };

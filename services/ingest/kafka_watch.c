@@ -1,6 +1,7 @@
 #include "services/ingest/kafka_watch.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,7 +11,23 @@
 #include "services/ingest/kafka_client.h"
 #include "services/ingest/kafka_describe.h"
 
-enum { QUERY_TIMEOUT_MS = 5000 };
+enum {
+	QUERY_TIMEOUT_MS = 5000,
+	ENDS_TIMEOUT_MS = 2000,
+	SILENT_US = 3000000, /* without an answer: asked every second */
+	HELD_US = 2000000, /* by a transaction, */
+	NOTHING_US = 5000000, /* and by nobody knows what: a large record takes its time */
+	INSTANT_MAX = 32,
+};
+
+/* 2024-01-15T10:00:00Z */
+static const char *instant_print(int64_t us, char out[INSTANT_MAX])
+{
+	char text[TIMESTAMP_TEXT_MAX];
+	(void)timestamp_print(us, text);
+	(void)snprintf(out, INSTANT_MAX, "%.19sZ", text);
+	return out;
+}
 
 static void reader_notify(const struct kafka_watch *watch)
 {
@@ -38,6 +55,27 @@ void kafka_watch_out_of_range(struct kafka_watch *watch, struct kafka_partition 
 {
 	atomic_store(&partition->out_of_range, true);
 	thread_notify(watch);
+}
+
+int64_t kafka_watch_end(const struct kafka_watch *watch, const struct kafka_partition *partition)
+{
+	int64_t low, high = -1, asked = atomic_load(&partition->end);
+	if (rd_kafka_get_watermark_offsets(watch->client, watch->topic_name, (int32_t)partition->id, &low, &high) !=
+	        RD_KAFKA_RESP_ERR_NO_ERROR ||
+	    high < asked)
+		high = asked;
+	return high;
+}
+
+/* Its checksum was right, so it would be the same the next time. */
+void kafka_watch_cannot_unpack(struct kafka_watch *watch, struct kafka_partition *partition, const char *why)
+{
+	struct error failure;
+	int64_t next = atomic_load(&partition->next);
+	(void)error_stop(&failure, STOP_CANNOT_UNPACK,
+	    "topic %s partition %" PRIu32 ": the records at offset %" PRId64 " cannot be unpacked (%s)",
+	    watch->topic_name, partition->id, next, why);
+	kafka_watch_fail(watch, &failure);
 }
 
 void kafka_watch_check(struct kafka_watch *watch)
@@ -77,17 +115,34 @@ enum result kafka_watch_failure(struct kafka_watch *watch, struct error *error)
 	return result;
 }
 
+/* Told by the time that has passed: whoever asks may hang in its question. */
+static enum result silence_state(struct kafka_watch *watch, struct error *error)
+{
+	uint64_t now_us = clock_monotonic_us(), answered_us = atomic_load(&watch->answered_us);
+	char since[INSTANT_MAX];
+	if (now_us < answered_us + SILENT_US) {
+		watch->silent_since_us = 0;
+		return RESULT_OK;
+	}
+	if (watch->silent_since_us == 0)
+		watch->silent_since_us = clock_realtime_us() - (int64_t)(now_us - answered_us);
+	return error_set(
+	    error, RESULT_RETRY, "Kafka does not answer since %s", instant_print(watch->silent_since_us, since));
+}
+
 enum result kafka_watch_state(struct kafka_watch *watch, struct error *error)
 {
 	enum result result = kafka_watch_failure(watch, error);
 	if (result != RESULT_OK)
 		return result;
 	(void)pthread_mutex_lock(&watch->lock);
-	result = watch->notice.code;
-	if (result != RESULT_OK)
-		*error = watch->notice;
+	const struct error notice = watch->notice, held = watch->held;
 	(void)pthread_mutex_unlock(&watch->lock);
-	return result;
+	if (notice.code != RESULT_OK)
+		*error = notice;
+	else if (silence_state(watch, error) == RESULT_OK)
+		*error = held;
+	return error->code;
 }
 
 void kafka_watch_away(struct kafka_watch *watch, const char *why)
@@ -106,8 +161,9 @@ void kafka_watch_away(struct kafka_watch *watch, const char *why)
 
 /* An answer to a question that was asked before the outage began says nothing about it; nor do records, which may have
  * waited in a queue. */
-static void answered(struct kafka_watch *watch, uint64_t outages)
+static void answered(struct kafka_watch *watch, uint64_t asked_us, uint64_t outages)
 {
+	atomic_store(&watch->answered_us, asked_us);
 	(void)pthread_mutex_lock(&watch->lock);
 	bool is_back = atomic_load(&watch->away) && watch->outages == outages;
 	if (is_back) {
@@ -131,13 +187,13 @@ static uint64_t outages_so_far(struct kafka_watch *watch)
 
 static bool range_ask(struct kafka_watch *watch, struct kafka_partition *partition, int64_t *low, int64_t *high)
 {
-	uint64_t outages = outages_so_far(watch);
+	uint64_t asked_us = clock_monotonic_us(), outages = outages_so_far(watch);
 	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
 	    watch->client, watch->topic_name, (int32_t)partition->id, low, high, QUERY_TIMEOUT_MS);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return false;
 	atomic_store(&partition->end, *high);
-	answered(watch, outages);
+	answered(watch, asked_us, outages);
 	return true;
 }
 
@@ -161,11 +217,9 @@ static void out_of_range_report(struct kafka_watch *watch, struct kafka_partitio
  * tell an end that lags for a moment, so it takes two checks. */
 static void end_check(struct kafka_watch *watch, struct kafka_partition *partition)
 {
-	int64_t next = atomic_load(&partition->next), low, high;
-	if (!range_ask(watch, partition, &low, &high))
-		return;
-	bool is_short = high < next;
-	if (is_short && partition->short_before) {
+	int64_t next = atomic_load(&partition->next), end = atomic_load(&partition->end), low, high;
+	bool is_short = end >= 0 && end < next;
+	if (is_short && partition->short_before && range_ask(watch, partition, &low, &high) && high < next) {
 		struct error failure;
 		(void)error_set(&failure, RESULT_CONFIG,
 		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64 ", but the log holds %" PRId64
@@ -213,11 +267,11 @@ static void partitions_check(struct kafka_watch *watch, uint32_t now)
 static void topic_check(struct kafka_watch *watch)
 {
 	const struct rd_kafka_metadata *metadata = NULL;
-	uint64_t outages = outages_so_far(watch);
+	uint64_t asked_us = clock_monotonic_us(), outages = outages_so_far(watch);
 	rd_kafka_resp_err_t code = rd_kafka_metadata(watch->client, 0, watch->topic, &metadata, QUERY_TIMEOUT_MS);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
-	answered(watch, outages);
+	answered(watch, asked_us, outages);
 	if (metadata->topic_cnt == 1) {
 		const rd_kafka_metadata_topic_t *topic = &metadata->topics[0];
 		if (topic->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
@@ -261,41 +315,148 @@ static void everything_check(struct kafka_watch *watch)
 		end_check(watch, &watch->partitions[i]);
 }
 
+/* One question for all partitions: brokers have one answer each. False: not all ends are known anew. */
+static bool ends_ask(struct kafka_watch *watch)
+{
+	uint64_t asked_us = clock_monotonic_us(), outages = outages_so_far(watch);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)watch->partitions_len);
+	for (uint32_t i = 0; i < watch->partitions_len; i++)
+		rd_kafka_topic_partition_list_add(list, watch->topic_name, (int32_t)watch->partitions[i].id)->offset =
+		    RD_KAFKA_OFFSET_END;
+	bool told = rd_kafka_offsets_for_times(watch->client, list, ENDS_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+	bool all = told;
+	for (int i = 0; i < list->cnt && told; i++) {
+		const rd_kafka_topic_partition_t *one = &list->elems[i];
+		if (one->err == RD_KAFKA_RESP_ERR_NO_ERROR && one->offset >= 0)
+			atomic_store(&watch->partitions[i].end, one->offset);
+		else
+			all = false;
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	if (told)
+		answered(watch, asked_us, outages);
+	if (all)
+		atomic_store(&watch->heard_us, asked_us);
+	return all;
+}
+
+/* Nothing has come of it for so long, and nothing waits to be taken. */
+static bool is_held(const struct kafka_watch *watch, struct kafka_partition *partition, uint64_t now_us)
+{
+	int64_t next = atomic_load(&partition->next);
+	bool by_transaction = atomic_load(&partition->stable_end) == next;
+	if (kafka_watch_end(watch, partition) <= next || rd_kafka_queue_length(partition->queue) > 0) {
+		partition->held_us = 0;
+		return false;
+	}
+	if (partition->held_us == 0 || partition->held_at != next) {
+		partition->held_us = now_us;
+		partition->held_since_us = clock_realtime_us();
+		partition->held_at = next;
+	}
+	return now_us >= partition->held_us + (uint64_t)(by_transaction ? HELD_US : NOTHING_US);
+}
+
+/* The same words for as long as it lasts. */
+static void held_say(
+    const struct kafka_watch *watch, const struct kafka_partition *partition, uint32_t others, struct error *held)
+{
+	char since[INSTANT_MAX], more[48] = "";
+	(void)instant_print(partition->held_since_us, since);
+	if (others > 0)
+		(void)snprintf(more, sizeof more, " (as %" PRIu32 " other partitions are)", others);
+	if (atomic_load(&partition->stable_end) == partition->held_at)
+		(void)error_set(held, RESULT_RETRY,
+		    "partition %" PRIu32 " of topic %s is held at offset %" PRId64
+		    " since %s by an open transaction%s. Its producer has to commit or abort it; otherwise Kafka ends "
+		    "it "
+		    "after the producer's transaction.timeout.ms, and kafka-transactions.sh abort --topic %s "
+		    "--partition "
+		    "%" PRIu32 " --start-offset %" PRId64 " at once",
+		    partition->id, watch->topic_name, partition->held_at, since, more, watch->topic_name, partition->id,
+		    partition->held_at);
+	else
+		(void)error_set(held, RESULT_RETRY,
+		    "nothing comes from partition %" PRIu32 " of topic %s at offset %" PRId64
+		    " since %s, though the log goes on%s: a large record may be on its way, or the broker does not "
+		    "send "
+		    "it",
+		    partition->id, watch->topic_name, partition->held_at, since, more);
+}
+
+static void held_look(struct kafka_watch *watch)
+{
+	const struct kafka_partition *first = NULL;
+	uint64_t now_us = clock_monotonic_us();
+	uint32_t others = 0;
+	struct error held = {.code = RESULT_OK};
+	for (uint32_t i = 0; i < watch->partitions_len; i++) {
+		bool is = is_held(watch, &watch->partitions[i], now_us);
+		others += is && first != NULL;
+		if (is && first == NULL)
+			first = &watch->partitions[i];
+	}
+	if (first != NULL)
+		held_say(watch, first, others, &held);
+	(void)pthread_mutex_lock(&watch->lock);
+	bool other = held.code != watch->held.code || strcmp(held.text, watch->held.text) != 0;
+	watch->held = held;
+	(void)pthread_mutex_unlock(&watch->lock);
+	if (other)
+		reader_notify(watch);
+}
+
+static void ends_check(struct kafka_watch *watch)
+{
+	if (ends_ask(watch))
+		held_look(watch);
+	else
+		for (uint32_t i = 0; i < watch->partitions_len; i++)
+			watch->partitions[i].held_us = 0;
+}
+
 static bool checks_often(const struct kafka_watch *watch)
 {
 	return atomic_load(&watch->away) || watch->missing_since_us != 0;
 }
 
-/* Waits for work or the time of the next check, and tells whether that has come. Under the lock. */
-static bool work_wait(struct kafka_watch *watch, uint64_t checked_us)
+/* Waits for work or this time. Under the lock. */
+static void work_wait(struct kafka_watch *watch, uint64_t due_us)
 {
-	uint64_t pause_us = (uint64_t)(checks_often(watch) ? AWAY_CHECK_MS : CHECK_MS) * 1000;
-	uint64_t due_us = checked_us + pause_us;
 	struct timespec until = {.tv_sec = (time_t)(due_us / 1000000), .tv_nsec = (long)(due_us % 1000000) * 1000};
 	while (!watch->stop && !watch->work && pthread_cond_timedwait(&watch->changed, &watch->lock, &until) == 0)
 		;
-	bool due = watch->check_now || clock_monotonic_us() >= due_us;
 	watch->work = false;
+}
+
+static bool check_is_due(struct kafka_watch *watch, uint64_t checked_us)
+{
+	uint64_t pause_us = (uint64_t)(checks_often(watch) ? AWAY_CHECK_MS : CHECK_MS) * 1000;
+	(void)pthread_mutex_lock(&watch->lock);
+	bool due = watch->check_now || clock_monotonic_us() >= checked_us + pause_us;
 	watch->check_now = false;
+	(void)pthread_mutex_unlock(&watch->lock);
 	return due;
 }
 
 static void *watch_run(void *opaque)
 {
 	struct kafka_watch *watch = opaque;
-	uint64_t checked_us = clock_monotonic_us();
+	uint64_t checked_us = clock_monotonic_us(), ends_us = 0; /* when they were done last */
 	(void)pthread_mutex_lock(&watch->lock);
-	for (;;) {
-		bool due = work_wait(watch, checked_us);
-		if (watch->stop)
-			break;
+	while (!watch->stop) {
 		(void)pthread_mutex_unlock(&watch->lock);
 		requests_serve(watch);
-		if (due) {
+		if (clock_monotonic_us() >= ends_us + (uint64_t)ENDS_MS * 1000) {
+			ends_check(watch);
+			ends_us = clock_monotonic_us();
+		}
+		if (check_is_due(watch, checked_us)) {
 			everything_check(watch);
 			checked_us = clock_monotonic_us();
 		}
 		(void)pthread_mutex_lock(&watch->lock);
+		work_wait(watch, ends_us + (uint64_t)ENDS_MS * 1000);
 	}
 	(void)pthread_mutex_unlock(&watch->lock);
 	return NULL;
@@ -303,6 +464,7 @@ static void *watch_run(void *opaque)
 
 void kafka_watch_start(struct kafka_watch *watch)
 {
+	atomic_init(&watch->answered_us, clock_monotonic_us());
 	(void)pthread_mutex_init(&watch->lock, NULL);
 	pthread_condattr_t attributes;
 	(void)pthread_condattr_init(&attributes);

@@ -65,6 +65,7 @@ static void partition_open(struct source_kafka *source, struct kafka_partition *
 	partition->id = position.partition;
 	atomic_init(&partition->next, position.offset);
 	atomic_init(&partition->end, -1);
+	atomic_init(&partition->stable_end, -1);
 	partition->queue =
 	    rd_kafka_queue_get_partition(source->client, source->pipeline->source.topic, (int32_t)position.partition);
 	CHECK(partition->queue != NULL);
@@ -127,6 +128,10 @@ static void on_partition_error(
 		kafka_watch_out_of_range(&source->watch, partition);
 		return;
 	}
+	if (message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) {
+		kafka_watch_cannot_unpack(&source->watch, partition, text);
+		return;
+	}
 	enum result result = kafka_client_verdict(message->err, text);
 	if (result == RESULT_CONFIG || result == RESULT_CORRUPT) {
 		struct error failure;
@@ -161,7 +166,11 @@ static size_t batch_sort(
 	size_t taken = 0;
 	for (size_t i = 0; i < len; i++) {
 		rd_kafka_message_t *message = source->messages[i];
-		if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+			next = message->offset > next ? message->offset : next;
+			atomic_store_explicit(&partition->stable_end, message->offset, memory_order_relaxed);
+			rd_kafka_message_destroy(message);
+		} else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
 			atomic_store_explicit(&partition->next, next, memory_order_relaxed);
 			on_partition_error(source, partition, message);
 			rd_kafka_message_destroy(message);
@@ -259,18 +268,23 @@ static enum result source_health(struct source_port *port, struct error *error)
 	return kafka_watch_state(&source->watch, error);
 }
 
+static int64_t source_position(struct source_port *port, uint32_t id)
+{
+	struct kafka_partition *partition = partition_find(source_of(port), id);
+	return partition == NULL ? -1 : atomic_load_explicit(&partition->next, memory_order_relaxed);
+}
+
 static int64_t source_end(struct source_port *port, uint32_t id)
 {
 	struct source_kafka *source = source_of(port);
 	struct kafka_partition *partition = partition_find(source, id);
-	if (partition == NULL)
-		return -1;
-	int64_t low, high = -1, asked = atomic_load(&partition->end);
-	if (rd_kafka_get_watermark_offsets(source->client, source->pipeline->source.topic, (int32_t)id, &low, &high) !=
-	        RD_KAFKA_RESP_ERR_NO_ERROR ||
-	    high < asked)
-		high = asked;
-	return high;
+	return partition == NULL ? -1 : kafka_watch_end(&source->watch, partition);
+}
+
+static uint64_t source_heard_us(struct source_port *port)
+{
+	struct source_kafka *source = source_of(port);
+	return source->client == NULL ? 0 : atomic_load(&source->watch.heard_us);
 }
 
 static uint32_t source_partitions(struct source_port *port)
@@ -321,7 +335,9 @@ static const struct source_port_ops operations = {
     .take = source_take,
     .give_back = source_give_back,
     .health = source_health,
+    .position = source_position,
     .end = source_end,
+    .heard_us = source_heard_us,
     .partitions = source_partitions,
     .commit_group = source_commit_group,
     .close = source_close,

@@ -38,8 +38,13 @@ struct source_port_ops {
 	void (*give_back)(struct source_port *, struct source_record *records, size_t len);
 	/* How it is now: RETRY for as long as something is waited for, CONFIG from the failure on, otherwise OK. */
 	enum result (*health)(struct source_port *, struct error *);
+	/* Where reading stands: every record in front of it was handed out. It may lie behind the last record's next, where the
+	 * log goes on with what is no record: a transaction's marker, what was aborted, what compaction took. */
+	int64_t (*position)(struct source_port *, uint32_t partition);
 	/* Next offset that the log will get, as last heard, or -1: for lag only. */
 	int64_t (*end)(struct source_port *, uint32_t partition);
+	/* When the ends were asked for that are known now (monotonic); 0: they are not all known yet. */
+	uint64_t (*heard_us)(struct source_port *);
 	/* Partitions of the topic as last heard, 0: not yet. More than were described: there are new ones. */
 	uint32_t (*partitions)(struct source_port *);
 	/* For lag tools only: the group's offsets. Does not block, errors are ignored. */

@@ -14,15 +14,25 @@ enum {
 	WAIT_MOST_SECONDS = 86400,
 };
 
-static int64_t lag_of(const struct frame_status_report *report)
+/* Of all partitions together; rather no number than an old one. */
+static void json_lag(const struct frame_status_report *report, struct buffer *out)
 {
-	int64_t lag = 0;
-	for (uint32_t i = 0; i < report->ends.len; i++) {
-		const struct cut_entry *end = &report->ends.entries[i];
-		int64_t at = cut_get(&report->cut, end->partition, 0);
-		lag += end->offset > at ? end->offset - at : 0;
+	if (report->ends_unknown_us == 0)
+		buffer_printf(out, "\"lag\": %" PRIu64 ", ", cut_distance(&report->cut, &report->ends));
+	else
+		buffer_append_text(out, "\"lag\": null, ");
+	buffer_printf(out, "\"lag_unknown_since_us\": %" PRId64 ", ", report->ends_unknown_us);
+}
+
+static void print_lag(const struct frame_status_report *report, struct buffer *out)
+{
+	char since[TIMESTAMP_TEXT_MAX];
+	if (report->ends_unknown_us == 0) {
+		buffer_printf(out, "lag        %" PRIu64 " records\n", cut_distance(&report->cut, &report->ends));
+		return;
 	}
-	return lag;
+	(void)timestamp_print(report->ends_unknown_us, since);
+	buffer_printf(out, "lag        unknown since %.19sZ: nobody says how long the log is\n", since);
 }
 
 static void print_json(const struct frame_status_report *report, struct buffer *out)
@@ -43,11 +53,12 @@ static void print_json(const struct frame_status_report *report, struct buffer *
 	buffer_append_text(out, ", \"counters\": {");
 	for (int i = 0; i < COUNTERS; i++)
 		buffer_printf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", counter_names[i], report->counters.n[i]);
+	buffer_append_text(out, "}, ");
+	json_lag(report, out);
 	buffer_printf(out,
-	    "}, \"lag\": %" PRId64 ", \"in_flight\": %" PRIu64 ", \"commit_us\": %" PRIu64
-	    ", \"records_per_second\": %" PRIu64 ", \"attempts_ended\": %" PRIu64 ", \"committed_us\": %" PRId64
-	    ", \"workers\": [",
-	    lag_of(report), report->in_flight, report->commit_us, report->records_per_second, report->attempts_ended,
+	    "\"in_flight\": %" PRIu64 ", \"commit_us\": %" PRIu64 ", \"records_per_second\": %" PRIu64
+	    ", \"attempts_ended\": %" PRIu64 ", \"committed_us\": %" PRId64 ", \"workers\": [",
+	    report->in_flight, report->commit_us, report->records_per_second, report->attempts_ended,
 	    report->committed_us);
 	for (uint32_t i = 0; i < report->workers.len; i++) {
 		const struct worker_entry *worker = &report->workers.entries[i];
@@ -105,8 +116,9 @@ static void print_table(const struct frame_status_report *report, struct buffer 
 	print_age(report, out);
 	buffer_append_text(out, "\ncut        ");
 	cut_print(&report->cut, out);
-	buffer_printf(out, "\nlag        %" PRId64 " records\nrate       %" PRIu64 " records/s\ncounters  ",
-	    lag_of(report), report->records_per_second);
+	buffer_append_text(out, "\n");
+	print_lag(report, out);
+	buffer_printf(out, "rate       %" PRIu64 " records/s\ncounters  ", report->records_per_second);
 	for (int i = 0; i < COUNTERS; i++)
 		buffer_printf(out, " %s %" PRIu64, counter_names[i], report->counters.n[i]);
 	buffer_append_text(out, "\n");

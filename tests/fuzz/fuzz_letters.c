@@ -88,6 +88,17 @@ static enum result topic_health(struct source_port *port, struct error *error)
 	return RESULT_OK;
 }
 
+static int64_t topic_position(struct source_port *port, uint32_t partition)
+{
+	return (int64_t)((struct topic *)(void *)port)->taken[partition];
+}
+
+static uint64_t topic_heard_us(struct source_port *port)
+{
+	(void)port;
+	return 0;
+}
+
 static int64_t topic_end(struct source_port *port, uint32_t partition)
 {
 	(void)port, (void)partition;
@@ -115,7 +126,9 @@ static const struct source_port_ops topic_ops = {.describe = topic_describe,
     .take = topic_take,
     .give_back = topic_give_back,
     .health = topic_health,
+    .position = topic_position,
     .end = topic_end,
+    .heard_us = topic_heard_us,
     .partitions = topic_partitions,
     .commit_group = topic_commit_group,
     .close = topic_close};

@@ -3,14 +3,16 @@
 
 No record ends a process, none is waited for in silence, and every letter is what the audit expects.
 """
-import json, sys
+import json, os, re, signal, subprocess, sys, time
+from contextlib import contextmanager
 
 import psycopg2
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from audits import must_be_exact
-from jobs import Failure, must_be, run_cases, wait_for
+from jobs import EXIT_CONFIG, Failure, must_be, run_cases, wait_for
+from services import BIN
 
 HUGE = 120_000_000  # max.message.bytes of a topic
 KEY_MOST, PAYLOAD_MOST = 1 << 19, 3 << 20  # of a letter
@@ -80,7 +82,193 @@ def large_keys(job):
     it.prove()
 
 
-CASES = (large_keys,)
+def cannot_unpack(it, offset):
+    it.exits_with(EXIT_CONFIG, 60)
+    for log in ("coordinator", "ingest-0", "sink"):
+        text = (it.folder / f"{log}.log").read_text()
+        if f"the records at offset {offset} cannot be unpacked" not in text or "What to do: " not in text:
+            raise Failure(f"{log} does not say what cannot be unpacked")
+
+
+def blanks(job):
+    """Three kilobytes that become 95 megabytes, which librdkafka's bound does not allow: told at once, and read with a larger one."""
+    it = job(partitions=0)
+    topic(it, max_message_bytes=HUGE)
+    send(it, [(0, None, sale("a"), None)])
+    send(it, [(0, None, sale("b") + b" " * 95_000_000, None)])
+    send(it, [(0, None, sale("c"), None)])
+    it.start_all()
+    cannot_unpack(it, 1)
+    it.write_config(("    group.id: sluice", "    group.id: sluice\n    receive.message.max.bytes: 1000000000"))
+    it.start_all().wait_live()
+    it.settle(60)
+    must_be("the letter", [(o, p, r) for o, _, p, r, _ in letters(it)], [(1, PAYLOAD_MOST, "too_large")])
+    must_be_exact(it)
+
+
+def other_codecs(job):
+    """The same in what other producers pack with."""
+    it = job(partitions=0)
+    topic(it, max_message_bytes=HUGE)
+    for codec in ("gzip", "lz4", "snappy"):
+        send(it, [(0, None, sale(codec) + b" " * 50_000_000, None)], compression_type=codec)
+    it.start_all().wait_live()
+    it.settle(60)
+    must_be("letters", [(p, r) for _, _, p, r, _ in letters(it)], [(PAYLOAD_MOST, "too_large")] * 3)
+    must_be_exact(it)
+
+
+# --- lag, and what is waited for --------------------------------------------------------------------------------------
+
+def transactional(it, name, **settings):
+    producer = Producer({"bootstrap.servers": it.services.brokers, "transactional.id": f"{it.name}-{name}", "log_level": 0,
+                         "linger.ms": 0, **{k.replace("_", "."): v for k, v in settings.items()}})
+    producer.init_transactions(30)
+    return producer
+
+
+def group_offsets(it, partitions, group="sluice"):
+    consumer = Consumer({"bootstrap.servers": it.services.brokers, "group.id": group, "log_level": 0})
+    try:
+        return {str(one.partition): one.offset for one in consumer.committed([TopicPartition(it.name, p) for p in range(partitions)], 20)}
+    finally:
+        consumer.close()
+
+
+def lag(it):
+    return it.status()["lag"]
+
+
+def markers(job):
+    """Behind a transaction's marker there is nothing to read: the cut goes behind it, lag is 0, also for lag tools."""
+    it = job(partitions=2)
+    it.start_all().wait_live()
+    producer = transactional(it, "one")
+    for how in (producer.commit_transaction, producer.abort_transaction, producer.commit_transaction):
+        producer.begin_transaction()
+        for p in range(2):
+            for i in range(10):
+                producer.produce(it.name, sale(f"{how.__name__}-{p}-{i}"), partition=p)
+        producer.flush(20)
+        how(20)
+    ends = it.ends()
+    must_be("ends", ends, {"0": 33, "1": 33})
+    it.settle(30)
+    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    must_be("the frontier", it.frontier()[2], ends)
+    wait_for("the group's offsets", lambda: group_offsets(it, 2) == ends, 30, 0.5)
+    for name in list(it.running):  # the last checkpoint lies in front of the last marker, or at it
+        it.kill(name)
+    it.start_all().wait_live()
+    producer.begin_transaction()
+    producer.produce(it.name, sale("more"), partition=0)
+    producer.commit_transaction(20)
+    it.settle(30)
+    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    must_be("records", it.consumed(), 41)
+    must_be_exact(it)
+    it.prove()
+
+
+def broker_pid(it):
+    return int((it.services.kafka / "broker.pid").read_text())
+
+
+@contextmanager
+def frozen(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def table(it):
+    return subprocess.run([BIN / "sluicectl", "status"], env=it.environment, stdout=subprocess.PIPE, text=True).stdout
+
+
+def frozen_kafka(job):
+    """An old lag is no lag."""
+    it = job(partitions=2)
+    it.produce(100, "--rate", 0)
+    it.start_all().wait_live()
+    it.settle()
+    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    with frozen(broker_pid(it)):
+        wait_for("a lag that is unknown", lambda: lag(it) is None, 12)
+        wait_for("what is waited for", lambda: "Kafka does not answer since" in it.status()["waiting"], 5)
+        if not re.search(r"lag +unknown since 20..-..-..T..:..:..Z", table(it)):
+            raise Failure(f"the table does not say since when lag is unknown:\n{table(it)}")
+        must_be("since when", time.time() - 20 < it.status()["lag_unknown_since_us"] / 1e6 < time.time(), True)
+    wait_for("a lag of 0", lambda: lag(it) == 0, 30)
+    wait_for("nothing to be waited for", lambda: not it.status()["waiting"], 30)
+    must_be("lines in the log", (it.folder / "coordinator.log").read_text().count("Kafka does not answer since"), 1)
+    it.kill("ingest-0")
+    wait_for("a lag that nobody knows", lambda: lag(it) is None, 10)
+
+
+def open_transaction(job):
+    """A producer that was killed holds a partition: which one, since when, and how to end it."""
+    it = job(partitions=2)
+    it.start_all().wait_live()
+    holder = transactional(it, "holder", transaction_timeout_ms=60000)
+    send(it, [(p, None, sale(f"before-{p}-{i}"), None) for p in range(2) for i in range(5)])
+    holder.begin_transaction()
+    holder.produce(it.name, sale("held"), partition=1)
+    holder.flush(20)
+    send(it, [(p, None, sale(f"behind-{p}-{i}"), None) for p in range(2) for i in range(5)])
+    began = time.monotonic()
+    wait_for("words about the transaction", lambda: "by an open transaction" in it.status()["waiting"], 15)
+    took = time.monotonic() - began
+    words = it.status()["waiting"]
+    if not re.search(rf"partition 1 of topic {it.name} is held at offset 5 since 20..-..-..T..:..:..Z by an open transaction", words) \
+            or f"abort --topic {it.name} --partition 1 --start-offset 5" not in words:
+        raise Failure(words)
+    must_be("lag", lag(it), 6)
+    must_be("partition 0", it.frontier()[2]["0"], 10)
+    must_be("lines in the log", (it.folder / "coordinator.log").read_text().count("by an open transaction"), 1)
+    holder.abort_transaction(20)
+    it.settle(30)
+    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    wait_for("nothing to be waited for", lambda: not it.status()["waiting"], 10)
+    must_be_exact(it)
+    print(f"    told after {took:.1f} s")
+
+
+@contextmanager
+def commits_held(it):
+    """Nobody can write a row meanwhile."""
+    connection = psycopg2.connect(it.url)
+    try:
+        connection.cursor().execute("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE")
+        yield
+    finally:
+        connection.close()
+
+
+def numbers_that_people_read(job):
+    """Lag is that of all partitions; the rate comes, and goes."""
+    it = job(partitions=4)
+    it.start_all(ingest=2).wait_live()
+    send(it, [(p, None, sale(f"first-{p}"), None) for p in range(4)])
+    it.settle()
+    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    with commits_held(it):
+        send(it, [(p, None, sale(f"{p}-{i}"), None) for p in range(4) for i in range(10 ** p)])
+        wait_for("a lag of 1,111 records", lambda: lag(it) == 1111, 30)
+    wait_for("a lag of 0", lambda: lag(it) == 0, 30)
+    wait_for("a rate of 0", lambda: it.status()["records_per_second"] == 0, 15)
+    producer, rates = it.produce(5000, "--rate", 500, wait=False), []
+    while producer.poll() is None:
+        rates.append(it.status()["records_per_second"])
+        time.sleep(0.3)
+    rates = sorted(rate for rate in rates if rate)
+    if not rates or not 250 < rates[len(rates) // 2] < 1000 or rates[-1] > 2000:
+        raise Failure(f"500 records/s are told as {rates}")
+    wait_for("a rate of 0", lambda: it.status()["records_per_second"] == 0, 15)
+
+
+CASES = (large_keys, blanks, other_codecs, markers, frozen_kafka, open_transaction, numbers_that_people_read)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))

@@ -187,6 +187,17 @@ static enum result port_health(struct source_port *port, struct error *error)
 	return source->world->source_away ? away(error) : RESULT_OK;
 }
 
+static int64_t port_position(struct source_port *port, uint32_t partition)
+{
+	return source_of(port)->cursors[partition].position;
+}
+
+/* Now, as far as anybody can tell who hears it. */
+static uint64_t port_heard_us(struct source_port *port)
+{
+	return source_of(port)->world->now_us;
+}
+
 static int64_t port_end(struct source_port *port, uint32_t partition)
 {
 	return source_of(port)->cursors[partition].heard;
@@ -212,7 +223,7 @@ static void port_close(struct source_port *port)
 }
 
 static const struct source_port_ops source_ops = {port_describe, port_assign, port_take, port_give_back, port_health,
-    port_end, port_partitions, port_commit_group, port_close};
+    port_position, port_end, port_heard_us, port_partitions, port_commit_group, port_close};
 
 void source_init(struct source *source, struct world *world)
 {

@@ -1,5 +1,5 @@
 /* Protects: when an ingest says that the log is not the one that the database was filled from, and when not yet; that it goes on telling
- * how long the log is while nobody has it cut; that rows and letters are sent in frames of a size, a letter whole or cut; that an epoch
+ * how long the log is while nobody has it cut, and when it does not know; that a cut goes behind what is no record; that rows and letters are sent in frames of a size, a letter whole or cut; that an epoch
  * takes what its credit allows; that no partition waits for another one's backlog. */
 #include "tests/unit/aggregator_harness.h"
 
@@ -11,7 +11,8 @@ enum { SECOND_US = 1000000, FRONTIER = 100 };
 /* A source of one partition that has a single record at most: one that is refused. */
 struct quiet_source {
 	struct source_port port;
-	int64_t end;
+	int64_t end, position;
+	uint64_t heard_us; /* when the end was heard; 0: never */
 	bool has_record;
 };
 
@@ -35,7 +36,8 @@ static enum result quiet_take(struct source_port *port, uint32_t partition, stru
 	(void)max, (void)error;
 	*taken = source->has_record;
 	if (source->has_record)
-		records[0] = (struct source_record){.partition = partition, .payload = {(const uint8_t *)"?", 1}};
+		records[0] = (struct source_record){
+		    .partition = partition, .offset = source->position++, .payload = {(const uint8_t *)"?", 1}};
 	source->has_record = false;
 	return RESULT_OK;
 }
@@ -57,6 +59,17 @@ static int64_t quiet_end(struct source_port *port, uint32_t partition)
 	return ((struct quiet_source *)(void *)port)->end;
 }
 
+static int64_t quiet_position(struct source_port *port, uint32_t partition)
+{
+	(void)partition;
+	return ((struct quiet_source *)(void *)port)->position;
+}
+
+static uint64_t quiet_heard_us(struct source_port *port)
+{
+	return ((struct quiet_source *)(void *)port)->heard_us;
+}
+
 static void quiet_commit_group(struct source_port *port, const struct cut *cut)
 {
 	(void)port, (void)cut;
@@ -73,8 +86,17 @@ static uint32_t port_partitions(struct source_port *port)
 	return 0;
 }
 
-static const struct source_port_ops quiet_ops = {quiet_describe, quiet_assign, quiet_take, quiet_give_back,
-    quiet_health, quiet_end, port_partitions, quiet_commit_group, quiet_close};
+static const struct source_port_ops quiet_ops = {.describe = quiet_describe,
+    .assign = quiet_assign,
+    .take = quiet_take,
+    .give_back = quiet_give_back,
+    .health = quiet_health,
+    .position = quiet_position,
+    .end = quiet_end,
+    .heard_us = quiet_heard_us,
+    .partitions = port_partitions,
+    .commit_group = quiet_commit_group,
+    .close = quiet_close};
 
 struct world {
 	struct harness harness;
@@ -89,7 +111,7 @@ static int replay_begin(void **state)
 	static struct cut_entry first = {0, 0}, last = {0, FRONTIER};
 	struct harness *harness = &world.harness;
 	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
-	world = (struct world){.harness.topology = {1, 1, 1, 1}, .source = {{&quiet_ops, -1}, -1, false}};
+	world = (struct world){.harness.topology = {1, 1, 1, 1}, .source = {.port = {&quiet_ops, -1}, .end = -1}};
 	assert_int_equal(pipeline_parse(&harness->pipeline, "harness", text, &harness->error), RESULT_OK);
 	world.process = (struct ingest_process){&harness->pipeline, harness->topology, &world.source.port, false};
 	harness->actor = ingest_new(&world.process, actor_id(ROLE_INGEST, 0), ATTEMPT, &harness->error);
@@ -133,29 +155,103 @@ static void a_log_that_is_short_for_a_moment_is_not(void **state)
 		assert_int_equal(tick(*state, second, second % 4 == 0 ? FRONTIER : FRONTIER - 1), RESULT_OK);
 }
 
-/* How far the log reaches by what was said in this tick; -1: nothing was said. */
-static int64_t end_said(struct world *world, uint64_t second, int64_t end)
+/* What was said of PENDING in this tick, of a log that was heard in this second (0: not at all); NULL: nothing. */
+static const struct frame_pending *said_at(struct world *world, uint64_t second, int64_t end, uint64_t heard)
 {
 	struct harness *harness = &world->harness;
 	const struct frame *frame;
+	world->source.heard_us = heard * SECOND_US;
 	assert_int_equal(tick(world, second, end), RESULT_OK);
 	harness_take(harness);
 	frame = sent(harness, 0, FRAME_PENDING, 0);
 	assert_null(sent(harness, 0, FRAME_PENDING, 1));
-	return frame != NULL ? cut_get(&frame->body.pending.ends, 0, -1) : -1;
+	return frame != NULL ? &frame->body.pending : NULL;
+}
+
+/* How far the log reaches by what was said in this tick; -1: nothing was said. */
+static int64_t end_said(struct world *world, uint64_t second, int64_t end)
+{
+	const struct frame_pending *said = said_at(world, second, end, second);
+	return said != NULL ? cut_get(&said->ends, 0, -1) : -1;
 }
 
 /* As long as a sink is away no barrier comes: the lag that people are told grows all the same. */
 static void the_log_grows_while_a_cut_is_waited_for(void **state)
 {
 	struct world *world = *state;
-	assert_int_equal(end_said(world, 1, 200), -1); /* nothing is pending */
+	assert_int_equal(end_said(world, 1, 200), 200); /* now it is known */
+	assert_int_equal(end_said(world, 1, 201), -1); /* nothing is pending, and it was just said */
 	world->source.has_record = true;
 	assert_int_equal(end_said(world, 2, 200), 200);
 	assert_int_equal(end_said(world, 2, 300), -1); /* not more often than once a second */
 	assert_int_equal(end_said(world, 3, 300), 300);
 	assert_int_equal(end_said(world, 4, 300), -1);
 	assert_int_equal(end_said(world, 9, 301), 301);
+}
+
+/* Nobody has heard for a while how long the log is: that is said, once, and also where nothing else is to be said. */
+static void old_ends_are_unknown(void **state)
+{
+	struct world *world = *state;
+	const struct frame_pending *said;
+	assert_null(said_at(world, 1, -1, 0)); /* unknown is what it is at first */
+	said = said_at(world, 2, 200, 2);
+	assert_non_null(said);
+	assert_int_equal(said->ends_age_us, 0);
+	assert_null(said_at(world, 3, 200, 2));
+	assert_non_null(said_at(world, 4, 201, 2)); /* it goes on, though nothing can be read */
+	assert_null(said_at(world, 4, 202, 2));
+	said = said_at(world, 6, 200, 2);
+	assert_non_null(said);
+	assert_int_equal(said->ends_age_us, 4 * SECOND_US);
+	assert_false(said->waiting);
+	assert_null(said_at(world, 6, 200, 2));
+	said = said_at(world, 9, 300, 9);
+	assert_non_null(said);
+	assert_int_equal(said->ends_age_us, 0);
+	assert_int_equal(cut_get(&said->ends, 0, -1), 300);
+}
+
+/* A marker at the end is no record, but the cut goes behind it; in silence, as far as the frontier and no further. */
+static void what_is_no_record_is_passed(void **state)
+{
+	struct world *world = *state;
+	const struct frame_pending *said;
+	world->source.position = FRONTIER - 2;
+	world->source.has_record = true;
+	said = said_at(world, 1, FRONTIER, 1);
+	assert_non_null(said);
+	assert_true(said->waiting);
+	assert_false(said->at_ceiling);
+	world->source.position = FRONTIER + 7;
+	said = said_at(world, 2, FRONTIER + 7, 2);
+	assert_non_null(said);
+	assert_true(said->at_ceiling);
+	const struct frame_inject lift = {.epoch = {ATTEMPT, 1}, .lift = true}, next = {.epoch = {ATTEMPT, 2}};
+	assert_int_equal(harness_frame(&world->harness, 0, FRAME_INJECT, &lift, true), RESULT_OK);
+	harness_take(&world->harness);
+	uint32_t channel = channel_to(&world->harness, ROLE_DEDUP, 0);
+	assert_int_equal(cut_get(&sent(&world->harness, channel, FRAME_BARRIER, 0)->body.barrier.cut, 0, -1), FRONTIER);
+	/* There is nothing to count, but something to commit. */
+	said = said_at(world, 3, FRONTIER + 7, 3);
+	assert_non_null(said);
+	assert_true(said->waiting);
+	assert_int_equal(harness_frame(&world->harness, 0, FRAME_INJECT, &next, true), RESULT_OK);
+	harness_take(&world->harness);
+	assert_int_equal(
+	    cut_get(&sent(&world->harness, channel, FRAME_BARRIER, 0)->body.barrier.cut, 0, -1), FRONTIER + 7);
+	assert_null(said_at(world, 5, FRONTIER + 7, 5));
+}
+
+/* In silence the next record may lie behind the frontier: what was in front of that is gone, or was no record. */
+static void a_gap_at_the_ceiling_ends_it(void **state)
+{
+	struct world *world = *state;
+	world->source.position = FRONTIER + 3;
+	world->source.has_record = true;
+	const struct frame_pending *said = said_at(world, 1, FRONTIER + 4, 1);
+	assert_non_null(said);
+	assert_true(said->at_ceiling);
 }
 
 /* --- a topic with a backlog ---------------------------------------------------------------------------------------- */
@@ -198,12 +294,25 @@ static int64_t backlog_end(struct source_port *port, uint32_t partition)
 	return -1;
 }
 
+static int64_t backlog_position(struct source_port *port, uint32_t partition)
+{
+	return ((struct backlog *)(void *)port)->taken[partition];
+}
+
+static uint64_t backlog_heard_us(struct source_port *port)
+{
+	(void)port;
+	return 0;
+}
+
 static const struct source_port_ops backlog_ops = {.describe = backlog_describe,
     .assign = quiet_assign,
     .take = backlog_take,
     .give_back = quiet_give_back,
     .health = quiet_health,
+    .position = backlog_position,
     .end = backlog_end,
+    .heard_us = backlog_heard_us,
     .partitions = port_partitions,
     .commit_group = quiet_commit_group,
     .close = quiet_close};
@@ -433,6 +542,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_log_that_stays_short_is_refused, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(a_log_that_is_short_for_a_moment_is_not, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(the_log_grows_while_a_cut_is_waited_for, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(old_ends_are_unknown, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(what_is_no_record_is_passed, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(a_gap_at_the_ceiling_ends_it, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(rows_come_in_frames, bed_begin, bed_end),
 	    cmocka_unit_test_setup_teardown(letters_come_in_frames, bed_begin, bed_end),
 	    cmocka_unit_test_setup_teardown(an_epoch_takes_its_credit, bed_begin, bed_end),
