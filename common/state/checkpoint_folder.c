@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/crash_point.h"
+#include "common/base/mutant.h"
 #include "common/state/files.h"
 
 enum { MANIFEST_BYTES_MAX = FRAME_MAX, ATTEMPTS_KEPT = 64 };
@@ -89,7 +90,7 @@ static enum result take_attempt(
 	}
 	*attempt = number;
 	CRASH_POINT(attempt_made);
-	if (folder_sync(attempts, error) != RESULT_OK)
+	if (!MUTANT(attempt_unsynced) && folder_sync(attempts, error) != RESULT_OK)
 		return error->code;
 	if (number > ATTEMPTS_KEPT) /* the highest is all that matters: old ones do not pile up */
 		return scan_attempts(attempts, number - ATTEMPTS_KEPT, &highest, error);
@@ -113,7 +114,7 @@ static enum result put_manifest(
 	    .kind = FRAME_MANIFEST, .job = frame_job(folder->job), .attempt = manifest->epoch.attempt};
 	struct buffer message = {0};
 	manifest_folder(folder, manifest->epoch, place);
-	enum result result = folders_make(place, error);
+	enum result result = folder_make(place, error);
 	if (result != RESULT_OK)
 		return result;
 	(void)snprintf(path, sizeof path, "%s/manifest", place);
@@ -124,7 +125,7 @@ static enum result put_manifest(
 	frame_encode(&message, &header, manifest);
 	result = file_write(fd, buffer_bytes(&message), beside, error);
 	CRASH_POINT(manifest_written);
-	if (result == RESULT_OK && fsync(fd) != 0)
+	if (result == RESULT_OK && !MUTANT(manifest_unsynced) && fsync(fd) != 0)
 		result = file_failed(error, "sync", beside);
 	(void)close(fd);
 	CRASH_POINT(manifest_synced);
@@ -136,7 +137,7 @@ static enum result put_manifest(
 	}
 	CRASH_POINT(manifest_linked);
 	(void)unlink(beside);
-	if (result == RESULT_OK)
+	if (result == RESULT_OK && !MUTANT(manifest_name_unsynced))
 		result = folder_sync(place, error);
 	CRASH_POINT(manifest_durable);
 	buffer_fini(&message);
@@ -231,9 +232,12 @@ static enum result remove_manifest(struct checkpoint_store *store, struct epoch_
 	char place[PATH_MAX], path[PATH_MAX + 16];
 	manifest_folder(folder, epoch, place);
 	(void)snprintf(path, sizeof path, "%s/manifest", place);
-	if (unlink(path) != 0)
-		return errno == ENOENT ? RESULT_OK : file_failed(error, "remove", path);
-	enum result result = folder_sync(place, error);
+	if (unlink(path) != 0 && errno != ENOENT)
+		return file_failed(error, "remove", path);
+	if (access(place, F_OK) != 0)
+		return RESULT_OK;
+	/* Also where it was gone: who removed it may have been killed before this. */
+	enum result result = MUTANT(removal_unsynced) ? RESULT_OK : folder_sync(place, error);
 	(void)rmdir(place); /* once it is empty: a checkpoint in which nothing changed has no files */
 	return result;
 }
@@ -349,13 +353,16 @@ static const struct checkpoint_store_ops folder_ops = {
 enum result checkpoint_folder_open(
     struct checkpoint_store **store, const char *dir, const char *job, struct error *error)
 {
+	static const char *const subs[] = {"attempts", "checkpoints"};
 	char path[PATH_MAX], sub[PATH_MAX + 16];
 	if (dir[0] != '/')
 		return error_set(error, RESULT_CONFIG, "checkpoint.dir must be an absolute path, not \"%s\"", dir);
 	path_of(path, "%s/%s", dir, job);
-	(void)snprintf(sub, sizeof sub, "%s/attempts", path);
-	if (folders_make(sub, error) != RESULT_OK)
-		return error_wrap(error, "checkpoint.dir");
+	for (size_t i = 0; i < sizeof subs / sizeof subs[0]; i++) {
+		(void)snprintf(sub, sizeof sub, "%s/%s", path, subs[i]);
+		if (folders_make(sub, error) != RESULT_OK)
+			return error_wrap(error, "checkpoint.dir");
+	}
 	struct folder *folder = memory_new(sizeof *folder);
 	folder->store.ops = &folder_ops;
 	folder->root = text_clone(path);

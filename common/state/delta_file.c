@@ -13,6 +13,7 @@
 #include <zstd.h>
 
 #include "common/base/crash_point.h"
+#include "common/base/mutant.h"
 #include "common/state/files.h"
 
 enum {
@@ -71,7 +72,7 @@ enum result delta_writer_open(struct delta_writer **opened, const char *path, st
 	(void)snprintf(folder, sizeof folder, "%s", path);
 	*strrchr(folder, '/') = '\0';
 	writer->fd = -1;
-	enum result result = folders_make(folder, error);
+	enum result result = folder_make(folder, error);
 	if (result == RESULT_OK) {
 		writer->fd = open(writer->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		if (writer->fd < 0)
@@ -157,7 +158,7 @@ enum result delta_writer_finish(struct delta_writer *writer, struct delta_summar
 		summary->bytes = writer->written;
 	}
 	CRASH_POINT(delta_written);
-	if (result == RESULT_OK && fsync(writer->fd) != 0)
+	if (result == RESULT_OK && !MUTANT(file_unsynced) && fsync(writer->fd) != 0)
 		result = file_failed(error, "sync", writer->beside);
 	CRASH_POINT(delta_synced);
 	if (result == RESULT_OK && rename(writer->beside, writer->path) != 0)
@@ -168,7 +169,7 @@ enum result delta_writer_finish(struct delta_writer *writer, struct delta_summar
 		char folder[PATH_MAX];
 		(void)snprintf(folder, sizeof folder, "%s", writer->path);
 		*strrchr(folder, '/') = '\0';
-		result = folder_sync(folder, error);
+		result = MUTANT(file_name_unsynced) ? RESULT_OK : folder_sync(folder, error);
 		if (result != RESULT_OK)
 			(void)unlink(writer->path);
 	}

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/mutant.h"
+
 enum { FOLDERS_OPEN = 8 };
 
 enum result file_failed(struct error *error, const char *what, const char *path)
@@ -46,6 +48,17 @@ enum result folder_sync(const char *path, struct error *error)
 	return result;
 }
 
+/* Whether it was made now or by somebody else: whoever goes on relies on it. Only what nobody here can have made is left alone. */
+static enum result make_one(const char *path, const char *parent, struct error *error)
+{
+	bool made = mkdir(path, 0777) == 0;
+	if (!made && errno != EEXIST)
+		return file_failed(error, "make folder", path);
+	if (!made && (access(parent, W_OK) != 0 || MUTANT(folder_of_another_unsynced)))
+		return RESULT_OK;
+	return MUTANT(folder_unsynced) ? RESULT_OK : folder_sync(parent, error);
+}
+
 enum result folders_make(const char *path, struct error *error)
 {
 	char partial[PATH_MAX], parent[PATH_MAX] = "/";
@@ -55,16 +68,23 @@ enum result folders_make(const char *path, struct error *error)
 			continue;
 		char rest = *slash;
 		*slash = '\0';
-		bool made = mkdir(partial, 0777) == 0;
-		if (!made && errno != EEXIST)
-			return file_failed(error, "make folder", partial);
-		if (made && folder_sync(parent, error) != RESULT_OK)
+		if (make_one(partial, parent, error) != RESULT_OK)
 			return error->code;
 		(void)snprintf(parent, sizeof parent, "%s", partial);
 		*slash = rest;
 		if (rest == '\0')
 			return RESULT_OK;
 	}
+}
+
+enum result folder_make(const char *path, struct error *error)
+{
+	char parent[PATH_MAX];
+	(void)snprintf(parent, sizeof parent, "%s", path);
+	*strrchr(parent, '/') = '\0';
+	if (access(parent, F_OK) != 0)
+		return folders_make(path, error);
+	return make_one(path, parent, error);
 }
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)

@@ -1,6 +1,7 @@
 #include "services/aggregator/group_deltas.h"
 
 #include "common/base/key_group.h"
+#include "common/base/mutant.h"
 
 void group_deltas_init(struct group_deltas *deltas, const struct pipeline *pipeline)
 {
@@ -44,7 +45,7 @@ enum result group_deltas_add(struct group_deltas *deltas, const struct value *va
 			continue;
 		group_columns_of_row(rollup, values, &deltas->calendar, columns);
 		struct group_entry *entry = group_at(deltas, i, columns);
-		for (size_t m = 0; m < rollup->measures_len; m++) {
+		for (size_t m = MUTANT(first_measure_left_out) ? 1 : 0; m < rollup->measures_len; m++) {
 			const struct value *value = &values[rollup->measures[m].field];
 			if (value->kind == VALUE_INTEGER && !measure_add(&entry->measures[m], value->integer))
 				return too_large(deltas, i, m, error);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "services/sink/postgres_binary.h"
 
 enum { BASE = 10000, GROUPS_MAX = 6 };
@@ -16,7 +17,7 @@ uint8_t *binary_numeric(uint8_t *at, int64_t minor, int scale)
 	int len = 0, first = 0, fraction = (scale + 3) / 4;
 
 	/* Padded so that the point lies between two digits of base 10000; lowest first. */
-	if (magnitude <= UINT64_MAX / 1000) {
+	if (magnitude <= UINT64_MAX / 1000 || MUTANT(numeric_narrow)) {
 		for (uint64_t left = magnitude * pad; left; left /= BASE)
 			digits[len++] = (uint16_t)(left % BASE);
 	} else {

@@ -14,6 +14,8 @@
 #include "services/sluicectl/audit_keys.h"
 #include "services/sluicectl/audit_letters.h"
 #include "services/sluicectl/audit_record.h"
+#include "common/state/group_key.h"
+#include "tests/unit/members.h"
 #include "tests/unit/shipped_pipeline.h"
 
 static struct bytes bytes_of(const char *text)
@@ -100,12 +102,11 @@ struct world {
 	int64_t offset; /* of the next record, in any partition */
 };
 
+/* With the pipeline that it has. */
 static void world_open(struct world *world)
 {
 	struct error error;
 
-	memset(world, 0, sizeof *world);
-	shipped_pipeline(&world->pipeline);
 	assert_int_equal(spool_open(&world->spool, &error), RESULT_OK);
 	record_reader_init(&world->reader, &world->pipeline);
 	world->report.pipeline = &world->pipeline;
@@ -216,6 +217,8 @@ static struct world world;
 static int world_set_up(void **state)
 {
 	(void)state;
+	memset(&world, 0, sizeof world);
+	shipped_pipeline(&world.pipeline);
 	world_open(&world);
 	return 0;
 }
@@ -350,6 +353,119 @@ static void test_more_groups_than_memory(void **state)
 	buffer_fini(&content);
 }
 
+/* ---- one member at a time ---- */
+
+static void members_open(void)
+{
+	struct error error;
+
+	memset(&world, 0, sizeof world);
+	if (pipeline_parse(&world.pipeline, "members",
+	        (struct bytes){(const uint8_t *)members_pipeline, sizeof members_pipeline - 1}, &error) != RESULT_OK)
+		fail_msg("%s", error.text);
+	world_open(&world);
+}
+
+static void members_read(const struct value *values, struct audit_record *record)
+{
+	struct buffer json = {0};
+
+	members_json(&json, &world.pipeline, values);
+	record_read(&world.reader, buffer_bytes(&json), -1, record);
+	assert_null(record->reason);
+	buffer_fini(&json);
+}
+
+/* The log has one record, and so has the table, but for one member. */
+static void test_every_member_of_a_row(void **state)
+{
+	struct value values[PIPELINE_FIELDS_MAX], members[MEMBERS_MAX];
+	size_t fields_len = 1;
+
+	(void)state;
+	for (size_t i = 0; i < fields_len; i++)
+		for (size_t m = 0, members_len = 1; m < members_len; m++) {
+			struct audit_record record;
+
+			members_open();
+			fields_len = world.pipeline.record.fields_len;
+			members_len = members_of(&world.pipeline.record.fields[i], members);
+			if (i != world.pipeline.record.key) {
+				members_first(&world.pipeline, values);
+				members_read(values, &record);
+				const struct key_record valid = {.key = record.key, .content = record.content};
+				keys_put_record(&world.spool, &valid);
+				values[i] = members[m];
+				members_read(values, &record);
+				keys_put_row(&world.spool, record.key, record.content);
+				keys_compare(&world.spool, &world.report, &world.totals);
+				if (world.report.differences[DIFFERENCE_ROW] != (m > 0))
+					fail_msg("%s, value %zu", world.pipeline.record.fields[i].name, m);
+			}
+			world_close(&world);
+		}
+}
+
+enum harm { HARM_NONE, HARM_MEASURE, HARM_COLUMN };
+
+/* All totals of one row as the database would have them, but for one measure or column of one rollup. */
+static void totals_judge(enum harm harm, size_t rollup, size_t place)
+{
+	struct value values[PIPELINE_FIELDS_MAX], columns[PIPELINE_COLUMNS_MAX];
+	struct calendar calendar = {0};
+	struct audit_record record;
+	struct buffer group = {0};
+
+	members_first(&world.pipeline, values);
+	members_read(values, &record);
+	totals_add(&world.totals, record.content);
+	for (size_t i = 0; i < world.pipeline.rollups_len; i++) {
+		const struct rollup *declared = &world.pipeline.rollups[i];
+		audit_sum sums[PIPELINE_MEASURES_MAX] = {0};
+
+		buffer_clear(&group);
+		group_columns_of_row(declared, values, &calendar, columns);
+		for (size_t j = 0; j < declared->by_len; j++) {
+			bool changed = harm == HARM_COLUMN && i == rollup && j == place;
+			struct audit_value value = {.kind = columns[j].kind == VALUE_TEXT ? AUDIT_TEXT : AUDIT_NUMBER,
+			    .text = changed ? bytes_of("a ") : columns[j].text,
+			    .number = columns[j].integer + changed};
+			content_add(&group, &value);
+		}
+		for (size_t j = 0; j < declared->measures_len; j++)
+			sums[j] = values[declared->measures[j].field].integer +
+			          (harm == HARM_MEASURE && i == rollup && j == place);
+		totals_put_found(&world.totals, i, buffer_bytes(&group), sums);
+	}
+	totals_compare(&world.totals);
+	buffer_fini(&group);
+}
+
+/* A unit in any measure, and any column of a group. */
+static void test_every_member_of_a_total(void **state)
+{
+	size_t rollups_len = 1;
+
+	(void)state;
+	for (size_t i = 0; i < rollups_len; i++)
+		for (enum harm harm = HARM_NONE; harm <= HARM_COLUMN; harm++)
+			for (size_t place = 0, places = 1; place < places; place++) {
+				members_open();
+				const struct rollup *rollup = &world.pipeline.rollups[i];
+				const uint64_t *differences = world.report.differences;
+				rollups_len = world.pipeline.rollups_len;
+				places = harm == HARM_NONE      ? 1
+				         : harm == HARM_MEASURE ? rollup->measures_len
+				                                : rollup->by_len;
+				totals_judge(harm, i, place);
+				if (differences[DIFFERENCE_TOTAL] != (harm == HARM_MEASURE) ||
+				    differences[DIFFERENCE_TOTAL_MISSING] != (harm == HARM_COLUMN) ||
+				    differences[DIFFERENCE_TOTAL_EXTRA] != (harm == HARM_COLUMN))
+					fail_msg("%s, harm %d at %zu", rollup->table, (int)harm, place);
+				world_close(&world);
+			}
+}
+
 static void test_sums_print(void **state)
 {
 	static const struct {
@@ -427,6 +543,8 @@ int main(void)
 	    OF_WORLD(test_rows_too_many_and_too_few),
 	    OF_WORLD(test_the_beginning_is_gone),
 	    OF_WORLD(test_more_groups_than_memory),
+	    cmocka_unit_test(test_every_member_of_a_row),
+	    cmocka_unit_test(test_every_member_of_a_total),
 	    cmocka_unit_test(test_sums_print),
 	    cmocka_unit_test(test_numeric),
 	};

@@ -11,6 +11,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/decimal.h"
+#include "tests/unit/paper.h"
 
 struct vector {
 	const char *text;
@@ -271,6 +272,46 @@ static void test_limits(void **state)
 	}
 }
 
+/* Every scale, every precision, every edge: what is written is what was read, and what is beyond its column is refused. */
+static void test_edges_against_paper(void **state)
+{
+	(void)state;
+	struct edges edges;
+	edges_fill(&edges);
+	for (int scale = 0; scale <= DECIMAL_PRECISION_MAX; scale++)
+		for (size_t i = 0; i < edges.len; i++) {
+			char text[PAPER_TEXT_MAX], printed[DECIMAL_TEXT_MAX];
+			paper_text(edges.values[i], scale, text);
+			(void)decimal_print(edges.values[i], scale, printed);
+			assert_string_equal(printed, text);
+			for (int precision = scale ? scale : 1; precision <= DECIMAL_PRECISION_MAX; precision++) {
+				int64_t limit = 1, minor = 0;
+				for (int n = 0; n < precision; n++)
+					limit *= 10;
+				bool fits = edges.values[i] < limit && edges.values[i] > -limit;
+				enum decimal_verdict verdict =
+				    decimal_parse(text, strlen(text), precision, scale, &minor);
+				if (verdict != (fits ? DECIMAL_OK : DECIMAL_RANGE) ||
+				    (fits && minor != edges.values[i]))
+					fail_msg("%s at (%d,%d): verdict %d, %lld", text, precision, scale,
+					    (int)verdict, (long long)minor);
+			}
+		}
+}
+
+static void test_zero_in_every_spelling(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof paper_zeros / sizeof paper_zeros[0]; i++)
+		for (int scale = 0; scale <= DECIMAL_PRECISION_MAX; scale++) {
+			int64_t minor = 7;
+			assert_int_equal(
+			    decimal_parse(paper_zeros[i], strlen(paper_zeros[i]), scale ? scale : 1, scale, &minor),
+			    DECIMAL_OK);
+			assert_int_equal(minor, 0);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +321,8 @@ int main(void)
 	    cmocka_unit_test(test_long_texts),
 	    cmocka_unit_test(test_print),
 	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_edges_against_paper),
+	    cmocka_unit_test(test_zero_in_every_spelling),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,6 +186,32 @@ static void test_repeats_within_a_partition(void **state)
 	harness_fini(&harness);
 }
 
+/* Each bit of the content hash alone makes a conflict, and nothing else does: not Kafka's time, not the offset. */
+static void test_every_bit_of_the_hash(void **state)
+{
+	(void)state;
+	struct harness harness;
+	struct rows_writer writer = {0};
+	struct buffer values = {0};
+	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
+	const struct value columns[HARNESS_FIELDS] = {text_of("a"), text_of("toys"), {.kind = VALUE_NULL},
+	    {.kind = VALUE_INTEGER, .integer = 100}, {.kind = VALUE_INTEGER, .integer = DAY_ONE * DAY_US}};
+	row_encode_values(&values, columns, HARNESS_FIELDS);
+	rows_begin(&writer);
+	const uint64_t hash = UINT64_C(0x123456789abcdef0);
+	for (uint32_t i = 0; i < 2 + 64; i++)
+		rows_put(&writer, 2, i, 1000 + 7 * i, i < 2 ? hash : hash ^ UINT64_C(1) << (i - 2), HARNESS_FIELDS,
+		    buffer_bytes(&values));
+	rows_end(&writer);
+	const struct frame_rows body = {.rows = buffer_bytes(&writer.body)};
+	assert_int_equal(
+	    harness_frame(&harness, channel_from(&harness, ROLE_INGEST, 0), FRAME_ROWS, &body, false), RESULT_OK);
+	expect_share(finish(&harness, 1), 1, 1, 64);
+	buffer_fini(&writer.body);
+	buffer_fini(&values);
+	harness_fini(&harness);
+}
+
 /* Between partitions it is chance: the verdict is recorded, duplicate and conflict alike. */
 static void test_repeats_across_partitions(void **state)
 {
@@ -621,6 +647,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_new_rows_pass_unchanged),
 	    cmocka_unit_test(test_repeats_within_a_partition),
+	    cmocka_unit_test(test_every_bit_of_the_hash),
 	    cmocka_unit_test(test_repeats_across_partitions),
 	    cmocka_unit_test(test_told_before_the_key_is_known),
 	    cmocka_unit_test(test_told_is_obeyed_unconditionally),

@@ -6,6 +6,7 @@
 #include "common/state/group_key.h"
 #include "services/aggregator/group_plan.h"
 #include "services/aggregator/group_table.h"
+#include "tests/unit/members.h"
 
 static void load(struct pipeline *pipeline)
 {
@@ -276,6 +277,103 @@ static void test_folded_equals_direct(void **state)
 	pipeline_fini(&pipeline);
 }
 
+/* --- one column at a time ---------------------------------------------------------------------------------------------- */
+
+/* Two rows are added up: does every rollup have one group or two of them, as it should, and all measures of each? */
+static void expect_groups(
+    struct group_deltas *deltas, const struct value *one, const struct value *other, const bool *apart)
+{
+	const struct pipeline *pipeline = deltas->pipeline;
+	size_t groups[PIPELINE_ROLLUPS_MAX] = {0};
+	struct group_batch batch;
+	struct outbox outbox = {0};
+	struct arena arena = {0};
+	struct error error;
+	group_batch_init(&batch, 1, FRAME_DELTAS);
+	assert_int_equal(group_deltas_add(deltas, one, &error), RESULT_OK);
+	assert_int_equal(group_deltas_add(deltas, other, &error), RESULT_OK);
+	assert_int_equal(group_deltas_send(deltas, &batch, 1, &outbox, &error), RESULT_OK);
+	assert_int_equal(outbox.len, 1);
+	struct frame frame;
+	struct buffer *message = &outbox.items[0].message;
+	frame_header_write(
+	    message->data, message->len - FRAME_HEADER_SIZE, &(struct frame_header){.kind = FRAME_DELTAS});
+	assert_int_equal(frame_decode(buffer_bytes(message), &arena, &frame, NULL, &error), RESULT_OK);
+	for (uint32_t g = 0; g < frame.body.deltas.groups.len; g++) {
+		const struct group *group = &frame.body.deltas.groups.entries[g];
+		const struct rollup *rollup = &pipeline->rollups[group->rollup];
+		const struct value *row = groups[group->rollup]++ == 0 ? one : other;
+		for (size_t m = 0; m < rollup->measures_len; m++) {
+			size_t field = rollup->measures[m].field;
+			int128 sum = row[field].integer + (apart[group->rollup] ? 0 : other[field].integer);
+			if (measure_of(group, m) != sum)
+				fail_msg("%s of %s", rollup->measures[m].column, rollup->table);
+		}
+	}
+	for (size_t i = 0; i < pipeline->rollups_len; i++)
+		if (groups[i] != (apart[i] ? 2 : 1))
+			fail_msg("%zu groups of %s", groups[i], pipeline->rollups[i].table);
+	group_batch_fini(&batch);
+	outbox_fini(&outbox);
+	arena_fini(&arena);
+}
+
+/* How many columns of the rollup differ; one: the last that does. */
+static size_t columns_differ(
+    const struct rollup *rollup, const struct value *row, const struct value *other, size_t *one)
+{
+	struct value columns[2][PIPELINE_COLUMNS_MAX];
+	struct calendar calendar = {0};
+	size_t differ = 0;
+	group_columns_of_row(rollup, row, &calendar, columns[0]);
+	group_columns_of_row(rollup, other, &calendar, columns[1]);
+	for (size_t i = 0; i < rollup->by_len; i++)
+		if (columns[0][i].kind == VALUE_TEXT ? !bytes_equal(columns[0][i].text, columns[1][i].text)
+		                                     : columns[0][i].integer != columns[1][i].integer) {
+			*one = i;
+			differ++;
+		}
+	return differ;
+}
+
+/* Whichever column two rows differ in, alone: they are two groups of every rollup that has it, and one of the others. */
+static void test_every_column_makes_a_group(void **state)
+{
+	(void)state;
+	struct pipeline pipeline;
+	struct group_deltas deltas;
+	struct error error;
+	struct value base[PIPELINE_FIELDS_MAX], members[MEMBERS_MAX];
+	bool alone[PIPELINE_ROLLUPS_MAX][PIPELINE_COLUMNS_MAX] = {0};
+	if (pipeline_parse(&pipeline, "columns",
+	        (struct bytes){(const uint8_t *)members_pipeline, sizeof members_pipeline - 1}, &error) != RESULT_OK)
+		fail_msg("%s", error.text);
+	group_deltas_init(&deltas, &pipeline);
+	members_first(&pipeline, base);
+	for (size_t f = 0; f < pipeline.record.fields_len; f++) {
+		size_t members_len = members_of(&pipeline.record.fields[f], members);
+		for (size_t m = 0; m < members_len; m++) {
+			struct value row[PIPELINE_FIELDS_MAX];
+			bool apart[PIPELINE_ROLLUPS_MAX];
+			memcpy(row, base, sizeof row);
+			row[f] = members[m];
+			for (size_t i = 0; i < pipeline.rollups_len; i++) {
+				size_t column = 0, differ = columns_differ(&pipeline.rollups[i], base, row, &column);
+				apart[i] = differ > 0;
+				alone[i][column] = alone[i][column] || differ == 1;
+			}
+			expect_groups(&deltas, base, row, apart);
+		}
+	}
+	for (size_t i = 0; i < pipeline.rollups_len; i++)
+		for (size_t j = 0; j < pipeline.rollups[i].by_len; j++)
+			if (!alone[i][j])
+				fail_msg("no two rows differ in %s of %s alone", pipeline.rollups[i].by[j].column,
+				    pipeline.rollups[i].table);
+	group_deltas_fini(&deltas);
+	pipeline_fini(&pipeline);
+}
+
 static void test_delta_overflow_is_an_error(void **state)
 {
 	(void)state;
@@ -308,6 +406,7 @@ int main(void)
 	    cmocka_unit_test(test_calendar),
 	    cmocka_unit_test(test_plan),
 	    cmocka_unit_test(test_folded_equals_direct),
+	    cmocka_unit_test(test_every_column_makes_a_group),
 	    cmocka_unit_test(test_delta_overflow_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

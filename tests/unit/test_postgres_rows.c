@@ -11,6 +11,7 @@
 #include "services/sink/postgres_binary.h"
 #include "services/sink/postgres_frontier.h"
 #include "services/sink/postgres_rows.h"
+#include "tests/unit/paper.h"
 
 static void assert_numeric(int64_t minor, int scale, const char *hex)
 {
@@ -105,6 +106,24 @@ static void test_numeric(void **state)
 	    "0170"
 	    "1565"
 	    "16b0");
+}
+
+/* Every scale at every edge, digit by digit. */
+static void test_numeric_against_paper(void **state)
+{
+	struct edges edges;
+	(void)state;
+	edges_fill(&edges);
+	for (int scale = 0; scale <= 18; scale++)
+		for (size_t i = 0; i < edges.len; i++) {
+			uint8_t out[BINARY_FIELD_MAX + 1], expected[PAPER_NUMERIC_MAX];
+			char number[PAPER_TEXT_MAX];
+			paper_text(edges.values[i], scale, number);
+			size_t len = paper_numeric(number, scale, expected);
+			uint8_t *end = binary_numeric(out, edges.values[i], scale);
+			if (end != out + 4 + len || out[3] != len || memcmp(out + 4, expected, len) != 0)
+				fail_msg("%s of scale %d", number, scale);
+		}
 }
 
 static const char text[] =
@@ -238,6 +257,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_numeric),
+	    cmocka_unit_test(test_numeric_against_paper),
 	    cmocka_unit_test(test_order),
 	    cmocka_unit_test(test_cut_parse),
 	};
