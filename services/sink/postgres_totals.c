@@ -6,6 +6,7 @@
 
 #include "common/base/decimal.h"
 #include "common/base/key_group.h"
+#include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "proto/wire.h"
 #include "common/postgres/ddl.h"
@@ -39,7 +40,7 @@ static void column_list(const struct ddl_table *table, size_t columns, struct bu
 static void lies_print(const struct ddl_table *table, const struct rollup *rollup, struct buffer *out)
 {
 	buffer_append_text(out, " WHERE t.ctid = u.place");
-	for (size_t i = 0; i < rollup->by_len; i++) {
+	for (size_t i = MUTANT(place_without_first_column) ? 1 : 0; i < rollup->by_len; i++) {
 		buffer_append_text(out, " AND t.");
 		sql_identifier(out, table->columns[i].name);
 		buffer_printf(out, " IS NOT DISTINCT FROM u.c%zu", i);

@@ -280,6 +280,12 @@ void draft_decision(struct draft *draft, uint32_t partition, int64_t offset, enu
 
 void draft_group(struct draft *draft, uint32_t rollup, const struct value *key, uint32_t key_len, __int128 measure)
 {
+	draft_measures(draft, rollup, key, key_len, &measure, 1);
+}
+
+void draft_measures(struct draft *draft, uint32_t rollup, const struct value *key, uint32_t key_len,
+    const __int128 *measures, size_t measures_len)
+{
 	struct buffer encoded = {0};
 	uint8_t head = (uint8_t)(0x90 | key_len);
 
@@ -290,7 +296,8 @@ void draft_group(struct draft *draft, uint32_t rollup, const struct value *key, 
 	draft->groups.entries[draft->groups.len++] = (struct group){
 	    .rollup = rollup,
 	    .key = {arena_clone(&draft->arena, encoded.data, encoded.len), encoded.len},
-	    .measures = {arena_clone(&draft->arena, &measure, sizeof measure), sizeof measure},
+	    .measures = {arena_clone(&draft->arena, measures, measures_len * sizeof measures[0]),
+	        measures_len * sizeof measures[0]},
 	};
 	buffer_fini(&encoded);
 }

@@ -68,6 +68,8 @@ void draft_sale(struct draft *draft, int64_t offset, const char *key, int64_t am
 void draft_letter(struct draft *draft, struct letter letter);
 void draft_decision(struct draft *draft, uint32_t partition, int64_t offset, enum verdict verdict);
 void draft_group(struct draft *draft, uint32_t rollup, const struct value *key, uint32_t key_len, __int128 measure);
+void draft_measures(struct draft *draft, uint32_t rollup, const struct value *key, uint32_t key_len,
+    const __int128 *measures, size_t measures_len);
 struct sink_answer *draft_commit(struct draft *draft, struct sink_port *port);
 /* Asks which of the draft's rows are late duplicates, with its fence and predecessor. */
 struct sink_answer *draft_late(struct draft *draft, struct sink_port *port);

@@ -1,0 +1,173 @@
+/* tests/integration/test_sink_members.c - one member at a time on a real PostgreSQL: a record that differs from its row in one column is
+ * another one, and a group that differs in one column of its key is another row, wherever rows lie. Made from the declarations: see
+ * tests/unit/members.h. Needs DATABASE_URL.
+ */
+#include "tests/integration/sink_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/members.h"
+
+static const struct epoch_id none = {0, 0};
+
+static int members_setup(void **state)
+{
+	fixture_setup(state);
+	struct fixture *fixture = *state;
+	pipeline_fini(&fixture->pipeline);
+	fixture_pipeline(&fixture->pipeline, (const char *)fixture->url.data, members_pipeline);
+	fixture->port = fixture_writer(fixture, 1);
+	return 0;
+}
+
+static void assert_done(const struct sink_answer *answer)
+{
+	if (answer->outcome != SINK_DONE)
+		fail_msg("outcome %d: %s", (int)answer->outcome, answer->error.text);
+}
+
+/* --- repeats of before ------------------------------------------------------------------------------------------------ */
+
+enum { KEYS_MAX = 128 };
+
+struct keys {
+	char text[KEYS_MAX][48];
+	size_t len;
+};
+
+/* A row for each value of each field, with a key of its own; changed: it has that value, else all have their first. */
+static size_t put_rows(struct draft *draft, const struct pipeline *pipeline, struct keys *keys, bool changed)
+{
+	struct value values[PIPELINE_FIELDS_MAX], members[MEMBERS_MAX];
+	size_t fields_len = pipeline->record.fields_len;
+	keys->len = 0;
+	for (size_t i = 0; i < fields_len; i++) {
+		size_t members_len = i == pipeline->record.key ? 0 : members_of(&pipeline->record.fields[i], members);
+		for (size_t m = 0; m < members_len; m++) {
+			char *key = keys->text[keys->len];
+			assert_true(keys->len < KEYS_MAX);
+			(void)snprintf(key, sizeof keys->text[0], "%zu-%zu", i, m);
+			members_first(pipeline, values);
+			if (changed)
+				values[i] = members[m];
+			values[pipeline->record.key] = value_text(key);
+			draft_row(draft, 0, (int64_t)keys->len++, values, (uint32_t)fields_len);
+		}
+	}
+	return keys->len;
+}
+
+static void test_late_by_member(void **state)
+{
+	struct fixture *fixture = *state;
+	static struct keys keys;
+	struct draft draft;
+
+	draft_open(&draft, 1, none, (struct epoch_id){1, 1}, KEYS_MAX);
+	size_t len = put_rows(&draft, &fixture->pipeline, &keys, false);
+	assert_done(draft_commit(&draft, fixture->port));
+	draft_close(&draft);
+	draft_open(&draft, 1, (struct epoch_id){1, 1}, (struct epoch_id){1, 2}, KEYS_MAX);
+	(void)put_rows(&draft, &fixture->pipeline, &keys, true);
+	struct sink_answer *answer = draft_late(&draft, fixture->port);
+	assert_done(answer);
+	assert_int_equal(answer->decisions.len, len);
+	for (size_t i = 0; i < len; i++) {
+		const struct decision *decision = &answer->decisions.entries[i];
+		const char *key = keys.text[decision->offset];
+		bool same = strcmp(strchr(key, '-'), "-0") == 0;
+		if (decision->verdict != (same ? VERDICT_DUPLICATE : VERDICT_CONFLICT))
+			fail_msg("field-value %s: verdict %d", key, (int)decision->verdict);
+	}
+	draft_close(&draft);
+}
+
+/* --- totals ----------------------------------------------------------------------------------------------------------- */
+
+static struct value part_of(const struct fixture *fixture, const struct group_column *by, bool other)
+{
+	const struct field *field = &fixture->pipeline.record.fields[by->field];
+	if (by->part == PART_FIELD && field->type == FIELD_STRING)
+		return value_text(other ? "a " : "a");
+	return value_integer((by->part == PART_DAY ? 19737 : by->part == PART_YEAR ? 2023 : 7) + other);
+}
+
+/* The rollup's group, or the one that differs from it in this column alone, gets these totals: number, number + 1... */
+static void put_total(
+    struct draft *draft, const struct fixture *fixture, size_t rollup, size_t column, bool other, int64_t number)
+{
+	const struct rollup *declared = &fixture->pipeline.rollups[rollup];
+	struct value key[PIPELINE_COLUMNS_MAX];
+	__int128 measures[PIPELINE_MEASURES_MAX];
+	for (size_t i = 0; i < declared->by_len; i++)
+		key[i] = part_of(fixture, &declared->by[i], other && i == column);
+	for (size_t i = 0; i < declared->measures_len; i++)
+		measures[i] = number + (int64_t)i;
+	draft_measures(draft, (uint32_t)rollup, key, (uint32_t)declared->by_len, measures, declared->measures_len);
+}
+
+/* Every measure of both groups, in minor units. */
+static void assert_totals(struct fixture *fixture, size_t rollup, int64_t one, int64_t other)
+{
+	const struct rollup *declared = &fixture->pipeline.rollups[rollup];
+	for (size_t i = 0; i < declared->measures_len; i++) {
+		const struct measure *measure = &declared->measures[i];
+		char sql[256], wanted[64];
+		(void)snprintf(sql, sizeof sql,
+		    "SELECT string_agg(floor(%s * %d)::text, ' ' ORDER BY %s) || ' of ' || count(*) FROM %s",
+		    measure->column, measure->scale == 2 ? 100 : 1, measure->column, declared->table);
+		(void)snprintf(wanted, sizeof wanted, "%lld %lld of 2",
+		    (long long)((one < other ? one : other) + (int64_t)i),
+		    (long long)((one < other ? other : one) + (int64_t)i));
+		const char *found = fixture_value(fixture, sql);
+		if (strcmp(found, wanted) != 0)
+			fail_msg("%s of %s: %s instead of %s", measure->column, declared->table, found, wanted);
+	}
+}
+
+/* Two groups change places, and then one of them changes: by its place, as it was, lies the other one. */
+static void test_places_by_column(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t n = 0;
+	for (size_t rollup = 0; rollup < fixture->pipeline.rollups_len; rollup++)
+		for (size_t column = 0; column < fixture->pipeline.rollups[rollup].by_len; column++) {
+			const char *table = fixture->pipeline.rollups[rollup].table;
+			char swap[256];
+			(void)snprintf(swap, sizeof swap,
+			    "CREATE TEMP TABLE kept AS SELECT * FROM %s ORDER BY ctid DESC; TRUNCATE %s; "
+			    "INSERT INTO %s SELECT * FROM kept; DROP TABLE kept",
+			    table, table, table);
+			int64_t one = 100, other = 5000;
+			for (int round = 0; round < 6; round++, n++) {
+				struct draft draft;
+				draft_open(&draft, 1, n ? (struct epoch_id){1, n} : none, (struct epoch_id){1, n + 1},
+				    (int64_t)n + 1);
+				one += round > 0 ? 10 : 0;
+				put_total(&draft, fixture, rollup, column, false, one);
+				if (round == 0)
+					put_total(&draft, fixture, rollup, column, true, other);
+				assert_done(draft_commit(&draft, fixture->port));
+				draft_close(&draft);
+				assert_totals(fixture, rollup, one, other);
+				fixture_run(fixture, swap);
+			}
+			(void)snprintf(swap, sizeof swap, "TRUNCATE %s", table);
+			fixture_run(fixture, swap);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_late_by_member, members_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_places_by_column, members_setup, fixture_teardown),
+	};
+	return cmocka_run_group_tests_name("sink_members", tests, NULL, NULL);
+}
