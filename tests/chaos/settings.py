@@ -15,6 +15,9 @@ DRAWN = {
     "max_bytes: 1MiB": ("max_bytes: 64KiB",),
     "memory: 32MiB": ("memory: 8MiB",),
 }
+# Every rollup gets a second measure, whose values may be null.
+MEASURE = '      - {column: total_sales, sum: total_amount, type: "decimal(15,2)"}'
+TWO_MEASURES = f'      - {{column: quantity, sum: product_quantity, type: "decimal(20,0)"}}\n{MEASURE}'
 RETENTION, FORGETFUL = "retention: 24h", ("retention: 0s", "retention: 0s", "retention: 1s", "retention: 4s")
 INTERVAL, OFTEN = "interval: 5s", {"interval: 200ms": 0.2, "interval: 500ms": 0.5, "interval: 1s": 1}  # in seconds
 RETAIN, FEWEST = "retain: 3", "retain: 2"
@@ -29,6 +32,8 @@ def draw(seed):
     """The shipped text and that instead, of what is changed."""
     rng = random.Random(f"settings of {seed}")
     drawn = {shipped: rng.choice(others) for shipped, others in DRAWN.items() if rng.random() < 0.4}
+    if random.Random(f"measures of {seed}").random() < 0.5:
+        drawn[MEASURE] = TWO_MEASURES
     if is_forgetful(seed):
         drawn[RETENTION] = rng.choice(FORGETFUL)
     if is_forgetful(seed) or rng.random() < 0.4:
@@ -42,4 +47,4 @@ def survives_failover(drawn):
 
 
 def text_of(drawn):
-    return ", ".join(sorted(drawn.values())) or AS_SHIPPED
+    return ", ".join(sorted("two measures" if new == TWO_MEASURES else new for new in drawn.values())) or AS_SHIPPED
