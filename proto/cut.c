@@ -6,7 +6,7 @@
 #include "common/base/error.h"
 
 const char *const counter_names[COUNTERS] = {
-    "consumed", "accepted", "duplicates", "conflicts", "dead", "unknown_fields"};
+    "consumed", "accepted", "duplicates", "conflicts", "dead", "unknown_fields", "digest"};
 
 /* The place of the partition, or where it would stand. */
 static uint32_t place_of(const struct cut *cut, uint32_t partition)
@@ -126,8 +126,9 @@ void cut_print(const struct cut *cut, struct buffer *out)
 
 void counters_add(struct counters *into, const struct counters *from)
 {
-	for (int i = 0; i < COUNTERS; i++)
+	for (int i = 0; i < COUNTERS_FOR_PEOPLE; i++)
 		CHECK(!__builtin_add_overflow(into->n[i], from->n[i], &into->n[i]));
+	into->n[COUNTER_DIGEST] += from->n[COUNTER_DIGEST];
 }
 
 const char *verdict_name(enum verdict verdict)

@@ -67,7 +67,9 @@ enum counter {
 	COUNTER_CONFLICTS,
 	COUNTER_DEAD,
 	COUNTER_UNKNOWN_FIELDS,
-	COUNTERS
+	COUNTER_DIGEST, /* of what was consumed, modulo 2^64: two replays that consumed the same have the same */
+	COUNTERS,
+	COUNTERS_FOR_PEOPLE = COUNTER_DIGEST /* so many, from the first on, count something */
 };
 extern const char *const counter_names[COUNTERS];
 

@@ -95,7 +95,8 @@
 	FIELD(S, FLAG, lift, "the last silent epoch")                                                                  \
 	FIELD(S, FLAG, stop, "the last epoch of a clean stop: nothing is read behind it")                              \
 	FIELD(S, CUT, cut, "union of the ingests' positions")                                                          \
-	FIELD(S, SHARES, shares, "union of the actors' counters of this epoch")
+	FIELD(S, SHARES, shares, "union of the actors' counters of this epoch")                                        \
+	FIELD(S, GROUPS, sums, "rollup to writer: what all its totals add up to, see sums.h")
 
 #define FRAME_HEARTBEAT_FIELDS(FIELD, S)                                                                               \
 	FIELD(S, TEXT, worker, "name of the worker, unique in the job")                                                \

@@ -11,6 +11,12 @@
 	STOP(NOT_STOPPED_CLEANLY, "start once more with the old file, end it with scripts/down (or SIGTERM to the "    \
 	                          "coordinator), which takes a last checkpoint, then start with the new file")         \
 	STOP(TOO_MANY_PARTITIONS, "name a topic with fewer partitions in source.topic, for a job of another name")     \
+	STOP(STATE_DIFFERS, "put back what was changed (the topic, its records, how they are read, the checkpoint "    \
+	                    "folder, the rules of the time zone) and start again; or, where the tables are right, "    \
+	                    "make a checkpoint of them with sluicectl rebuild and start again: then nothing is "       \
+	                    "replayed. sluicectl audit tells whether they are")                                        \
+	STOP(TABLES_DIFFER, "let sluicectl audit name the differences, put the rows right (they are those that the "   \
+	                    "audit expects), and call this again")                                                     \
 	STOP(TOTAL_BEYOND_COLUMN,                                                                                      \
 	    "give the measure more digits in the pipeline file, and the column as many (ALTER TABLE ... ALTER "        \
 	    "COLUMN ... TYPE numeric(...)), then start again: nothing was lost, the job goes on from its "             \

@@ -9,6 +9,7 @@
 #include "services/aggregator/group_batch.h"
 #include "common/state/group_key.h"
 #include "services/aggregator/group_table.h"
+#include "services/aggregator/rollup_sums.h"
 
 struct rollup_actor {
 	struct actor actor;
@@ -22,6 +23,7 @@ struct rollup_actor {
 
 	/* state: by rollup and group its totals, at the end of the last epoch */
 	struct actor_state totals;
+	struct rollup_sums sums; /* of them all */
 	struct buffer key; /* scratch */
 
 	/* this epoch: the groups that were touched, with their totals as they are now */
@@ -62,6 +64,8 @@ struct actor *rollup_new(const struct pipeline *pipeline, const struct topology 
 	for (size_t i = 0; i < pipeline->rollups_len; i++)
 		group_table_init(&rollup->touched[i], (uint32_t)pipeline->rollups[i].measures_len);
 	actor_state_init(&rollup->totals, &rollup->actor, port, pipeline->key_groups, topology->rollup);
+	uint32_t first, groups_len = actor_groups(actor_index(id), pipeline->key_groups, topology->rollup, &first);
+	rollup_sums_init(&rollup->sums, pipeline, rollup->totals.state, first, groups_len);
 	return &rollup->actor;
 }
 
@@ -70,6 +74,7 @@ static void rollup_free(struct actor *actor)
 	struct rollup_actor *rollup = (struct rollup_actor *)actor;
 	aligner_fini(&rollup->aligner);
 	group_batch_fini(&rollup->writer);
+	rollup_sums_fini(&rollup->sums);
 	actor_state_fini(&rollup->totals);
 	buffer_fini(&rollup->key);
 	for (size_t i = 0; i < PIPELINE_ROLLUPS_MAX; i++)
@@ -107,9 +112,11 @@ static enum result rollup_on_command(
     struct actor *actor, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
 	struct rollup_actor *rollup = (struct rollup_actor *)actor;
-	(void)outbox, (void)error;
+	(void)outbox;
 	if (frame->header.kind == FRAME_START) {
 		CHECK(state_is_restored(rollup->totals.state));
+		if (rollup_sums_load(&rollup->sums, error) != RESULT_OK)
+			return error->code;
 		rollup->started = true;
 		rollup->silent = frame->body.start.silent;
 	}
@@ -214,6 +221,7 @@ static struct group_entry *touch(
 static enum result add_delta(struct rollup_actor *rollup, const struct group *group, struct error *error)
 {
 	uint64_t hash = key_hash(group->key);
+	uint32_t owned = key_group(hash, rollup->pipeline->key_groups);
 	if (check_delta(rollup, group, hash, error) != RESULT_OK)
 		return error->code;
 	struct group_table *table = &rollup->touched[group->rollup];
@@ -227,6 +235,8 @@ static enum result add_delta(struct rollup_actor *rollup, const struct group *gr
 		memcpy(&amount, group->measures.data + m * sizeof amount, sizeof amount);
 		if (!measure_add(&entry->measures[m], amount))
 			return does_not_fit(rollup, group->rollup, entry, m, error);
+		if (rollup_sums_add(&rollup->sums, owned, hash, group->rollup, m, amount, error) != RESULT_OK)
+			return error->code;
 	}
 	return RESULT_OK;
 }
@@ -271,8 +281,8 @@ static enum result finish_group(struct rollup_actor *rollup, uint32_t place, con
 
 static enum result finish_epoch(struct rollup_actor *rollup, struct outbox *outbox, struct error *error)
 {
-	const struct frame_barrier *barrier = &rollup->aligner.merged;
-	rollup->silent = rollup->silent && !barrier->lift;
+	struct frame_barrier barrier = rollup->aligner.merged;
+	rollup->silent = rollup->silent && !barrier.lift;
 	for (uint32_t place = 0; place < rollup->pipeline->rollups_len; place++) {
 		struct group_table *touched = &rollup->touched[place];
 		for (uint32_t i = 0; i < touched->len; i++)
@@ -282,8 +292,11 @@ static enum result finish_epoch(struct rollup_actor *rollup, struct outbox *outb
 	group_batch_flush(&rollup->writer, outbox);
 	for (uint32_t place = 0; place < rollup->pipeline->rollups_len; place++)
 		group_table_clear(&rollup->touched[place]);
-	outbox_send(outbox, rollup->writer.channel, FRAME_BARRIER, barrier);
-	actor_state_barrier(&rollup->totals, barrier, outbox);
+	if (barrier.checkpoint && rollup_sums_keep(&rollup->sums, error) != RESULT_OK)
+		return error->code;
+	barrier.sums = rollup_sums_say(&rollup->sums);
+	outbox_send(outbox, rollup->writer.channel, FRAME_BARRIER, &barrier);
+	actor_state_barrier(&rollup->totals, &barrier, outbox);
 	return RESULT_OK;
 }
 

@@ -2,6 +2,7 @@
 #ifndef SINK_EPOCH_H
 #define SINK_EPOCH_H
 
+#include "common/state/sums.h"
 #include "proto/frame.h"
 
 struct epoch {
@@ -11,6 +12,9 @@ struct epoch {
 	bool checkpoint; /* its identity belongs into the table of checkpoints */
 	struct cut cut;
 	struct counters counters;
+	/* Of all totals, as the rollups' states have them when it begins and ends. */
+	struct sums before, after;
+	struct counts held; /* the writer's at its end, where it is silent */
 	struct bytes *rows; /* ROWS bodies */
 	size_t rows_len;
 	struct letters *letters;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/crash_point.h"
+#include "common/postgres/postgres_counts.h"
 #include "services/sink/postgres_late.h"
 
 enum { NUMBER_MAX = 24 };
@@ -22,20 +23,41 @@ static const char *cut_text(const struct cut *cut, struct buffer *out)
 	return (const char *)out->data;
 }
 
+static const char *counters_text(const struct checkpoint_identity *checkpoint, struct buffer *out)
+{
+	if (!checkpoint->counts.counted)
+		return NULL;
+	counters_print(&checkpoint->counts.counters, out);
+	buffer_append(out, "", 1);
+	return (const char *)out->data;
+}
+
+static const char *sums_text(const struct pipeline *pipeline, const struct sums *sums, struct buffer *out)
+{
+	if (!sums->known)
+		return NULL;
+	sums_print(pipeline, sums, out);
+	buffer_append(out, "", 1);
+	return (const char *)out->data;
+}
+
 enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
-    struct epoch_id checkpoint, const struct cut *cut, struct sink_answer *answer)
+    const struct checkpoint_identity *checkpoint, struct sink_answer *answer)
 {
 	char fence[NUMBER_MAX], at[2][NUMBER_MAX], identity[2][NUMBER_MAX];
-	struct buffer text = {0};
+	struct buffer cut = {0}, counters = {0}, sums = {0};
 	const char *params[] = {writer->job, number_print(fence, attempt), number_print(at[0], predecessor.attempt),
-	    number_print(at[1], predecessor.n), number_print(identity[0], checkpoint.attempt),
-	    number_print(identity[1], checkpoint.n), cut_text(cut, &text)};
+	    number_print(at[1], predecessor.n), number_print(identity[0], checkpoint->epoch.attempt),
+	    number_print(identity[1], checkpoint->epoch.n), cut_text(&checkpoint->cut, &cut),
+	    counters_text(checkpoint, &counters), sums_text(writer->pipeline, &checkpoint->counts.sums, &sums)};
 	CRASH_POINT(mark_asked);
 	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
-	    "SELECT sluice.checkpoint_mark($1, $2, $3, $4, $5, $6, $7)", 7, params);
+	    "SELECT sluice.checkpoint_mark($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9, params);
 	CRASH_POINT(mark_done);
 
-	buffer_fini(&text);
+	buffer_fini(&cut);
+	buffer_fini(&counters);
+	buffer_fini(&sums);
 	return postgres_refused(writer, outcome, answer);
 }
 

@@ -10,7 +10,7 @@
 #include "common/base/crash_point.h"
 #include "common/base/key_group.h"
 #include "common/postgres/ddl.h"
-#include "services/sink/postgres_frontier.h"
+#include "common/postgres/postgres_counts.h"
 
 enum part { PART_ROWS, PART_LETTERS, PART_DECISIONS, PARTS };
 
@@ -55,6 +55,19 @@ const char *postgres_commit_place(const struct postgres_commit *commit, char tex
 
 /* ---- the string ---- */
 
+static void sums_literal(const struct pipeline *pipeline, const struct sums *sums, struct buffer *sql)
+{
+	struct buffer text = {0};
+
+	if (sums == NULL || !sums->known) {
+		buffer_append_text(sql, "NULL");
+		return;
+	}
+	sums_print(pipeline, sums, &text);
+	sql_literal(sql, buffer_bytes(&text));
+	buffer_fini(&text);
+}
+
 static void advance_print(struct postgres_commit *commit, const struct transaction *transaction, struct buffer *sql)
 {
 	const struct epoch_id *from = &transaction->predecessor, *to = &transaction->epoch;
@@ -67,9 +80,11 @@ static void advance_print(struct postgres_commit *commit, const struct transacti
 	cut_print(transaction->cut, sql);
 	buffer_append_text(sql, "', '");
 	counters_print(&transaction->counters, sql);
+	buffer_append_text(sql, "', ");
+	sums_literal(commit->pipeline, transaction->after, sql);
 	if (way_is_place(&commit->way))
 		postgres_commit_place(commit, place);
-	buffer_printf(sql, "', '%s');\n", place);
+	buffer_printf(sql, ", '%s');\n", place);
 }
 
 static void copy_rows_print(const struct pipeline *pipeline, const char *schema, struct buffer *sql)
@@ -311,6 +326,33 @@ static enum sink_outcome drive(struct run *run)
 	return run->outcome;
 }
 
+/* The totals grow by what the rows bring. */
+static enum result rows_add_up(const struct epoch_rows *rows, const struct pipeline *pipeline,
+    const struct transaction *transaction, struct error *error)
+{
+	char text[2][DECIMAL_TEXT_MAX];
+
+	for (size_t i = 0; i < pipeline->rollups_len && transaction->after != NULL; i++) {
+		const struct rollup *rollup = &pipeline->rollups[i];
+		for (size_t m = 0; m < rollup->measures_len; m++) {
+			const struct measure *measure = &rollup->measures[m];
+			uint128 grown = transaction->after->of[i][m].plain - transaction->before->of[i][m].plain;
+			int128 brought = rows->sums[measure->field];
+			if (grown == (uint128)brought)
+				continue;
+			(void)decimal_print(brought, measure->scale, text[0]);
+			(void)decimal_print((int128)grown, measure->scale, text[1]);
+			return error_stop(error, STOP_STATE_DIFFERS,
+			    "the rows of epoch %" PRIu64 ".%" PRIu64
+			    " bring %s of %s, but %s of %s grows by %s; nothing of it "
+			    "is written",
+			    transaction->epoch.attempt, transaction->epoch.n, text[0],
+			    pipeline->record.fields[measure->field].name, measure->column, rollup->table, text[1]);
+		}
+	}
+	return RESULT_OK;
+}
+
 enum sink_outcome postgres_commit_run(struct postgres_commit *commit, struct postgres *postgres,
     const struct transaction *transaction, struct error *error)
 {
@@ -320,6 +362,8 @@ enum sink_outcome postgres_commit_run(struct postgres_commit *commit, struct pos
 		return postgres_lost(postgres, error);
 	enum result result =
 	    epoch_rows_build(&commit->rows, commit->pipeline, transaction->rows, transaction->rows_len, error);
+	if (result == RESULT_OK)
+		result = rows_add_up(&commit->rows, commit->pipeline, transaction, error);
 	if (result == RESULT_OK)
 		result = totals_build(
 		    &commit->totals, commit->pipeline, transaction->totals, transaction->totals_len, error);

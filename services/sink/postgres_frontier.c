@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/postgres/postgres_counts.h"
+
 static const char *skip(const char *at, char wanted)
 {
 	while (at && isspace((unsigned char)*at))
@@ -52,32 +54,26 @@ bool cut_parse(const char *text, struct cut *cut)
 	return true;
 }
 
-void counters_print(const struct counters *counters, struct buffer *out)
-{
-	for (size_t i = 0; i < COUNTERS; i++)
-		buffer_printf(out, "%s\"%s\": %" PRIu64, i ? ", " : "{", counter_names[i], counters->n[i]);
-	buffer_append_text(out, "}");
-}
-
 static uint64_t unsigned_value(const PGresult *result, int row, int column)
 {
 	return strtoull(PQgetvalue(result, row, column), NULL, 10); /* a bigint that we wrote, or nothing */
 }
 
-enum { FRONTIER_FENCE, FRONTIER_ATTEMPT, FRONTIER_EPOCH, FRONTIER_CUT, FRONTIER_FINGERPRINT, FRONTIER_COUNTERS };
+enum { FRONTIER_FENCE, FRONTIER_ATTEMPT, FRONTIER_EPOCH, FRONTIER_CUT, FRONTIER_FINGERPRINT, FRONTIER_COUNTS };
 
-static void frontier_sql(struct buffer *out, bool for_update)
+static void frontier_sql(struct buffer *out, const struct pipeline *pipeline, bool for_update)
 {
 	buffer_append_text(out, "SELECT fence, attempt, epoch, cut, fingerprint");
-	for (size_t i = 0; i < COUNTERS; i++)
-		buffer_printf(out, ", counters ->> '%s'", counter_names[i]);
+	counts_sql(pipeline, out);
 	buffer_printf(out, " FROM sluice.frontier WHERE job = $1%s", for_update ? " FOR UPDATE" : "");
 	buffer_append(out, "", 1);
 }
 
-static enum sink_outcome frontier_take(
-    const PGresult *result, const char *job, struct frontier *frontier, struct error *error)
+static enum sink_outcome frontier_take(const PGresult *result, const struct pipeline *pipeline, const char *job,
+    struct frontier *frontier, struct error *error)
 {
+	struct counts counts;
+
 	if (PQntuples(result) != 1) {
 		error_set(error, RESULT_CONFIG, "the frontier of job %s is gone from the database", job);
 		return SINK_CONFIG;
@@ -88,8 +84,12 @@ static enum sink_outcome frontier_take(
 	frontier->started = !PQgetisnull(result, 0, FRONTIER_CUT);
 	snprintf(
 	    frontier->fingerprint, sizeof frontier->fingerprint, "%s", PQgetvalue(result, 0, FRONTIER_FINGERPRINT));
-	for (size_t i = 0; i < COUNTERS; i++)
-		frontier->counters.n[i] = unsigned_value(result, 0, FRONTIER_COUNTERS + (int)i);
+	if (!counts_take(result, 0, FRONTIER_COUNTS, pipeline, &counts)) {
+		error_set(error, RESULT_CONFIG, "the sums in the frontier of job %s are none", job);
+		return SINK_CONFIG;
+	}
+	frontier->counters = counts.counters;
+	frontier->sums = counts.sums;
 	if (frontier->started && !cut_parse(PQgetvalue(result, 0, FRONTIER_CUT), &frontier->cut)) {
 		error_set(error, RESULT_CONFIG, "the cut in the frontier of job %s is not one: %.200s", job,
 		    PQgetvalue(result, 0, FRONTIER_CUT));
@@ -98,31 +98,35 @@ static enum sink_outcome frontier_take(
 	return SINK_DONE;
 }
 
-enum sink_outcome postgres_frontier_read(
-    struct postgres *postgres, const char *job, bool for_update, struct frontier *frontier, struct error *error)
+enum sink_outcome postgres_frontier_read(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
+    bool for_update, struct frontier *frontier, struct error *error)
 {
 	struct buffer sql = {0};
 	PGresult *result = NULL;
 
-	frontier_sql(&sql, for_update);
+	frontier_sql(&sql, pipeline, for_update);
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 1, &job);
 	cut_fini(&frontier->cut);
 	*frontier = (struct frontier){0};
 	if (outcome == SINK_DONE)
-		outcome = frontier_take(result, job, frontier, error);
+		outcome = frontier_take(result, pipeline, job, frontier, error);
 	PQclear(result);
 	buffer_fini(&sql);
 	return outcome;
 }
 
-enum sink_outcome postgres_checkpoints_read(
-    struct postgres *postgres, const char *job, struct sink_answer *answer, struct error *error)
+enum sink_outcome postgres_checkpoints_read(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
+    struct sink_answer *answer, struct error *error)
 {
 	PGresult *result = NULL;
-	enum sink_outcome outcome = postgres_query(postgres, &result, error,
-	    "SELECT attempt, epoch, cut FROM sluice.checkpoints WHERE job = $1 ORDER BY attempt DESC, epoch DESC", 1,
-	    &job);
+	struct buffer sql = {0};
 
+	buffer_append_text(&sql, "SELECT attempt, epoch, cut");
+	counts_sql(pipeline, &sql);
+	buffer_append_text(&sql, " FROM sluice.checkpoints WHERE job = $1 ORDER BY attempt DESC, epoch DESC");
+	buffer_append(&sql, "", 1);
+	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 1, &job);
+	buffer_fini(&sql);
 	if (outcome != SINK_DONE)
 		return outcome;
 	answer->checkpoints_len = (size_t)PQntuples(result);
@@ -131,9 +135,10 @@ enum sink_outcome postgres_checkpoints_read(
 		struct checkpoint_identity *checkpoint = &answer->checkpoints[i];
 		checkpoint->epoch.attempt = unsigned_value(result, (int)i, 0);
 		checkpoint->epoch.n = unsigned_value(result, (int)i, 1);
-		if (!cut_parse(PQgetvalue(result, (int)i, 2), &checkpoint->cut)) {
+		if (!cut_parse(PQgetvalue(result, (int)i, 2), &checkpoint->cut) ||
+		    !counts_take(result, (int)i, 3, pipeline, &checkpoint->counts)) {
 			error_set(error, RESULT_CONFIG,
-			    "the cut of checkpoint %" PRIu64 ".%" PRIu64 " of job %s is not one",
+			    "the cut, or the sums, of checkpoint %" PRIu64 ".%" PRIu64 " of job %s are not such",
 			    checkpoint->epoch.attempt, checkpoint->epoch.n, job);
 			outcome = SINK_CONFIG;
 		}

@@ -9,18 +9,16 @@
 #include "services/sink/sink_port.h"
 
 /* for_update: waits for whoever is changing the row. CONFIG when there is no row. */
-enum sink_outcome postgres_frontier_read(struct postgres *postgres, const char *job, bool for_update,
-    struct frontier *frontier, struct error *error) MUST_USE;
+enum sink_outcome postgres_frontier_read(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
+    bool for_update, struct frontier *frontier, struct error *error) MUST_USE;
 /* Newest first. */
-enum sink_outcome postgres_checkpoints_read(
-    struct postgres *postgres, const char *job, struct sink_answer *answer, struct error *error) MUST_USE;
+enum sink_outcome postgres_checkpoints_read(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
+    struct sink_answer *answer, struct error *error) MUST_USE;
 /* Of the pipeline's topic, by partition and offset. */
 enum sink_outcome postgres_decisions_read(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
     struct sink_answer *answer, struct error *error) MUST_USE;
 
 /* {"0": 12, "1": 7} as jsonb prints it; false: something else, cut is left empty. cut is the heap's. */
 bool cut_parse(const char *text, struct cut *cut);
-/* {"consumed": 3, ...} */
-void counters_print(const struct counters *counters, struct buffer *out);
 
 #endif

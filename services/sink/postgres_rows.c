@@ -95,6 +95,8 @@ static enum result row_add(
 			place->key_at = (uint32_t)(at + 4 - start);
 			place->key_len = row->values[i].kind == VALUE_TEXT ? (uint32_t)row->values[i].text.len : 0;
 		}
+		if (row->values[i].kind == VALUE_INTEGER)
+			rows->sums[i] += row->values[i].integer;
 		at = field_put(at, &row->values[i], &pipeline->record.fields[i]);
 		if (!at)
 			return value_misfit(row, pipeline, i, error);
@@ -125,6 +127,7 @@ enum result epoch_rows_build(struct epoch_rows *rows, const struct pipeline *pip
 {
 	buffer_clear(&rows->encoded);
 	rows->len = 0;
+	memset(rows->sums, 0, sizeof rows->sums);
 	for (size_t i = 0; i < bodies_len; i++) {
 		enum result result = body_add(rows, pipeline, bodies[i], error);
 		if (result != RESULT_OK)

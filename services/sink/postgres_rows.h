@@ -8,6 +8,7 @@
 #ifndef POSTGRES_ROWS_H
 #define POSTGRES_ROWS_H
 
+#include "common/base/decimal.h"
 #include "common/base/pipeline.h"
 #include "proto/row.h"
 
@@ -30,6 +31,7 @@ struct epoch_rows {
 	struct row_order *order; /* sorted */
 	struct row_order *spare;
 	size_t len, capacity;
+	int128 sums[PIPELINE_FIELDS_MAX]; /* of each field that is a number */
 	struct row row; /* scratch */
 };
 

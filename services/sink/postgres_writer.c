@@ -49,8 +49,8 @@ enum sink_outcome postgres_refused(
 	struct error ignored;
 
 	postgres_rollback(&writer->postgres);
-	if (outcome == SINK_FENCED &&
-	    postgres_frontier_read(&writer->postgres, writer->job, false, &answer->frontier, &ignored) != SINK_DONE)
+	if (outcome == SINK_FENCED && postgres_frontier_read(&writer->postgres, writer->pipeline, writer->job, false,
+	                                  &answer->frontier, &ignored) != SINK_DONE)
 		answer->frontier.fence = 0;
 	return outcome;
 }
@@ -99,7 +99,8 @@ static enum sink_outcome fence_raise(struct postgres_writer *writer, uint64_t at
 	}
 	if (raised)
 		return SINK_DONE;
-	outcome = postgres_frontier_read(&writer->postgres, writer->job, false, &answer->frontier, &answer->error);
+	outcome = postgres_frontier_read(
+	    &writer->postgres, writer->pipeline, writer->job, false, &answer->frontier, &answer->error);
 	return outcome == SINK_DONE ? fenced(&answer->frontier, attempt, &answer->error) : outcome;
 }
 
@@ -131,14 +132,15 @@ static enum sink_outcome fenced_read(struct postgres_writer *writer, uint64_t at
 {
 	struct postgres *postgres = &writer->postgres;
 	struct frontier *frontier = &answer->frontier;
-	enum sink_outcome outcome = postgres_frontier_read(postgres, writer->job, false, frontier, &answer->error);
+	enum sink_outcome outcome =
+	    postgres_frontier_read(postgres, writer->pipeline, writer->job, false, frontier, &answer->error);
 
 	if (outcome == SINK_DONE && frontier->fence != attempt)
 		outcome = fenced(frontier, attempt, &answer->error);
 	if (outcome == SINK_DONE && frontier->started)
 		outcome = meaning_read(writer, answer);
 	if (outcome == SINK_DONE)
-		outcome = postgres_checkpoints_read(postgres, writer->job, answer, &answer->error);
+		outcome = postgres_checkpoints_read(postgres, writer->pipeline, writer->job, answer, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome = postgres_decisions_read(postgres, writer->pipeline, writer->job, answer, &answer->error);
 	return outcome;
@@ -216,8 +218,8 @@ enum sink_outcome postgres_writer_touch(
 static enum sink_outcome fence_check(
     struct postgres_writer *writer, uint64_t attempt, bool for_update, struct sink_answer *answer)
 {
-	enum sink_outcome outcome =
-	    postgres_frontier_read(&writer->postgres, writer->job, for_update, &answer->frontier, &answer->error);
+	enum sink_outcome outcome = postgres_frontier_read(
+	    &writer->postgres, writer->pipeline, writer->job, for_update, &answer->frontier, &answer->error);
 	if (outcome == SINK_DONE && answer->frontier.fence != attempt)
 		outcome = fenced(&answer->frontier, attempt, &answer->error);
 	return outcome;

@@ -42,7 +42,7 @@ enum sink_outcome postgres_refused(
 
 /* postgres_checkpoints.c */
 enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
-    struct epoch_id checkpoint, const struct cut *cut, struct sink_answer *answer) MUST_USE;
+    const struct checkpoint_identity *checkpoint, struct sink_answer *answer) MUST_USE;
 enum sink_outcome postgres_writer_choose(struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint,
     struct epoch_id renamed, struct sink_answer *answer) MUST_USE;
 enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_t attempt,

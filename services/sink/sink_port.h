@@ -20,6 +20,7 @@
 #include <stdbool.h>
 
 #include "common/base/sink_outcome.h"
+#include "common/state/sums.h"
 #include "proto/cut.h"
 
 struct frontier {
@@ -28,6 +29,7 @@ struct frontier {
 	bool started; /* the cut is not NULL */
 	struct cut cut;
 	struct counters counters;
+	struct sums sums; /* not known: the row is of before they were kept */
 	char fingerprint[33]; /* empty: none yet */
 	bool regrouped; /* documents: it is of other key groups than this writer's */
 };
@@ -35,6 +37,7 @@ struct frontier {
 struct checkpoint_identity {
 	struct epoch_id epoch;
 	struct cut cut;
+	struct counts counts; /* the frontier's when it lay there: what a state that is restored from it has */
 };
 
 /* The ROWS bodies of one epoch; may be many, sorted by nobody. */
@@ -52,6 +55,8 @@ struct transaction {
 	bool checkpoint; /* also insert the epoch's identity into the table of checkpoints */
 	const struct cut *cut;
 	struct counters counters; /* of this epoch; added to the frontier's. Documents: nothing, the port counts */
+	/* Of all totals before it and after it; the latter becomes the frontier's. The port compares what lies between with the rows. */
+	const struct sums *before, *after;
 	const struct cut *handled; /* documents: rows in front of it are there already, and counted */
 	/* documents: of the epoch behind, which may be stored already too, but not committed */
 	struct epoch_bodies next;
@@ -96,8 +101,8 @@ struct sink_port_ops {
 	void (*commit)(struct sink_port *, const struct transaction *);
 	/* A checkpoint in silence: its epoch's rows are in the database already, only its identity is inserted, under fence and
 	 * predecessor. Harmless when repeated. */
-	void (*mark)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
-	    const struct cut *cut);
+	void (*mark)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor,
+	    const struct checkpoint_identity *checkpoint);
 	/* This checkpoint is restored: every identity that is newer is deleted, and the frontier moves to epoch_of_choice, under the
 	 * fence: the next commit notices a failover that loses the choice. MOVED where it is not named: the list that it was
 	 * chosen from is not that of the table any more.

@@ -18,8 +18,7 @@ static enum sink_outcome carry_out(void *store, const struct sink_request *reque
 	case SINK_COMMIT:
 		return postgres_writer_commit(writer, request->transaction, answer);
 	case SINK_MARK:
-		return postgres_writer_mark(
-		    writer, request->attempt, request->predecessor, request->checkpoint, request->cut, answer);
+		return postgres_writer_mark(writer, request->attempt, request->predecessor, request->marked, answer);
 	case SINK_CHOOSE:
 		return postgres_writer_choose(writer, request->attempt, request->checkpoint, request->renamed, answer);
 	case SINK_RETIRE:

@@ -116,14 +116,12 @@ static void on_commit(struct sink_port *port, const struct transaction *transact
 	request_start(port, (struct sink_request){.kind = SINK_COMMIT, .transaction = transaction});
 }
 
-static void on_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
-    const struct cut *cut)
+static void on_mark(
+    struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct checkpoint_identity *checkpoint)
 {
-	request_start(port, (struct sink_request){.kind = SINK_MARK,
-	                        .attempt = attempt,
-	                        .predecessor = predecessor,
-	                        .checkpoint = checkpoint,
-	                        .cut = cut});
+	request_start(
+	    port, (struct sink_request){
+	              .kind = SINK_MARK, .attempt = attempt, .predecessor = predecessor, .marked = checkpoint});
 }
 
 static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)

@@ -32,6 +32,7 @@ struct sink_request {
 	uint64_t attempt;
 	struct epoch_id predecessor, checkpoint, renamed;
 	const struct cut *cut;
+	const struct checkpoint_identity *marked;
 	const struct transaction *transaction;
 	const struct epoch_id *retired;
 	size_t retired_len;

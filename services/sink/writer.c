@@ -56,6 +56,8 @@ static enum result finish_epoch(struct writer *writer, struct error *error)
 		    "the counters of epoch %" PRIu64 ".%" PRIu64
 		    " do not add up; nothing of it is written: please report this as a bug",
 		    epoch->id.attempt, epoch->id.n);
+	if (!writer->documents && writer_compare_epoch(writer, epoch, error) != RESULT_OK)
+		return error->code;
 	if (writer->last != NULL)
 		writer->last->next = epoch;
 	else
@@ -81,6 +83,10 @@ static enum result on_frame(
 		return RESULT_OK;
 	if (frame->header.kind == FRAME_BARRIER) {
 		bool aligned;
+		if (!sums_take(
+		        &writer->current->before, &writer->current->after, writer->pipeline, &frame->body.barrier.sums))
+			return error_set(
+			    error, RESULT_CORRUPT, "a barrier with sums that the pipeline file does not declare");
 		enum result result = aligner_barrier(&writer->aligner, channel, &frame->body.barrier, &aligned, error);
 		return result == RESULT_OK && aligned ? finish_epoch(writer, error) : result;
 	}
@@ -113,7 +119,7 @@ static enum result on_command(
     struct actor *actor, const struct frame *command, struct outbox *outbox, struct error *error)
 {
 	struct writer *writer = writer_of(actor);
-	(void)outbox, (void)error;
+	(void)outbox;
 	actor->wake_us = WAKE_NOW;
 	switch ((int)command->header.kind) {
 	case FRAME_PREPARE:
@@ -141,7 +147,7 @@ static enum result on_command(
 		writer->deployed = true;
 		cut_copy(&writer->base_cut, &command->body.deploy.base_cut);
 		writer->live = writer->documents || cut_equal(&writer->base_cut, &writer->frontier.cut);
-		break;
+		return writer->documents ? RESULT_OK : writer_compare_begin(writer, command->body.deploy.base, error);
 	}
 	return RESULT_OK;
 }
@@ -161,6 +167,7 @@ static void writer_free(struct actor *actor)
 	free(writer->bodies);
 	free(writer->late.entries);
 	epoch_free(writer->current);
+	writer_compare_end(writer);
 	aligner_fini(&writer->aligner);
 	cut_fini(&writer->frontier.cut);
 	cut_fini(&writer->base_cut);

@@ -27,6 +27,7 @@ static enum result on_fence_answer(struct writer *writer, const struct sink_answ
 	switch (answer->outcome) {
 	case SINK_DONE:
 		keep_frontier(writer, &answer->frontier);
+		writer_note_checkpoints(writer, answer);
 		writer->setbacks = 0;
 		writer->touched_us = now_us;
 		say_waiting(writer, outbox, "");
@@ -61,6 +62,7 @@ static enum result on_set_cut_answer(
 	cut_copy(&writer->frontier.cut, &writer->start);
 	cut_copy(&writer->handled, &writer->start);
 	writer->frontier.started = true;
+	writer_note_start(writer);
 	say_cut_set(writer, outbox);
 	return RESULT_OK;
 }
@@ -129,6 +131,7 @@ static enum result on_choose_answer(struct writer *writer, const struct sink_ans
 	enum result result = on_other_answer(writer, answer, &done, now_us, outbox, error);
 	if (done) {
 		writer->choosing = false;
+		writer_note_renamed(writer);
 		if (!MUTANT(choice_unnoticed))
 			writer->frontier.last = epoch_of_choice(writer->attempt);
 		say_cut_set(writer, outbox);

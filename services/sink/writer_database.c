@@ -52,7 +52,9 @@ void writer_begin(struct writer *writer, enum request request, uint64_t now_us)
 		port->ops->commit(port, &writer->transaction);
 		break;
 	case REQUEST_MARK:
-		port->ops->mark(port, writer->attempt, writer->frontier.last, writer->first->id, &writer->first->cut);
+		writer->marked =
+		    (struct checkpoint_identity){writer->first->id, writer->first->cut, writer->first->held};
+		port->ops->mark(port, writer->attempt, writer->frontier.last, &writer->marked);
 		break;
 	case REQUEST_CHOOSE:
 		port->ops->choose(port, writer->attempt, writer->chosen, writer->renamed);
@@ -97,6 +99,8 @@ static void commit_first(struct writer *writer, uint64_t now_us)
 	    .checkpoint = epoch->checkpoint,
 	    .cut = &epoch->cut,
 	    .counters = epoch->counters,
+	    .before = &epoch->before,
+	    .after = &epoch->after,
 	    .handled = writer->documents && !MUTANT(handled_not_applied) ? &writer->handled : NULL,
 	    .rows = epoch->rows,
 	    .rows_len = epoch->rows_len,
@@ -150,6 +154,7 @@ void writer_finish_first(struct writer *writer, const struct frontier *now, uint
 		writer->frontier.counters = now->counters;
 	else
 		counters_add(&writer->frontier.counters, &epoch->counters);
+	writer->frontier.sums = epoch->after;
 	writer->setbacks = 0;
 	writer->touched_us = now_us;
 	say_waiting(writer, outbox, "");

@@ -1,5 +1,6 @@
 /* services/sink/writer_parts.h - the writer's parts: writer.c takes frames and commands, writer_database.c asks the port,
- * writer_answers.c judges its answers, writer_report.c tells the coordinator.
+ * writer_answers.c judges its answers, writer_compare.c compares state and replay with the database, writer_report.c tells the
+ * coordinator.
  */
 #ifndef WRITER_PARTS_H
 #define WRITER_PARTS_H
@@ -31,6 +32,12 @@ struct retirement {
 	struct epoch_id *identities;
 	struct cut oldest_cut;
 	uint32_t passed; /* commits that went before it */
+};
+
+/* What the database says about a checkpoint that it names. */
+struct checkpoint_known {
+	struct epoch_id epoch;
+	struct counts counts;
 };
 
 struct writer {
@@ -69,6 +76,12 @@ struct writer {
 	bool documents; /* the job's: see writer.h */
 	struct cut handled; /* documents: the frontier at the attempt's beginning */
 	bool live; /* past the silent replay */
+	struct checkpoint_known *known;
+	size_t known_len;
+	/* The restored checkpoint's, and those of the replay: counters up to the last silent epoch, sums of the rollups' states at the
+	 * last barrier. What is not known cannot be compared with the database's. */
+	struct counts held;
+	struct checkpoint_identity marked; /* MARK; borrows the first epoch's cut */
 	struct cut base_cut;
 	struct epoch *current; /* being received */
 	struct epoch *first, *last; /* aligned, waiting for the database; first is the one being committed */
@@ -100,6 +113,16 @@ void writer_survey_end(struct writer *writer, struct outbox *outbox);
 /* writer_answers.c */
 enum result writer_answered(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error) MUST_USE;
+
+/* writer_compare.c */
+void writer_note_checkpoints(struct writer *writer, const struct sink_answer *answer); /* fenced */
+void writer_note_start(struct writer *writer); /* checkpoint (0,0) was just named */
+void writer_note_renamed(struct writer *writer); /* the choice was carried out */
+/* DEPLOY: what is restored; CONFIG where nothing is to be replayed, and it is not what the frontier says. */
+enum result writer_compare_begin(struct writer *writer, struct epoch_id base, struct error *error) MUST_USE;
+/* An epoch is aligned, and judged to be silent or not; CONFIG where it must not be written, and nothing behind it. */
+enum result writer_compare_epoch(struct writer *writer, struct epoch *epoch, struct error *error) MUST_USE;
+void writer_compare_end(struct writer *writer);
 
 /* writer_report.c: what the coordinator is told */
 void say_waiting(struct writer *writer, struct outbox *outbox, const char *text); /* "": no longer */

@@ -9,6 +9,7 @@
 #include "common/base/crash_point.h"
 #include "common/base/job.h"
 #include "common/base/timestamp.h"
+#include "common/postgres/postgres_counts.h"
 #include "common/postgres/postgres_schema.h"
 #include "services/sluicectl/sluicectl.h"
 
@@ -25,6 +26,8 @@ struct rebuild {
 	uint64_t fence;
 	char *cut_text, *start_text; /* the latter "": not known */
 	struct cut cut;
+	struct sums sums;
+	bool counted_from_start; /* these */
 	bool decisions_whole, meant_always; /* no decision was retired; the file's meaning was never another */
 	/* what comes of it */
 	struct epoch_id checkpoint;
@@ -55,32 +58,56 @@ static enum result read_cut(struct rebuild *rebuild, const char *text, struct cu
 	return RESULT_OK;
 }
 
+enum { FENCE, CUT, START, FINGERPRINT, MEANING, MEANT_ALWAYS, DECISIONS_WHOLE, FROM_START, COUNTS };
+
+static void put_frontier_query(const struct rebuild *rebuild, bool hold, struct buffer *sql)
+{
+	buffer_append_text(sql, "SELECT fence");
+	if (hold) {
+		buffer_append_text(sql,
+		    ", cut::text, coalesce(start::text, ''), fingerprint, meaning, meant_epoch = 0 AND meant_attempt = "
+		    "0, "
+		    "EXISTS (SELECT FROM sluice.checkpoints c WHERE c.job = f.job AND c.attempt = 0 AND c.epoch = 0), "
+		    "counted_from_start");
+		counts_sql(rebuild->pipeline, sql);
+	}
+	buffer_printf(
+	    sql, " FROM sluice.frontier f WHERE f.job = $1 AND f.cut IS NOT NULL%s", hold ? " FOR UPDATE" : "");
+	buffer_append(sql, "", 1);
+}
+
+static enum result take_frontier(struct rebuild *rebuild, const PGresult *result, struct error *error)
+{
+	struct counts counts;
+	rebuild->cut_text = text_clone(PQgetvalue(result, 0, CUT));
+	rebuild->start_text = text_clone(PQgetvalue(result, 0, START));
+	rebuild->meant_always = PQgetvalue(result, 0, MEANT_ALWAYS)[0] == 't';
+	rebuild->decisions_whole = PQgetvalue(result, 0, DECISIONS_WHOLE)[0] == 't';
+	rebuild->counted_from_start = PQgetvalue(result, 0, FROM_START)[0] == 't';
+	if (!counts_take(result, 0, COUNTS, rebuild->pipeline, &counts))
+		return error_set(error, RESULT_CONFIG, "the sums in the frontier of job %s are none", rebuild->job);
+	rebuild->sums = counts.sums;
+	return postgres_meaning_check(rebuild->pipeline, PQgetvalue(result, 0, FINGERPRINT),
+	           PQgetvalue(result, 0, MEANING), error) == SINK_DONE
+	           ? RESULT_OK
+	           : error->code;
+}
+
 /* Nobody commits while this transaction holds the row. */
 static enum result read_frontier(struct rebuild *rebuild, bool hold, struct error *error)
 {
 	PGresult *result = NULL;
+	struct buffer sql = {0};
 	const char *job = rebuild->job;
-	enum result outcome = ask(rebuild, &result, error,
-	    hold ? "SELECT fence, cut::text, coalesce(start::text, ''), fingerprint, meaning, meant_epoch = 0 AND "
-	           "meant_attempt "
-	           "= 0, EXISTS (SELECT FROM sluice.checkpoints c WHERE c.job = f.job AND c.attempt = 0 AND c.epoch = "
-	           "0) "
-	           "FROM sluice.frontier f WHERE f.job = $1 AND f.cut IS NOT NULL FOR UPDATE"
-	         : "SELECT fence FROM sluice.frontier f WHERE f.job = $1 AND f.cut IS NOT NULL",
-	    1, &job);
+	put_frontier_query(rebuild, hold, &sql);
+	enum result outcome = ask(rebuild, &result, error, (const char *)sql.data, 1, &job);
+	buffer_fini(&sql);
 	if (outcome == RESULT_OK && PQntuples(result) != 1)
 		outcome = error_set(error, RESULT_CONFIG, "job %s was never started: there is nothing to rebuild", job);
 	if (outcome == RESULT_OK)
-		rebuild->fence = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-	if (outcome == RESULT_OK && hold) {
-		rebuild->cut_text = text_clone(PQgetvalue(result, 0, 1));
-		rebuild->start_text = text_clone(PQgetvalue(result, 0, 2));
-		rebuild->meant_always = PQgetvalue(result, 0, 5)[0] == 't';
-		rebuild->decisions_whole = PQgetvalue(result, 0, 6)[0] == 't';
-		if (postgres_meaning_check(
-		        rebuild->pipeline, PQgetvalue(result, 0, 3), PQgetvalue(result, 0, 4), error) != SINK_DONE)
-			outcome = error->code;
-	}
+		rebuild->fence = strtoull(PQgetvalue(result, 0, FENCE), NULL, 10);
+	if (outcome == RESULT_OK && hold)
+		outcome = take_frontier(rebuild, result, error);
 	PQclear(result);
 	if (outcome == RESULT_OK && hold)
 		outcome = read_cut(rebuild, rebuild->cut_text, &rebuild->cut, error);
@@ -172,16 +199,47 @@ static enum result write_manifest(struct rebuild *rebuild, const struct cut *cut
 	return result;
 }
 
-/* The names: none but this one. */
+/* What the tables add up to is what the state is made of, and from now on what the frontier says. */
+static enum result check_sums(const struct rebuild *rebuild, struct error *error)
+{
+	char words[512];
+	if (!rebuild->counted_from_start || !rebuild->sums.known ||
+	    sums_agree(rebuild->pipeline, &rebuild->rebuilt.sums, "the table", &rebuild->sums, "the frontier", words,
+	        sizeof words))
+		return RESULT_OK;
+	return error_stop(error, STOP_TABLES_DIFFER, "%s: somebody else has changed the tables", words);
+}
+
+/* The names: none but this one. What is replayed from the start has nothing; where the frontier has not counted from there, it cannot be
+ * compared with that. */
 static enum result name_it(struct rebuild *rebuild, const char *cut, struct error *error)
 {
 	char attempt[24];
-	const char *params[] = {rebuild->job, attempt, cut};
+	struct buffer sums = {0};
+	const char *params[] = {rebuild->job, attempt, cut, NULL};
 	(void)snprintf(attempt, sizeof attempt, "%" PRIu64, rebuild->checkpoint.attempt);
-	if (ask(rebuild, NULL, error, "DELETE FROM sluice.checkpoints WHERE job = $1", 1, params) != RESULT_OK)
-		return error->code;
-	return ask(rebuild, NULL, error,
-	    "INSERT INTO sluice.checkpoints (job, attempt, epoch, cut) VALUES ($1, $2, 0, $3)", 3, params);
+	if (!rebuild->from_kafka) {
+		sums_print(rebuild->pipeline, &rebuild->rebuilt.sums, &sums);
+		buffer_append(&sums, "", 1);
+		params[3] = (const char *)sums.data;
+	}
+	enum result result = ask(rebuild, NULL, error, "DELETE FROM sluice.checkpoints WHERE job = $1", 1, params);
+	if (result == RESULT_OK && rebuild->from_kafka)
+		result = ask(rebuild, NULL, error,
+		    "INSERT INTO sluice.checkpoints (job, attempt, epoch, cut, counters, sums) SELECT f.job, $2, 0, "
+		    "$3, "
+		    "CASE WHEN counted_from_start THEN '{}'::jsonb END, CASE WHEN counted_from_start THEN '{}'::jsonb "
+		    "END "
+		    "FROM sluice.frontier f WHERE f.job = $1",
+		    3, params);
+	else if (result == RESULT_OK)
+		result = ask(rebuild, NULL, error,
+		    "WITH f AS (UPDATE sluice.frontier SET sums = $4 WHERE job = $1 RETURNING job, counters, sums) "
+		    "INSERT INTO sluice.checkpoints (job, attempt, epoch, cut, counters, sums) "
+		    "SELECT job, $2, 0, $3, counters, sums FROM f",
+		    4, params);
+	buffer_fini(&sums);
+	return result;
 }
 
 static enum result within_transaction(struct rebuild *rebuild, struct error *error)
@@ -201,6 +259,8 @@ static enum result within_transaction(struct rebuild *rebuild, struct error *err
 	} else {
 		result = rebuild_totals(&rebuild->postgres, rebuild->pipeline, rebuild->store, rebuild->checkpoint,
 		    rebuild->dry_run, &rebuild->progress, &rebuild->rebuilt, error);
+		if (result == RESULT_OK)
+			result = check_sums(rebuild, error);
 	}
 	CRASH_POINT(rebuild_written);
 	if (result == RESULT_OK && !rebuild->dry_run)

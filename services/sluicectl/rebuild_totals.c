@@ -26,6 +26,8 @@ struct totals {
 	size_t len, capacity;
 	struct arena arena;
 	struct buffer key, row_key;
+	struct sum *sums; /* PIPELINE_MEASURES_MAX per rollup, and these per key group */
+	struct sums all;
 };
 
 static void put_column(struct buffer *sql, const struct rollup *rollup, size_t place)
@@ -72,6 +74,24 @@ static bool read_minor(const char *text, int128 *minor)
 	return *text == '\0';
 }
 
+static struct sum *sum_at(struct totals *totals, uint32_t group, size_t place, size_t m)
+{
+	return &totals->sums[((size_t)group * totals->pipeline->rollups_len + place) * PIPELINE_MEASURES_MAX + m];
+}
+
+static void add_entry(struct totals *totals, uint32_t group, struct bytes key, struct bytes value)
+{
+	if (totals->len == totals->capacity) {
+		totals->capacity = totals->capacity ? totals->capacity * 2 : 1024;
+		totals->entries = memory_resize(totals->entries, totals->capacity, sizeof *totals->entries);
+	}
+	totals->entries[totals->len++] = (struct total){
+	    .group = group,
+	    .key = {arena_clone(&totals->arena, key.data, key.len), key.len},
+	    .value = {arena_clone(&totals->arena, value.data, value.len), value.len},
+	};
+}
+
 static enum result take_row(struct totals *totals, size_t place, const PGresult *result, int row, struct error *error)
 {
 	const struct rollup *rollup = &totals->pipeline->rollups[place];
@@ -96,17 +116,33 @@ static enum result take_row(struct totals *totals, size_t place, const PGresult 
 	buffer_clear(&totals->row_key);
 	buffer_append(&totals->row_key, &first, 1);
 	buffer_append(&totals->row_key, totals->key.data, totals->key.len);
-	if (totals->len == totals->capacity) {
-		totals->capacity = totals->capacity ? totals->capacity * 2 : 1024;
-		totals->entries = memory_resize(totals->entries, totals->capacity, sizeof *totals->entries);
+	uint64_t hash = key_hash(buffer_bytes(&totals->key));
+	uint32_t group = key_group(hash, totals->pipeline->key_groups);
+	add_entry(totals, group, buffer_bytes(&totals->row_key),
+	    (struct bytes){(const uint8_t *)measures, rollup->measures_len * sizeof measures[0]});
+	for (size_t m = 0; m < rollup->measures_len; m++) {
+		sum_add(sum_at(totals, group, place, m), hash, measures[m]);
+		sum_add(&totals->all.of[place][m], hash, measures[m]);
 	}
-	size_t value_len = rollup->measures_len * sizeof measures[0], key_len = totals->row_key.len;
-	totals->entries[totals->len++] = (struct total){
-	    .group = key_group(key_hash(buffer_bytes(&totals->key)), totals->pipeline->key_groups),
-	    .key = {arena_clone(&totals->arena, totals->row_key.data, key_len), key_len},
-	    .value = {arena_clone(&totals->arena, measures, value_len), value_len},
-	};
 	return RESULT_OK;
+}
+
+/* As the rollup actors keep them. */
+static void add_sums(struct totals *totals)
+{
+	for (uint32_t group = 0; group < totals->pipeline->key_groups; group++) {
+		for (size_t i = 0; i < totals->pipeline->rollups_len; i++) {
+			for (enum sum_part part = SUM_PLAIN; part < SUM_PARTS; part++) {
+				size_t measures_len = totals->pipeline->rollups[i].measures_len;
+				uint128 numbers[PIPELINE_MEASURES_MAX];
+				uint8_t room[SUM_KEY_LEN];
+				for (size_t m = 0; m < measures_len; m++)
+					numbers[m] = *sum_part(sum_at(totals, group, i, m), part);
+				add_entry(totals, group, sum_key(room, group, i, part),
+				    (struct bytes){(const uint8_t *)numbers, measures_len * sizeof numbers[0]});
+			}
+		}
+	}
 }
 
 static enum result from_outcome(enum sink_outcome outcome, struct error *error)
@@ -173,18 +209,22 @@ static enum result write_file(const struct totals *totals, struct checkpoint_sto
 enum result rebuild_totals(struct postgres *postgres, const struct pipeline *pipeline, struct checkpoint_store *store,
     struct epoch_id checkpoint, bool dry_run, struct progress *progress, struct rebuilt *rebuilt, struct error *error)
 {
-	struct totals totals = {.pipeline = pipeline};
+	struct totals totals = {.pipeline = pipeline, .all = {.known = true}};
 	struct delta_summary summary = {0};
 	enum result result = RESULT_OK;
+	totals.sums = memory_new(
+	    ((size_t)pipeline->key_groups * pipeline->rollups_len * PIPELINE_MEASURES_MAX + 1) * sizeof *totals.sums);
 	for (size_t i = 0; i < pipeline->rollups_len && result == RESULT_OK; i++)
 		result = read_table(postgres, &totals, i, progress, error);
+	rebuilt->totals = totals.len;
+	rebuilt->sums = totals.all;
+	add_sums(&totals);
 	if (result == RESULT_OK && totals.len > 1)
 		qsort(totals.entries, totals.len, sizeof *totals.entries, compare);
 	(void)snprintf(rebuilt->name, sizeof rebuilt->name, "checkpoints/%" PRIu64 ".%" PRIu64 "/%d.0",
 	    checkpoint.attempt, checkpoint.n, (int)ROLE_ROLLUP);
-	if (result == RESULT_OK && totals.len > 0 && !dry_run)
+	if (result == RESULT_OK && rebuilt->totals > 0 && !dry_run)
 		result = write_file(&totals, store, rebuilt->name, &summary, error);
-	rebuilt->totals = totals.len;
 	rebuilt->file = (struct file_entry){.name = rebuilt->name,
 	    .written = checkpoint,
 	    .role = ROLE_ROLLUP,
@@ -192,6 +232,7 @@ enum result rebuild_totals(struct postgres *postgres, const struct pipeline *pip
 	    .rows = summary.rows,
 	    .bytes = summary.bytes,
 	    .checksum = summary.checksum};
+	free(totals.sums);
 	free(totals.entries);
 	arena_fini(&totals.arena);
 	buffer_fini(&totals.key);

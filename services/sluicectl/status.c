@@ -51,7 +51,7 @@ static void print_json(const struct frame_status_report *report, struct buffer *
 	buffer_append_text(out, ", \"ends\": ");
 	cut_print(&report->ends, out);
 	buffer_append_text(out, ", \"counters\": {");
-	for (int i = 0; i < COUNTERS; i++)
+	for (int i = 0; i < COUNTERS_FOR_PEOPLE; i++)
 		buffer_printf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", counter_names[i], report->counters.n[i]);
 	buffer_append_text(out, "}, ");
 	json_lag(report, out);
@@ -119,7 +119,7 @@ static void print_table(const struct frame_status_report *report, struct buffer 
 	buffer_append_text(out, "\n");
 	print_lag(report, out);
 	buffer_printf(out, "rate       %" PRIu64 " records/s\ncounters  ", report->records_per_second);
-	for (int i = 0; i < COUNTERS; i++)
+	for (int i = 0; i < COUNTERS_FOR_PEOPLE; i++)
 		buffer_printf(out, " %s %" PRIu64, counter_names[i], report->counters.n[i]);
 	buffer_append_text(out, "\n");
 	print_checkpoint(report, out);

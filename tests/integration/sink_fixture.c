@@ -201,12 +201,12 @@ struct sink_answer *fixture_look(struct sink_port *port, uint64_t attempt)
 struct sink_answer *fixture_mark(
     struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint, int64_t offset)
 {
-	struct cut cut = {0};
+	struct checkpoint_identity marked = {.epoch = checkpoint};
 
-	cut_set(&cut, 0, offset);
-	port->ops->mark(port, attempt, predecessor, checkpoint, &cut);
+	cut_set(&marked.cut, 0, offset);
+	port->ops->mark(port, attempt, predecessor, &marked);
 	struct sink_answer *answer = fixture_answer(port);
-	cut_fini(&cut);
+	cut_fini(&marked.cut);
 	return answer;
 }
 

@@ -154,7 +154,8 @@ static void test_other_answers_lost(void **state)
 			if (lost)
 				proxy_mode(proxy, PROXY_LOSE_ANSWER, 0);
 			if (request == 0)
-				port->ops->mark(port, 1, epoch_of(1, 1), epoch_of(1, 5), &cut);
+				port->ops->mark(port, 1, epoch_of(1, 1),
+				    &(struct checkpoint_identity){.epoch = epoch_of(1, 5), .cut = cut});
 			else if (request == 1)
 				port->ops->choose(port, 1, epoch_of(1, 5), (struct epoch_id){0});
 			else if (request == 2)
@@ -305,7 +306,7 @@ static void test_zombie(void **state)
 	port->ops->close(port);
 	PGconn *zombie = PQconnectdb((const char *)fixture->url.data);
 	const char *steps[] = {sql, "BEGIN",
-	    "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}', NULL)",
+	    "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}', NULL, NULL)",
 	    "INSERT INTO transactions VALUES ('2.1-00000000', 'x', 1, 1, NULL, now(), NULL)"};
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
 		PGresult *result = PQexec(zombie, steps[i]);

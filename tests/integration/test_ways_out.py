@@ -111,7 +111,49 @@ def total_beyond_column_after_a_crash(job):
     total_beyond_column(job, crashed=True)
 
 
+def state_differs(job):
+    """The checkpoint is one of another history: here, as the database says that it has counted otherwise."""
+    for column, change, found in (("counters", "'{\"consumed\": 7}'", "consumed"),
+                                  ("counters", "'{\"digest\": 7}'", "not the same ones"),
+                                  ("sums", "'{\"sales_per_day\": {\"total_sales\": [\"5.00\", \"5\"]}}'", "total_sales of sales_per_day"),
+                                  ("sums", "'{\"sales_per_day\": {\"total_sales\": [\"0.00\", \"5\"]}}'", "not in the same groups")):
+        it = job(changes=(RARELY,))
+        it.produce(500, "--rate", 0)
+        it.start_all().wait_live()
+        it.settle()
+        crash(it)
+        before = it.frontier()[2:]
+        sql(it.url, f"UPDATE sluice.checkpoints SET {column} = {column} || {change}")
+        it.start_all()
+        stopped(it, "STATE_DIFFERS", found)
+        must_be("cut and counters", it.frontier()[2:], before)
+        rebuilt = ctl(it, "rebuild")
+        must_be(f"exit code of rebuild\n{rebuilt.stderr}", rebuilt.returncode, 0)
+        it.start_all()
+        exact(it)
+        it.end()
+
+
+def tables_differ(job):
+    it = job()
+    it.produce(500, "--rate", 0)
+    it.start_all().wait_live()
+    it.settle()
+    it.stop()
+    sql(it.url, "UPDATE sales_per_day SET total_sales = total_sales + 1 WHERE ctid = (SELECT min(ctid) FROM sales_per_day)")
+    refused = ctl(it, "rebuild")
+    must_be(f"exit code of rebuild\n{refused.stderr}", refused.returncode, EXIT_CONFIG)
+    for words in ("total_sales of sales_per_day", WAYS["TABLES_DIFFER"]):
+        must_be(f"{words!r} in {refused.stderr}", words in refused.stderr, True)
+    must_be("exit code of the audit", ctl(it, "audit").returncode, 1)
+    sql(it.url, "UPDATE sales_per_day SET total_sales = total_sales - 1 WHERE ctid = (SELECT max(ctid) FROM sales_per_day)")
+    must_be("exit code of rebuild", ctl(it, "rebuild").returncode, 0)
+    it.start_all()
+    exact(it)
+
+
 CASES = {"NOT_STOPPED_CLEANLY": (not_stopped_cleanly,), "TOTAL_BEYOND_COLUMN": (total_beyond_column, total_beyond_column_after_a_crash)}
+CASES |= {"STATE_DIFFERS": (state_differs,), "TABLES_DIFFER": (tables_differ,)}
 
 
 def every_row_has_a_case(job):

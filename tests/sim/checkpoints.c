@@ -15,7 +15,15 @@ static struct identity *find_identity(struct database *database, struct epoch_id
 	return NULL;
 }
 
-void name_checkpoint(struct world *world, struct epoch_id epoch, const int64_t cut[PARTITIONS_MAX])
+struct identity identity_here(const struct database *database, struct epoch_id epoch)
+{
+	struct identity identity = {
+	    .epoch = epoch, .counted = true, .counters = database->counters, .sums = database->sums};
+	memcpy(identity.cut, database->cut, sizeof identity.cut);
+	return identity;
+}
+
+void name_checkpoint(struct world *world, const struct identity *identity)
 {
 	struct database *database = &world->database;
 	uint32_t place = database->checkpoints_len;
@@ -23,10 +31,9 @@ void name_checkpoint(struct world *world, struct epoch_id epoch, const int64_t c
 		world_violate(world, "%d checkpoints are named, and none is retired", IDENTITIES_MAX);
 		return;
 	}
-	for (; place > 0 && epoch_compare(database->checkpoints[place - 1].epoch, epoch) > 0; place--)
+	for (; place > 0 && epoch_compare(database->checkpoints[place - 1].epoch, identity->epoch) > 0; place--)
 		database->checkpoints[place] = database->checkpoints[place - 1];
-	database->checkpoints[place].epoch = epoch;
-	memcpy(database->checkpoints[place].cut, cut, sizeof database->checkpoints[place].cut);
+	database->checkpoints[place] = *identity;
 	database->checkpoints_len++;
 	world->statistics.checkpoints++;
 }
@@ -38,6 +45,9 @@ void tell_checkpoints(const struct world *world, struct sink_answer *answer)
 	for (uint32_t i = database->checkpoints_len; i-- > 0;) {
 		struct checkpoint_identity *told = &answer->checkpoints[answer->checkpoints_len++];
 		told->epoch = database->checkpoints[i].epoch;
+		told->counts.counted = database->checkpoints[i].counted;
+		told->counts.counters = database->checkpoints[i].counters;
+		told->counts.sums = sums_whole(&database->checkpoints[i].sums);
 		for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
 			if (database->checkpoints[i].cut[p] != UNNAMED)
 				cut_set(&told->cut, p, database->checkpoints[i].cut[p]);
@@ -63,7 +73,10 @@ enum sink_outcome run_mark(struct world *world, const struct task *task)
 		return outcome;
 	keep_snapshot(world);
 	check_cut(world, "the silent checkpoint", changes->epoch, changes->cut);
-	name_checkpoint(world, changes->epoch, changes->cut);
+	struct identity marked = {
+	    .epoch = changes->epoch, .counted = changes->counted, .counters = changes->counters, .sums = changes->sums};
+	memcpy(marked.cut, changes->cut, sizeof marked.cut);
+	name_checkpoint(world, &marked);
 	world->statistics.marks++;
 	return SINK_DONE;
 }
@@ -120,7 +133,8 @@ static enum sink_outcome rename_chosen(struct world *world, const struct task *t
 		    named.epoch.attempt, named.epoch.n);
 		return SINK_MOVED;
 	}
-	name_checkpoint(world, changes->renamed, named.cut);
+	named.epoch = changes->renamed;
+	name_checkpoint(world, &named);
 	change_meaning(world, changes->renamed, changes->wide);
 	return SINK_DONE;
 }

@@ -133,9 +133,11 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 	put_totals(&database->totals, &changes->totals);
 	move_cut(world, changes);
 	counters_add(&database->counters, &changes->counters);
+	database->sums = changes->sums;
 	database->last = changes->epoch;
+	const struct identity here = identity_here(database, changes->epoch);
 	if (changes->checkpoint)
-		name_checkpoint(world, changes->epoch, changes->cut);
+		name_checkpoint(world, &here);
 	world->database_changed = true;
 	world->statistics.commits++;
 	world->statistics.rows += changes->rows_len;
@@ -163,7 +165,9 @@ static enum sink_outcome run_set_cut(struct world *world, const struct task *tas
 	database->wide = task->changes->wide;
 	memcpy(database->cut, task->changes->cut, sizeof database->cut);
 	memcpy(database->base, task->changes->cut, sizeof database->base);
-	name_checkpoint(world, (struct epoch_id){0, 0}, task->changes->cut);
+	database->sums.known = true;
+	const struct identity here = identity_here(database, (struct epoch_id){0, 0});
+	name_checkpoint(world, &here);
 	world->database_changed = true;
 	return SINK_DONE;
 }
@@ -233,6 +237,7 @@ static void tell_frontier(const struct world *world, struct sink_answer *answer)
 	frontier->last = database->last;
 	frontier->started = database->started;
 	frontier->counters = database->counters;
+	frontier->sums = sums_whole(&database->sums);
 	for (uint32_t i = 0; database->started && i < PARTITIONS_MAX; i++)
 		if (database->cut[i] != UNNAMED)
 			cut_set(&frontier->cut, i, database->cut[i]);

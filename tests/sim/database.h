@@ -30,10 +30,31 @@ struct stored_row {
 	int64_t offset;
 };
 
+/* What all totals add up to: struct sums, of this pipeline's three rollups with one measure each. */
+enum { ROLLUPS = 3 };
+struct flat_sums {
+	bool known;
+	struct sum of[ROLLUPS];
+};
+static inline struct flat_sums sums_flat(const struct sums *sums)
+{
+	return (struct flat_sums){sums->known, {sums->of[0][0], sums->of[1][0], sums->of[2][0]}};
+}
+static inline struct sums sums_whole(const struct flat_sums *flat)
+{
+	struct sums sums = {.known = flat->known};
+	for (uint32_t i = 0; i < ROLLUPS; i++)
+		sums.of[i][0] = flat->of[i];
+	return sums;
+}
+
 /* A row of the table of checkpoints. */
 struct identity {
 	struct epoch_id epoch;
 	int64_t cut[PARTITIONS_MAX]; /* UNNAMED */
+	bool counted;
+	struct counters counters;
+	struct flat_sums sums;
 };
 
 /* Flat, so that a state is kept by assignment. */
@@ -49,6 +70,7 @@ struct database {
 	struct identity checkpoints[IDENTITIES_MAX]; /* oldest first */
 	uint32_t checkpoints_len;
 	struct counters counters;
+	struct flat_sums sums;
 	struct stored_row rows[KEYS_MAX];
 	struct totals totals;
 	uint8_t letters[PARTITIONS_MAX][RECORDS_MAX]; /* by place in the log; enum letter_kind */
@@ -65,6 +87,8 @@ struct changes {
 	bool checkpoint, wide; /* the latter: the sender's pipeline file */
 	int64_t cut[PARTITIONS_MAX];
 	struct counters counters;
+	bool counted; /* MARK */
+	struct flat_sums before, sums;
 	struct epoch_id retired[IDENTITIES_MAX];
 	uint32_t retired_len;
 	uint32_t rows_len, letters_len, decisions_len;
@@ -148,7 +172,9 @@ bool violation_is_trusted(void);
 /* Which pipeline file the database has, for whoever raises the fence. */
 void tell_meaning(const struct world *world, struct sink_answer *answer);
 /* checkpoints.c: identities and late duplicates */
-void name_checkpoint(struct world *world, struct epoch_id epoch, const int64_t cut[PARTITIONS_MAX]);
+void name_checkpoint(struct world *world, const struct identity *identity);
+/* What the frontier has: a checkpoint that lies there. */
+struct identity identity_here(const struct database *database, struct epoch_id epoch);
 void tell_checkpoints(const struct world *world, struct sink_answer *answer);
 enum sink_outcome run_mark(struct world *world, const struct task *task);
 enum sink_outcome run_choose(struct world *world, const struct task *task);

@@ -151,10 +151,27 @@ static void compare_totals(struct world *world, const struct totals *ought)
 		compare_total(world, "by_month", m, is->by_month[m], ought->by_month[m]);
 }
 
+/* No group counts twice, and none is left out. Sums are those of the totals from the start on. */
+static void compare_sums(struct world *world)
+{
+	const struct totals *totals = &world->database.totals;
+	int128 ought[ROLLUPS] = {0};
+	for (uint32_t d = 0; d < DAYS_MAX; d++) {
+		for (uint32_t g = 0; g < GROUPS_MAX; g++)
+			ought[0] += totals->by_group[d][g].minor;
+		ought[1] += totals->by_day[d].minor;
+	}
+	for (uint32_t m = 0; m < MONTHS_MAX; m++)
+		ought[2] += totals->by_month[m].minor;
+	for (uint32_t i = 0; i < ROLLUPS && world->database.sums.known; i++)
+		if (world->database.sums.of[i].plain != (uint128)ought[i])
+			world_violate(world, "the sums of rollup %u are not those of its totals", i);
+}
+
 static void compare_counters(struct world *world, const struct counters *ought)
 {
 	const struct counters *is = &world->database.counters;
-	for (int i = 0; i < COUNTERS; i++)
+	for (int i = 0; i < COUNTERS_FOR_PEOPLE; i++)
 		if (is->n[i] != ought->n[i])
 			world_violate(
 			    world, "%s: %" PRIu64 " instead of %" PRIu64, counter_names[i], is->n[i], ought->n[i]);
@@ -173,6 +190,7 @@ void oracle_check(struct world *world)
 	compare_rows(world, &expected);
 	compare_totals(world, &expected.totals);
 	compare_counters(world, &expected.counters);
+	compare_sums(world);
 	if (memcmp(world->database.letters, expected.letters, sizeof expected.letters) != 0)
 		world_violate(world, "the dead letters are not those of the records within the cut");
 }

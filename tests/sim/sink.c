@@ -63,14 +63,17 @@ static void port_commit(struct sink_port *port, const struct transaction *transa
 	ask(sink, TASK_COMMIT, transaction->fence, changes);
 }
 
-static void port_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
-    const struct cut *cut)
+static void port_mark(
+    struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct checkpoint_identity *checkpoint)
 {
 	struct changes *changes = memory_new(sizeof *changes);
 	changes->predecessor = predecessor;
-	changes->epoch = checkpoint;
+	changes->epoch = checkpoint->epoch;
+	changes->counters = checkpoint->counts.counters;
+	changes->counted = checkpoint->counts.counted;
+	changes->sums = sums_flat(&checkpoint->counts.sums);
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
-		changes->cut[i] = cut_get(cut, i, UNNAMED);
+		changes->cut[i] = cut_get(&checkpoint->cut, i, UNNAMED);
 	ask(sink_of(port), TASK_MARK, attempt, changes);
 }
 

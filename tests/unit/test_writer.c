@@ -72,13 +72,13 @@ static void port_commit(struct sink_port *port, const struct transaction *transa
 	assert_true(script->next.n == 0 || port->event_fd == OF_DOCUMENTS);
 }
 
-static void port_mark(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint,
-    const struct cut *cut)
+static void port_mark(
+    struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct checkpoint_identity *checkpoint)
 {
 	struct script *script = ask(port, MARK, attempt);
 	script->predecessor = predecessor;
-	script->epoch = checkpoint;
-	cut_copy(&script->cut, cut);
+	script->epoch = checkpoint->epoch;
+	cut_copy(&script->cut, &checkpoint->cut);
 }
 
 static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)
