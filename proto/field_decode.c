@@ -186,6 +186,20 @@ static void read_workers(struct wire *wire, struct arena *arena, struct workers 
 	}
 }
 
+static void read_waits(struct wire *wire, struct arena *arena, struct waits *waits)
+{
+	uint32_t len = list_len(wire, wire_array(wire), 5);
+	waits->entries = arena_take(arena, len * sizeof *waits->entries);
+	for (; waits->len < len && !wire->bad; waits->len++) {
+		struct wait_entry *entry = &waits->entries[waits->len];
+		expect_array(wire, 4);
+		entry->who = read_text(wire, arena);
+		entry->text = read_text(wire, arena);
+		entry->since_us = wire_signed(wire);
+		entry->for_us = wire_unsigned(wire);
+	}
+}
+
 void field_decode(enum field_kind type, struct wire *wire, struct arena *arena, void *value)
 {
 	switch (type) {
@@ -236,6 +250,9 @@ void field_decode(enum field_kind type, struct wire *wire, struct arena *arena, 
 		break;
 	case TYPE_WORKERS:
 		read_workers(wire, arena, value);
+		break;
+	case TYPE_WAITS:
+		read_waits(wire, arena, value);
 		break;
 	case TYPE_RAW:
 		*(struct bytes *)value = (struct bytes){wire->at, (size_t)(wire->end - wire->at)};

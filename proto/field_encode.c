@@ -162,6 +162,18 @@ static void pack_workers(msgpack_packer *packer, const struct workers *workers)
 	}
 }
 
+static void pack_waits(msgpack_packer *packer, const struct waits *waits)
+{
+	msgpack_pack_array(packer, waits->len);
+	for (uint32_t i = 0; i < waits->len; i++) {
+		msgpack_pack_array(packer, 4);
+		pack_text(packer, waits->entries[i].who);
+		pack_text(packer, waits->entries[i].text);
+		msgpack_pack_int64(packer, waits->entries[i].since_us);
+		msgpack_pack_uint64(packer, waits->entries[i].for_us);
+	}
+}
+
 void field_encode(enum field_kind type, struct buffer *out, const void *value)
 {
 	msgpack_packer packer;
@@ -217,6 +229,9 @@ void field_encode(enum field_kind type, struct buffer *out, const void *value)
 		break;
 	case TYPE_WORKERS:
 		pack_workers(&packer, value);
+		break;
+	case TYPE_WAITS:
+		pack_waits(&packer, value);
 		break;
 	case TYPE_RAW:
 		buffer_append(out, ((const struct bytes *)value)->data, ((const struct bytes *)value)->len);

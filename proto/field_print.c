@@ -90,6 +90,9 @@ void field_print(enum field_kind type, struct buffer *out, const void *value)
 	case TYPE_WORKERS:
 		buffer_printf(out, "%u workers", ((const struct workers *)value)->len);
 		break;
+	case TYPE_WAITS:
+		buffer_printf(out, "%u waits", ((const struct waits *)value)->len);
+		break;
 	case TYPE_RAW:
 		buffer_printf(out, "%zu bytes", ((const struct bytes *)value)->len);
 		break;

@@ -70,6 +70,16 @@ struct workers {
 	struct worker_entry *entries;
 	uint32_t len;
 };
+/* Who waits, and what for: since_us is an instant, for_us how long that is. */
+struct wait_entry {
+	const char *who, *text;
+	int64_t since_us;
+	uint64_t for_us;
+};
+struct waits {
+	struct wait_entry *entries;
+	uint32_t len;
+};
 
 enum field_kind {
 #define TYPE(type, ctype) TYPE_##type,

@@ -6,7 +6,7 @@
  * FRAME_*_FIELDS:  FIELD(S, type, name, what it says), S being the struct suffix; the order is the order on the wire.
  *
  * To add a frame: a row in FRAMES with a new number (numbers are never reused), its FIELDS list, WIRE_VERSION in
- * frame.h, the handler in the actor, `scripts/test --golden` for the golden bytes. To add a type: FIELD_TYPES here, its
+ * frame.h, the handler in the actor, `SLUICE_WRITE_GOLDEN=1 test_frame` for the golden bytes (proto/README.md has all). To add a type: FIELD_TYPES here, its
  * three functions in field_encode.c, field_decode.c and field_print.c.
  */
 #ifndef PROTO_FRAME_TABLE_H
@@ -30,6 +30,7 @@
 	TYPE(PLACES, struct places)                                                                                    \
 	TYPE(ADDRESSES, struct addresses)                                                                              \
 	TYPE(WORKERS, struct workers)                                                                                  \
+	TYPE(WAITS, struct waits)                                                                                      \
 	TYPE(RAW, struct bytes)
 
 #define FRAMES(FRAME)                                                                                                  \
@@ -44,7 +45,8 @@
 	/* control link: worker to coordinator */                                                                      \
 	FRAME(HEARTBEAT, heartbeat, 16, "both ways: opens every message of the control link")                          \
 	FRAME(REGISTER, registration, 17, "worker to coordinator: here I am, I can host actors of a role")             \
-	FRAME(WAITING, waiting, 18, "worker to coordinator: an outside service is away (or back: empty text)")         \
+	FRAME(WAITING, waiting, 18,                                                                                    \
+	    "worker to coordinator: an actor waits for somebody outside (empty text: no longer)")                      \
 	FRAME(FENCED, fenced, 19, "writer to coordinator: the fence is raised, this is what the database holds")       \
 	FRAME(DESCRIBED, described, 20, "ingest to coordinator: partitions and resolved start")                        \
 	FRAME(CUT_SET, cut_set, 21, "writer to coordinator: the start is recorded by the sink")                        \
@@ -112,7 +114,10 @@
 	FIELD(S, TEXT, fingerprint, "of the pipeline file it runs with")                                               \
 	FIELD(S, TEXT, topology, "that it derives from the file's parallelism")                                        \
 	FIELD(S, TEXT, release, "version of the program")
-#define FRAME_WAITING_FIELDS(FIELD, S) FIELD(S, TEXT, text, "what is waited for; empty: no longer")
+#define FRAME_WAITING_FIELDS(FIELD, S)                                                                                 \
+	FIELD(S, UNSIGNED, actor, "who waits")                                                                         \
+	FIELD(S, UNSIGNED, for_us, "for so long already")                                                              \
+	FIELD(S, TEXT, text, "what for; empty: no longer")
 #define FRAME_FENCED_FIELDS(FIELD, S)                                                                                  \
 	FIELD(S, UNSIGNED, actor, "the writer")                                                                        \
 	FIELD(S, UNSIGNED, fence, "the fence found, where it was not below this attempt; else 0")                      \
@@ -200,8 +205,10 @@
 #define FRAME_STATUS_FIELDS(FIELD, S) FIELD(S, TEXT, job, "which job; empty: the only one")
 #define FRAME_STATUS_REPORT_FIELDS(FIELD, S)                                                                           \
 	FIELD(S, TEXT, job, "job name")                                                                                \
+	FIELD(S, TEXT, jobs, "of this coordinator, with blanks between")                                               \
 	FIELD(S, TEXT, state, "state of the deployment")                                                               \
-	FIELD(S, TEXT, waiting, "what is waited for; empty: nothing")                                                  \
+	FIELD(S, SIGNED, now_us, "instant of this report, by the coordinator's clock")                                 \
+	FIELD(S, WAITS, waits, "who waits for what")                                                                   \
 	FIELD(S, TEXT, last_error, "why the last attempt ended; empty: none did")                                      \
 	FIELD(S, EPOCH, epoch, "last committed")                                                                       \
 	FIELD(S, FLAG, live, "past the silent replay")                                                                 \

@@ -38,6 +38,7 @@ struct control_client {
 	uint32_t job;
 	uint64_t incarnation, coordinator;
 	uint32_t pipe; /* 0: no coordinator at the other end */
+	uint64_t heard_us; /* an answer, or the connection's beginning */
 	bool over; /* told to start afresh or to stop: nothing more is asked */
 	struct control_outgoing outgoing;
 	struct control_incoming incoming;
@@ -258,12 +259,14 @@ static bool read_mail(struct control_client *client, const struct mail *mail, st
 	switch ((enum mail_kind)mail->kind) {
 	case MAIL_PIPE_ADDED:
 		client->pipe = mail->id;
+		client->heard_us = clock_monotonic_us();
 		return false;
 	case MAIL_PIPE_GONE:
 		if (client->pipe == mail->id)
 			client->pipe = 0;
 		return false;
 	case MAIL_ANSWER:
+		client->heard_us = clock_monotonic_us();
 		return open_answer(client, mail, command);
 	case MAIL_BROKEN:
 		error_set(&client->broken, RESULT_RETRY, "the control link broke");
@@ -282,6 +285,11 @@ int control_client_event_fd(const struct control_client *client)
 bool control_client_connected(const struct control_client *client)
 {
 	return client->pipe != 0;
+}
+
+uint64_t control_client_heard_us(const struct control_client *client)
+{
+	return client->heard_us;
 }
 
 bool control_client_next(struct control_client *client, struct frame *command)

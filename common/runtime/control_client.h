@@ -19,6 +19,8 @@ void control_client_report(
     struct control_client *client, enum frame_kind kind, uint64_t attempt, struct buffer *message);
 /* Whether a coordinator is at the other end now. */
 bool control_client_connected(const struct control_client *client);
+/* When it was last heard of; of one that is there, a poll is answered once a second. */
+uint64_t control_client_heard_us(const struct control_client *client);
 /* Waits until all events have been acknowledged, at most so long: before the process ends. */
 void control_client_linger(struct control_client *client, uint64_t most_us);
 

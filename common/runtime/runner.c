@@ -17,6 +17,7 @@
 #include "common/base/timestamp.h"
 #include "common/runtime/channel.h"
 #include "common/runtime/control_client.h"
+#include "common/runtime/control_server.h"
 #include "common/runtime/trace.h"
 
 enum {
@@ -29,6 +30,8 @@ enum {
 	HELLO_US = 10000000,
 	/* Without a coordinator for so long, it is said (once): an ordinary restart of it takes less. */
 	ALONE_US = 2000000,
+	/* Connected, and no answer for so long: it hangs, or the network between does. */
+	UNHEARD_US = CONTROL_POLL_US + ALONE_US,
 	/* Told to end: so long for a last checkpoint. Docker Compose kills after 10 s. */
 	LEAVE_US = 9000000,
 };
@@ -256,14 +259,20 @@ static void check_hellos(struct runner *runner, uint64_t now_us)
 
 static void check_coordinator(struct runner *runner, uint64_t now_us)
 {
-	if (control_client_connected(runner->control)) {
+	bool connected = control_client_connected(runner->control);
+	bool unheard = connected && now_us >= control_client_heard_us(runner->control) + UNHEARD_US;
+	if (unheard && !runner->alone_said) {
+		log_warn("waiting for the coordinator at %s, which has not answered for %.1f s",
+		    runner->config->coordinator_url, (double)(now_us - control_client_heard_us(runner->control)) / 1e6);
+		runner->alone_said = true;
+	} else if (connected && !unheard) {
 		if (runner->alone_said)
 			log_info("the coordinator is there");
 		runner->alone_since_us = 0;
 		runner->alone_said = false;
-	} else if (runner->alone_since_us == 0) {
+	} else if (!connected && runner->alone_since_us == 0) {
 		runner->alone_since_us = now_us;
-	} else if (!runner->alone_said && now_us - runner->alone_since_us >= ALONE_US) {
+	} else if (!connected && !runner->alone_said && now_us - runner->alone_since_us >= ALONE_US) {
 		log_warn("waiting for the coordinator at %s", runner->config->coordinator_url);
 		runner->alone_said = true;
 	}
@@ -282,6 +291,8 @@ static int timeout_ms(const struct runner *runner)
 	wake = earlier(wake, runner->leave_by_us);
 	if (runner->alone_since_us != 0 && !runner->alone_said)
 		wake = earlier(wake, runner->alone_since_us + ALONE_US);
+	if (control_client_connected(runner->control) && !runner->alone_said)
+		wake = earlier(wake, control_client_heard_us(runner->control) + UNHEARD_US);
 	if (wake == 0)
 		return -1;
 	return wake <= now ? 0 : (int)((wake - now + 999) / 1000);

@@ -81,11 +81,11 @@ static void say_progress(struct actor_state *state, uint64_t now_us, struct outb
 	state->actor->wake_us = state->said_us + SAY_EVERY_US;
 	if (now_us < state->actor->wake_us)
 		return;
-	(void)snprintf(text, sizeof text,
-	    "%s restores its state from checkpoint %" PRIu64 ".%" PRIu64 ": %u %%, %" PRIu64 " s",
+	(void)snprintf(text, sizeof text, "%s restores its state from checkpoint %" PRIu64 ".%" PRIu64 ": %u %%",
 	    actor_name(state->actor->id, name), state->restored.attempt, state->restored.n,
-	    state_progress(state->state), (now_us - state->began_us) / 1000000);
-	outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.text = text});
+	    state_progress(state->state));
+	outbox_report(outbox, FRAME_WAITING,
+	    &(struct frame_waiting){.actor = state->actor->id, .for_us = now_us - state->began_us, .text = text});
 	state->said_us = now_us;
 	state->actor->wake_us = now_us + SAY_EVERY_US;
 }
@@ -102,7 +102,8 @@ enum result actor_state_tick(struct actor_state *state, uint64_t now_us, struct 
 		case STATE_RESTORED:
 			state->actor->restoring = false;
 			if (state->said_us != state->began_us)
-				outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.text = ""});
+				outbox_report(outbox, FRAME_WAITING,
+				    &(struct frame_waiting){.actor = state->actor->id, .text = ""});
 			break;
 		case STATE_WRITTEN:
 			say_done(state, &event, "", outbox);

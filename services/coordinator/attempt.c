@@ -443,7 +443,7 @@ void happen(struct coordinator *coordinator, enum deployment_event event)
 	log_debug("%s: %s -> %s, %s", deployment_event_name(event), deployment_state_name(transition->state),
 	    deployment_state_name(transition->next), transition->why);
 	if (transition->next != coordinator->state)
-		coordinator->state_us = coordinator->now_us;
+		coordinator->state_us = coordinator->work_us = coordinator->now_us;
 	coordinator->state = transition->next;
 	switch (transition->action) {
 	case ACTION_NONE:

@@ -63,6 +63,7 @@ struct checkpoint_keeper {
 	bool changed; /* epochs were injected since the last one */
 	/* what people are told */
 	uint64_t completed, failed, failed_in_row, took_us, added_bytes;
+	uint64_t failing_us; /* when the first of those in a row was given up */
 	int64_t completed_us; /* instant */
 	char why[256]; /* the last one failed */
 };

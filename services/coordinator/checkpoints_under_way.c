@@ -118,6 +118,8 @@ static void abandon(struct checkpoint_keeper *keeper, const char *why, uint64_t 
 	const struct pipeline *pipeline = keeper->config.pipeline;
 	(void)snprintf(keeper->why, sizeof keeper->why, "%s", why);
 	keeper->failed++;
+	if (keeper->failed_in_row == 0)
+		keeper->failing_us = now_us;
 	keeper->failed_in_row++;
 	keeper->changed = true;
 	keeper->due_us = now_us + pipeline->checkpoint.interval_us;

@@ -12,30 +12,43 @@
 
 /* --- events, in the order of an attempt's life --------------------------------------------------------------------- */
 
+/* It ends with 78; people see it for a while. */
+static void refuse(struct coordinator *coordinator, const char *worker, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void refuse(struct coordinator *coordinator, const char *worker, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(coordinator->refused, sizeof coordinator->refused, format, args);
+	va_end(args);
+	(void)snprintf(coordinator->refused_name, sizeof coordinator->refused_name, "%s", worker);
+	coordinator->refused_us = coordinator->now_us;
+	log_error("%s", coordinator->refused);
+	stop_worker(coordinator, worker, EXIT_CONFIG, coordinator->refused);
+}
+
 static void on_register(struct coordinator *coordinator, const char *worker, const struct frame_registration *said)
 {
-	char why[256], topology[TOPOLOGY_TEXT_MAX];
+	char topology[TOPOLOGY_TEXT_MAX];
 	if (said->process < PROCESS_INGEST || said->process > PROCESS_SINK) {
 		log_warn("%s is a process of unknown role %" PRIu64, worker, said->process);
 		return;
 	}
 	if (strcmp(said->job, coordinator->config.job) != 0 ||
 	    strcmp(said->fingerprint, coordinator->pipeline->fingerprint) != 0) {
-		(void)snprintf(why, sizeof why,
+		refuse(coordinator, worker,
 		    "%s runs job %s with pipeline file %s, the coordinator has job %s with %s: give both the same file",
 		    worker, said->job, said->fingerprint, coordinator->config.job, coordinator->pipeline->fingerprint);
-		log_error("%s", why);
-		stop_worker(coordinator, worker, EXIT_CONFIG, why);
 		return;
 	}
 	if (strcmp(said->topology, topology_print(&coordinator->topology, topology)) != 0) {
-		(void)snprintf(why, sizeof why,
+		refuse(coordinator, worker,
 		    "%s has parallelism %s, the coordinator %s: give both the same file, and start both anew", worker,
 		    said->topology, topology);
-		log_error("%s", why);
-		stop_worker(coordinator, worker, EXIT_CONFIG, why);
 		return;
 	}
+	if (strcmp(worker, coordinator->refused_name) == 0)
+		coordinator->refused_us = 0;
 	registry_add(&coordinator->registry, worker, (enum process_role)said->process, said->pid);
 	coordinator->registered_us = coordinator->now_us;
 	if (said->highest_attempt >= coordinator->at_least)
@@ -51,15 +64,9 @@ static void on_register(struct coordinator *coordinator, const char *worker, con
 
 static void on_waiting(struct coordinator *coordinator, struct member *member, const struct frame_waiting *waiting)
 {
-	if (strcmp(member->waiting, waiting->text) == 0)
-		return;
-	(void)snprintf(member->waiting, sizeof member->waiting, "%s", waiting->text);
-	if (waiting->text[0] != '\0')
-		log_warn("%s waits: %s", member->name, waiting->text);
-	else
-		log_info("%s waits no longer", member->name);
-	coordinator->pacing.oldest_us = coordinator->now_us;
-	coordinator->state_us = coordinator->now_us; /* whoever restores a large state is at work */
+	coordinator->work_us = coordinator->now_us; /* whoever restores a large state is at work, and says so again */
+	if (waits_say(member, waiting, coordinator->now_us))
+		coordinator->pacing.oldest_us = coordinator->now_us;
 }
 
 static void on_decisions(struct coordinator *coordinator, const struct frame *event)
@@ -348,6 +355,7 @@ void coordinator_on_event(
 		return;
 	if (kind == FRAME_WAITING) {
 		on_waiting(coordinator, member, &event->body.waiting);
+		coordinator_on_tick(coordinator, now_us);
 		return;
 	}
 	if (kind == FRAME_LEAVING) {
@@ -459,7 +467,7 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, uin
 	                                                      .store = config->store,
 	                                                      .topology = &coordinator->topology});
 	coordinator->at_least = 1;
-	coordinator->now_us = coordinator->state_us = now_us;
+	coordinator->now_us = coordinator->state_us = coordinator->work_us = now_us;
 	return coordinator;
 }
 

@@ -11,6 +11,7 @@
 #include "services/coordinator/deployment.h"
 #include "services/coordinator/pacing.h"
 #include "services/coordinator/registry.h"
+#include "services/coordinator/waits.h"
 
 /* Late duplicates that a writer found: dedup has to obey them in the next attempt. Not durable: losing them costs an
  * attempt. */
@@ -41,6 +42,7 @@ struct coordinator {
 	uint64_t now_us;
 	enum deployment_state state;
 	uint64_t state_us; /* since when */
+	uint64_t work_us; /* since then nobody has said that it is at work */
 	uint64_t registered_us; /* last REGISTER */
 	uint64_t attempt, at_least; /* number of this attempt; the next one is at least */
 	uint64_t attempts_ended, fruitless; /* in all; in a row without a commit */
@@ -77,6 +79,9 @@ struct coordinator {
 	bool live, told_anew;
 	uint64_t told_us, rate_us, rate_from, rate;
 	char last_error[ERROR_TEXT_MAX];
+	char refused[256], refused_name[WORKER_NAME_MAX]; /* the last process that may not take part, and why */
+	uint64_t refused_us; /* 0: none, or it has registered rightly since */
+	uint64_t told_wait_us[OWN_WAITS]; /* since when, of the one that the log has */
 };
 
 enum { FRUITLESS_MANY = 5 }; /* attempts in a row without a commit: the job does not get anywhere */

@@ -31,18 +31,8 @@ static uint64_t gathered_us(const struct coordinator *coordinator)
 	return at > coordinator->earliest_us ? at : coordinator->earliest_us;
 }
 
-/* An epoch may take as long as the database is away. An ingest that waits for Kafka cuts all the same. */
-static bool sink_waits(const struct coordinator *coordinator)
-{
-	for (uint32_t i = 0; i < coordinator->registry.len; i++) {
-		const struct member *member = &coordinator->registry.members[i];
-		if (member->process == PROCESS_SINK && member->waiting[0] != '\0')
-			return true;
-	}
-	return false;
-}
-
-/* A checkpoint is not begun while the sink waits for its database: its epoch could not be committed. */
+/* An epoch may take as long as the database is away (an ingest that waits for Kafka cuts all the same), but a checkpoint is not
+ * begun while the sink waits for its database: its epoch could not be committed. */
 static bool checkpoint_due(const struct coordinator *coordinator, uint64_t *wake_us)
 {
 	const struct pacing *pacing = &coordinator->pacing;
@@ -119,6 +109,7 @@ static void tick_running(struct coordinator *coordinator)
 void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
 {
 	enter(coordinator, now_us);
+	waits_tell(coordinator);
 	uint64_t gathered = gathered_us(coordinator);
 	switch (coordinator->state) {
 	case STATE_GATHERING:
@@ -127,7 +118,7 @@ void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
 		break;
 	case STATE_DEPLOYING:
 	case STATE_CONNECTING:
-		if (now_us >= coordinator->state_us + STAGE_US)
+		if (now_us >= coordinator->work_us + STAGE_US)
 			broken(coordinator, "%s took more than %d seconds", deployment_state_name(coordinator->state),
 			    STAGE_US / 1000000);
 		break;
@@ -156,7 +147,7 @@ static uint64_t checkpoint_wake_us(const struct coordinator *coordinator)
 	return checkpoint_due(coordinator, &wake_us) ? coordinator->now_us : wake_us;
 }
 
-uint64_t coordinator_wake_us(const struct coordinator *coordinator)
+static uint64_t state_wake_us(const struct coordinator *coordinator)
 {
 	const struct pacing *pacing = &coordinator->pacing;
 	uint64_t wake = 0;
@@ -165,7 +156,7 @@ uint64_t coordinator_wake_us(const struct coordinator *coordinator)
 		return gathered_us(coordinator);
 	case STATE_DEPLOYING:
 	case STATE_CONNECTING:
-		return coordinator->state_us + STAGE_US;
+		return coordinator->work_us + STAGE_US;
 	case STATE_RUNNING:
 		(void)pacing_next(pacing, coordinator->now_us, &wake);
 		wake = sooner(wake, checkpoint_wake_us(coordinator));
@@ -184,4 +175,9 @@ uint64_t coordinator_wake_us(const struct coordinator *coordinator)
 		break;
 	}
 	return 0;
+}
+
+uint64_t coordinator_wake_us(const struct coordinator *coordinator)
+{
+	return sooner(state_wake_us(coordinator), waits_wake_us(coordinator));
 }

@@ -57,6 +57,7 @@ struct process {
 	struct control_server *server;
 	struct job jobs[JOBS];
 	uint32_t jobs_len;
+	char names[JOBS * JOB_NAME_MAX]; /* of the jobs, with blanks between */
 	int epoll_fd, signal_fd;
 	uint64_t stop_by_us; /* told to end; 0: not */
 	bool over;
@@ -112,6 +113,7 @@ static void answer_status(struct process *process, const struct coordinator *coo
 	struct frame_status_report report;
 	struct arena arena = {0};
 	coordinator_report(coordinator, &arena, &report);
+	report.jobs = process->names;
 	control_server_answer(process->server, token, &report);
 	arena_fini(&arena);
 }
@@ -239,6 +241,8 @@ static enum result open_jobs(struct process *process, const struct pipeline *pip
 		job->config.port = &job->port;
 		if (checkpoint_folder_open(&job->config.store, pipeline->checkpoint.dir, job->name, error) != RESULT_OK)
 			return error->code;
+		(void)snprintf(process->names + strlen(process->names), sizeof process->names - strlen(process->names),
+		    "%s%s", process->jobs_len > 1 ? " " : "", job->name);
 		begin(job);
 	}
 	return RESULT_OK;

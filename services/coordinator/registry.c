@@ -6,6 +6,8 @@
 
 void registry_fini(struct registry *registry)
 {
+	for (uint32_t i = 0; i < registry->len; i++)
+		waits_fini(&registry->members[i].waits);
 	free(registry->members);
 	*registry = (struct registry){0};
 }
@@ -40,6 +42,7 @@ void registry_remove(struct registry *registry, const char *name)
 	if (member == NULL)
 		return;
 	uint32_t place = (uint32_t)(member - registry->members);
+	waits_fini(&member->waits);
 	memmove(member, member + 1, (registry->len - place - 1) * sizeof *member);
 	registry->len--;
 }

@@ -8,6 +8,7 @@
 
 #include "common/runtime/topology.h"
 #include "common/runtime/worker.h"
+#include "services/coordinator/waits.h"
 
 struct member {
 	char name[WORKER_NAME_MAX];
@@ -17,7 +18,7 @@ struct member {
 	bool quits; /* told to end by somebody else: it goes after the next checkpoint */
 	bool gone; /* leaving, and its connection has closed: it comes back in a moment, or never */
 	bool leaving; /* was told to start afresh or to stop: not counted any more */
-	char waiting[512]; /* what it waits for; empty: nothing */
+	struct member_waits waits; /* what it says that it waits for */
 };
 
 struct registry {

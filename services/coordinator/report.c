@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/timestamp.h"
 #include "services/coordinator/coordinator_state.h"
 
 static const char *actors_of(const struct coordinator *coordinator, const char *worker, struct arena *arena)
@@ -12,25 +13,6 @@ static const char *actors_of(const struct coordinator *coordinator, const char *
 		if (strcmp(coordinator->places[i].worker, worker) == 0)
 			buffer_printf(
 			    &text, "%s%s", text.len ? " " : "", actor_name(coordinator->places[i].actor, name));
-	const char *copy = arena_clone(arena, text.data, text.len);
-	buffer_fini(&text);
-	return copy;
-}
-
-static const char *waiting_of(const struct coordinator *coordinator, struct arena *arena)
-{
-	struct buffer text = {0};
-	const struct registry *registry = &coordinator->registry;
-	if (coordinator->state == STATE_GATHERING) {
-		buffer_printf(&text, "processes (%u ingest, ", registry_count(registry, PROCESS_INGEST));
-		if (!topology_of_documents(&coordinator->topology))
-			buffer_printf(&text, "%u aggregator, ", registry_count(registry, PROCESS_AGGREGATOR));
-		buffer_printf(&text, "%u sink are here)", registry_count(registry, PROCESS_SINK));
-	}
-	for (uint32_t i = 0; i < registry->len; i++)
-		if (registry->members[i].waiting[0] != '\0')
-			buffer_printf(&text, "%s%s: %s", text.len ? "; " : "", registry->members[i].name,
-			    registry->members[i].waiting);
 	const char *copy = arena_clone(arena, text.data, text.len);
 	buffer_fini(&text);
 	return copy;
@@ -65,8 +47,9 @@ void coordinator_report(const struct coordinator *coordinator, struct arena *are
 	const struct checkpoint_keeper *keeper = &coordinator->checkpoints;
 	*report = (struct frame_status_report){
 	    .job = coordinator->config.job,
+	    .jobs = coordinator->config.job,
 	    .state = deployment_state_name(coordinator->state),
-	    .waiting = waiting_of(coordinator, arena),
+	    .now_us = clock_realtime_us(),
 	    .last_error = coordinator->last_error,
 	    .epoch = coordinator->committed,
 	    .live = coordinator->state == STATE_RUNNING && coordinator->live,
@@ -87,6 +70,7 @@ void coordinator_report(const struct coordinator *coordinator, struct arena *are
 	    .restored = coordinator->restored,
 	    .verdict = verdict_of(coordinator, arena),
 	};
+	waits_report(coordinator, arena, &report->waits);
 	if (keeper->kept_len > 0)
 		report->checkpoint = checkpoint_keeper_base(keeper)->epoch;
 	for (uint32_t i = 0; keeper->kept_len > 0 && i < checkpoint_keeper_base(keeper)->files.len; i++)

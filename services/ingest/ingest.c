@@ -181,7 +181,7 @@ static void say_waiting(struct ingest *ingest, struct outbox *outbox, const char
 	if (strcmp(ingest->waiting, text) == 0)
 		return;
 	(void)snprintf(ingest->waiting, sizeof ingest->waiting, "%s", text);
-	outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.text = text});
+	outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.actor = ingest->actor.id, .text = text});
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------- */

@@ -210,6 +210,7 @@ static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct sink_answer *answer;
+	writer->now_us = now_us;
 	while (writer->request != REQUEST_NONE && writer->port->ops->answer(writer->port, &answer)) {
 		enum result result = writer_answered(writer, answer, now_us, outbox, error);
 		if (result != RESULT_OK)

@@ -47,6 +47,7 @@ struct writer {
 	struct sink_port *port;
 	uint64_t attempt;
 	struct aligner aligner;
+	uint64_t now_us; /* when writer_advance was called */
 	bool deployed;
 	bool over; /* what is late has been reported: nothing more happens in this attempt */
 	/* the database's side */
@@ -71,7 +72,8 @@ struct writer {
 	struct decisions late; /* what it has found; the heap's */
 	uint32_t clean; /* answers in a row without any */
 	uint64_t survey_end_us; /* when it ends for want of epochs */
-	char waiting[256];
+	char waiting[256]; /* for what; empty: for nothing */
+	uint64_t waiting_us; /* since when */
 	/* epochs */
 	bool documents; /* the job's: see writer.h */
 	struct cut handled; /* documents: the frontier at the attempt's beginning */

@@ -17,12 +17,14 @@ enum {
 
 void say_waiting(struct writer *writer, struct outbox *outbox, const char *text)
 {
-	/* The coordinator keeps one text a process, and a writer beside this one may have ended its own wait. */
-	bool again = text[0] != '\0' && writer->topology.writers > 1 && !MUTANT(waiting_said_once);
-	if (strcmp(writer->waiting, text) == 0 && !again)
+	if (strcmp(writer->waiting, text) == 0)
 		return;
+	if (writer->waiting[0] == '\0')
+		writer->waiting_us = writer->started_us;
 	(void)snprintf(writer->waiting, sizeof writer->waiting, "%s", text);
-	outbox_report(outbox, FRAME_WAITING, &(struct frame_waiting){.text = text});
+	outbox_report(outbox, FRAME_WAITING,
+	    &(struct frame_waiting){
+	        .actor = writer->actor.id, .for_us = writer->now_us - writer->waiting_us, .text = text});
 }
 
 static void say_decisions(struct outbox *outbox, const struct decisions *decisions)

@@ -19,8 +19,8 @@ enum { EXIT_UNAVAILABLE = 69, VERB_ROWS_MAX = 12 };
 /* Options that a verb has no row for are NULL or false. */
 struct arguments {
 	const char *config, *output;
-	const char *coordinator, *wait, *from, *job;
-	bool ddl, dry_run, help;
+	const char *coordinator, *wait, *from, *job, *max_age;
+	bool ddl, dry_run, check, help;
 	bool json; /* what output says */
 };
 

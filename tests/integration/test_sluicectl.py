@@ -108,7 +108,7 @@ def json_of_every_verb(job):
         done = ctl(it, *words, "-o", "json")
         must_be(f"the exit code of {words}: {done.stderr}", done.returncode, 0)
         must_be(f"{member} of {words}", json.loads(done.stdout)[member], value)
-    if not json.loads(ctl(it, "validate", "--ddl", "-o", "json").stdout)["ddl"].startswith("CREATE TABLE"):
+    if json.loads(ctl(it, "validate", "--ddl", "-o", "json").stdout)["ddl"].count("CREATE TABLE") < 4:
         raise Failure("validate --ddl -o json")
     must_say(ctl(it, "rebuild", "--dry-run", "-o", "json"), EXIT_CONFIG, "is running")
     for name in list(it.running):

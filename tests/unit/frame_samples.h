@@ -28,6 +28,7 @@ static struct file_entry sample_file_entries[] = {
 static struct place sample_place_entries[] = {{1 << 16, "ingest-a-1"}, {4 << 16, "sink-b-2"}};
 static struct address sample_address_entries[] = {{1, "tcp://127.0.0.1:4001"}, {300, "tcp://127.0.0.1:65535"}};
 static struct worker_entry sample_worker_entries[] = {{"sink-b-2", 3, 4711, "writer.0"}, {"ingest-a-1", 1, 1, ""}};
+static struct wait_entry sample_wait_entries[] = {{"ingest-a-1", "Kafka does not answer", 1700000000000000, 2100000}};
 
 /* Fills every field of the kind's struct with something that is not zero. */
 static inline void frame_sample(const struct frame_row *row, union frame_body *body)
@@ -83,6 +84,9 @@ static inline void frame_sample(const struct frame_row *row, union frame_body *b
 			break;
 		case TYPE_WORKERS:
 			*(struct workers *)value = (struct workers){sample_worker_entries, 2};
+			break;
+		case TYPE_WAITS:
+			*(struct waits *)value = (struct waits){sample_wait_entries, 1};
 			break;
 		case TYPE_RAW:
 			*(struct bytes *)value = (struct bytes){(const uint8_t *)"\x90", 1};

@@ -255,7 +255,7 @@ static void status_is_answered(void **state)
 	assert_int_equal(event.kind, CONTROL_STATUS);
 	assert_string_equal(event.frame.body.status.job, JOB);
 	struct frame_status_report report = {
-	    .job = JOB, .state = "running", .waiting = "", .last_error = "", .workers = {0}};
+	    .job = JOB, .jobs = JOB, .state = "running", .last_error = "", .workers = {0}};
 	control_server_answer(server, event.token, &report);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
