@@ -1,5 +1,6 @@
 #include "proto/cut.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,6 +124,150 @@ void cut_print(const struct cut *cut, struct buffer *out)
 		    out, "%s\"%u\": %lld", i ? ", " : "", cut->entries[i].partition, (long long)cut->entries[i].offset);
 	buffer_append_text(out, "}");
 }
+
+/* --- marks --------------------------------------------------------------------------------------------------------- */
+
+static bool is_before(const struct mark *a, const struct mark *b)
+{
+	return a->partition < b->partition || (a->partition == b->partition && a->offset < b->offset);
+}
+
+/* The place of a mark, or where it would stand. */
+static uint32_t place_of_mark(const struct marks *marks, const struct mark *mark)
+{
+	uint32_t low = 0, high = marks->len;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (is_before(&marks->entries[middle], mark))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void marks_add(struct marks *marks, const struct mark *mark)
+{
+	uint32_t place = place_of_mark(marks, mark);
+	if (place < marks->len && marks->entries[place].partition == mark->partition &&
+	    marks->entries[place].offset == mark->offset)
+		return;
+	marks->entries = memory_resize(marks->entries, marks->len + 1, sizeof *marks->entries);
+	memmove(marks->entries + place + 1, marks->entries + place, (marks->len - place) * sizeof *marks->entries);
+	marks->entries[place] = *mark;
+	marks->len++;
+}
+
+void marks_raise(struct marks *marks, const struct marks *by)
+{
+	uint32_t place = 0;
+	for (uint32_t i = 0; i < by->len; i++) {
+		const struct mark *mark = &by->entries[i];
+		while (place < marks->len && marks->entries[place].partition < mark->partition)
+			place++;
+		if (place == marks->len || marks->entries[place].partition != mark->partition)
+			marks_add(marks, mark);
+		else if (marks->entries[place].offset < mark->offset)
+			marks->entries[place] = *mark;
+	}
+}
+
+void marks_copy(struct marks *to, const struct marks *from)
+{
+	if (to == from)
+		return;
+	to->entries = memory_resize(to->entries, from->len, sizeof *to->entries);
+	if (from->len)
+		memcpy(to->entries, from->entries, from->len * sizeof *to->entries);
+	to->len = from->len;
+}
+
+void marks_fini(struct marks *marks)
+{
+	free(marks->entries);
+	*marks = (struct marks){0};
+}
+
+void marks_print(const struct marks *marks, struct buffer *out)
+{
+	buffer_append_text(out, "{");
+	for (uint32_t i = 0; i < marks->len; i++)
+		buffer_printf(out, "%s\"%u\": \"%lld:%016llx\"", i ? ", " : "", marks->entries[i].partition,
+		    (long long)marks->entries[i].offset, (unsigned long long)marks->entries[i].hash);
+	buffer_append_text(out, "}");
+}
+
+bool mark_parse(const char *text, struct mark *mark)
+{
+	char *end;
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	mark->offset = strtoll(text, &end, 10);
+	if (errno != 0 || *end != ':' || strspn(end + 1, "0123456789abcdef") != 16 || end[17] != '\0')
+		return false;
+	mark->hash = strtoull(end + 1, NULL, 16);
+	return true;
+}
+
+/* --- facts --------------------------------------------------------------------------------------------------------- */
+
+const char *facts_get(const struct facts *facts, const char *name)
+{
+	for (uint32_t i = 0; i < facts->len; i++)
+		if (strcmp(facts->entries[i].name, name) == 0)
+			return facts->entries[i].value;
+	return NULL;
+}
+
+void facts_add(struct facts *facts, struct arena *arena, const char *name, const char *value)
+{
+	struct fact *entries = arena_take(arena, (facts->len + 1) * sizeof *entries);
+	if (facts->len > 0)
+		memcpy(entries, facts->entries, facts->len * sizeof *entries);
+	entries[facts->len++] = (struct fact){
+	    arena_clone(arena, name, strlen(name)),
+	    arena_clone(arena, value, strlen(value)),
+	};
+	facts->entries = entries;
+}
+
+void facts_copy(struct facts *to, struct arena *arena, const struct facts *from)
+{
+	*to = (struct facts){0};
+	for (uint32_t i = 0; i < from->len; i++)
+		facts_add(to, arena, from->entries[i].name, from->entries[i].value);
+}
+
+void facts_raise(struct facts *facts, struct arena *arena, const struct facts *by)
+{
+	struct facts now = {0};
+	for (uint32_t i = 0; i < facts->len; i++)
+		if (facts_get(by, facts->entries[i].name) == NULL)
+			facts_add(&now, arena, facts->entries[i].name, facts->entries[i].value);
+	for (uint32_t i = 0; i < by->len; i++)
+		facts_add(&now, arena, by->entries[i].name, by->entries[i].value);
+	*facts = now;
+}
+
+static struct bytes text_bytes(const char *text)
+{
+	return (struct bytes){(const uint8_t *)text, strlen(text)};
+}
+
+void facts_print(const struct facts *facts, struct buffer *out)
+{
+	buffer_append_text(out, "{");
+	for (uint32_t i = 0; i < facts->len; i++) {
+		buffer_append_text(out, i ? ", " : "");
+		buffer_append_json(out, text_bytes(facts->entries[i].name));
+		buffer_append_text(out, ": ");
+		buffer_append_json(out, text_bytes(facts->entries[i].value));
+	}
+	buffer_append_text(out, "}");
+}
+
+/* --- the rest ------------------------------------------------------------------------------------------------------ */
 
 void counters_add(struct counters *into, const struct counters *from)
 {

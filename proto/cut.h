@@ -60,6 +60,47 @@ uint64_t cut_distance(const struct cut *from, const struct cut *to);
 /* {"0": 12, "1": 7} */
 void cut_print(const struct cut *cut, struct buffer *out);
 
+/* What a record is known by when the log is asked for it again: the one that was read last in front of a cut. */
+struct mark {
+	uint32_t partition;
+	int64_t offset;
+	uint64_t hash; /* see record_mark.h */
+};
+/* Sorted by partition and offset. In front of one cut a partition has one mark at most: none before its first record. */
+struct marks {
+	struct mark *entries;
+	uint32_t len;
+};
+
+/* Heap marks only. Adds a mark, unless one of its partition and offset is there. */
+void marks_add(struct marks *marks, const struct mark *mark);
+/* Heap marks only: of a partition that both name, the later one stays. Each has one mark per partition. */
+void marks_raise(struct marks *marks, const struct marks *by);
+void marks_copy(struct marks *to, const struct marks *from);
+void marks_fini(struct marks *marks);
+/* {"0": "11:00c0ffee00c0ffee", "1": ...}: of marks in front of one cut. */
+void marks_print(const struct marks *marks, struct buffer *out);
+/* "11:00c0ffee00c0ffee"; false: something else. */
+bool mark_parse(const char *text, struct mark *mark);
+
+/* Something that exactness rests on, as it was found, or as it is remembered. */
+struct fact {
+	const char *name, *value;
+};
+struct facts {
+	struct fact *entries;
+	uint32_t len;
+};
+/* NULL: there is none of this name. */
+const char *facts_get(const struct facts *facts, const char *name);
+/* Entries and texts are the arena's. */
+void facts_add(struct facts *facts, struct arena *arena, const char *name, const char *value);
+void facts_copy(struct facts *to, struct arena *arena, const struct facts *from);
+/* What `by` says is so from now on. */
+void facts_raise(struct facts *facts, struct arena *arena, const struct facts *by);
+/* {"kafka.cluster_id": "..."} */
+void facts_print(const struct facts *facts, struct buffer *out);
+
 enum counter {
 	COUNTER_CONSUMED,
 	COUNTER_ACCEPTED,

@@ -120,15 +120,43 @@ static void read_groups(struct wire *wire, struct arena *arena, struct groups *g
 	}
 }
 
+static void read_marks(struct wire *wire, struct arena *arena, struct marks *marks)
+{
+	uint32_t len = list_len(wire, wire_array(wire), 4);
+	marks->entries = arena_take(arena, len * sizeof *marks->entries);
+	for (; marks->len < len && !wire->bad; marks->len++) {
+		struct mark *mark = &marks->entries[marks->len];
+		expect_array(wire, 3);
+		mark->partition = wire_unsigned32(wire);
+		mark->offset = wire_signed(wire);
+		mark->hash = wire_unsigned(wire);
+		if (mark->offset < 0 ||
+		    (marks->len > 0 && (mark[-1].partition > mark->partition ||
+		                           (mark[-1].partition == mark->partition && mark[-1].offset >= mark->offset))))
+			wire->bad = true; /* sorted, each once */
+	}
+}
+
+static void read_facts(struct wire *wire, struct arena *arena, struct facts *facts)
+{
+	uint32_t len = list_len(wire, wire_map(wire), 2);
+	facts->entries = arena_take(arena, len * sizeof *facts->entries);
+	for (; facts->len < len && !wire->bad; facts->len++) {
+		facts->entries[facts->len].name = read_text(wire, arena);
+		facts->entries[facts->len].value = read_text(wire, arena);
+	}
+}
+
 static void read_checkpoints(struct wire *wire, struct arena *arena, struct checkpoints *checkpoints)
 {
-	uint32_t len = list_len(wire, wire_array(wire), 5);
+	uint32_t len = list_len(wire, wire_array(wire), 6);
 	checkpoints->entries = arena_take(arena, len * sizeof *checkpoints->entries);
 	for (; checkpoints->len < len && !wire->bad; checkpoints->len++) {
 		struct checkpoint_entry *entry = &checkpoints->entries[checkpoints->len];
-		expect_array(wire, 2);
+		expect_array(wire, 3);
 		read_epoch(wire, &entry->epoch);
 		read_cut(wire, arena, &entry->cut);
+		read_marks(wire, arena, &entry->marks);
 	}
 }
 
@@ -235,6 +263,12 @@ void field_decode(enum field_kind type, struct wire *wire, struct arena *arena, 
 		break;
 	case TYPE_GROUPS:
 		read_groups(wire, arena, value);
+		break;
+	case TYPE_MARKS:
+		read_marks(wire, arena, value);
+		break;
+	case TYPE_FACTS:
+		read_facts(wire, arena, value);
 		break;
 	case TYPE_CHECKPOINTS:
 		read_checkpoints(wire, arena, value);

@@ -103,13 +103,34 @@ static void pack_groups(msgpack_packer *packer, const struct groups *groups)
 	}
 }
 
+static void pack_marks(msgpack_packer *packer, const struct marks *marks)
+{
+	msgpack_pack_array(packer, marks->len);
+	for (uint32_t i = 0; i < marks->len; i++) {
+		msgpack_pack_array(packer, 3);
+		msgpack_pack_uint32(packer, marks->entries[i].partition);
+		msgpack_pack_int64(packer, marks->entries[i].offset);
+		msgpack_pack_uint64(packer, marks->entries[i].hash);
+	}
+}
+
+static void pack_facts(msgpack_packer *packer, const struct facts *facts)
+{
+	msgpack_pack_map(packer, facts->len);
+	for (uint32_t i = 0; i < facts->len; i++) {
+		pack_text(packer, facts->entries[i].name);
+		pack_text(packer, facts->entries[i].value);
+	}
+}
+
 static void pack_checkpoints(msgpack_packer *packer, const struct checkpoints *checkpoints)
 {
 	msgpack_pack_array(packer, checkpoints->len);
 	for (uint32_t i = 0; i < checkpoints->len; i++) {
-		msgpack_pack_array(packer, 2);
+		msgpack_pack_array(packer, 3);
 		pack_epoch(packer, &checkpoints->entries[i].epoch);
 		pack_cut(packer, &checkpoints->entries[i].cut);
+		pack_marks(packer, &checkpoints->entries[i].marks);
 	}
 }
 
@@ -214,6 +235,12 @@ void field_encode(enum field_kind type, struct buffer *out, const void *value)
 		break;
 	case TYPE_GROUPS:
 		pack_groups(&packer, value);
+		break;
+	case TYPE_MARKS:
+		pack_marks(&packer, value);
+		break;
+	case TYPE_FACTS:
+		pack_facts(&packer, value);
 		break;
 	case TYPE_CHECKPOINTS:
 		pack_checkpoints(&packer, value);

@@ -38,6 +38,12 @@ static void print_decisions(struct buffer *out, const struct decisions *decision
 		    (long long)decisions->entries[i].offset, verdict_name(decisions->entries[i].verdict));
 }
 
+static void print_facts(struct buffer *out, const struct facts *facts)
+{
+	for (uint32_t i = 0; i < facts->len; i++)
+		buffer_printf(out, "%s%s=%s", i ? " " : "", facts->entries[i].name, facts->entries[i].value);
+}
+
 void field_print(enum field_kind type, struct buffer *out, const void *value)
 {
 	const struct epoch_id *epoch = value;
@@ -74,6 +80,12 @@ void field_print(enum field_kind type, struct buffer *out, const void *value)
 		break;
 	case TYPE_GROUPS:
 		buffer_printf(out, "%u groups", ((const struct groups *)value)->len);
+		break;
+	case TYPE_MARKS:
+		buffer_printf(out, "%u marks", ((const struct marks *)value)->len);
+		break;
+	case TYPE_FACTS:
+		print_facts(out, value);
 		break;
 	case TYPE_CHECKPOINTS:
 		buffer_printf(out, "%u checkpoints", ((const struct checkpoints *)value)->len);

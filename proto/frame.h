@@ -25,6 +25,7 @@ enum {
 struct checkpoint_entry {
 	struct epoch_id epoch;
 	struct cut cut;
+	struct marks marks; /* FENCED only */
 };
 struct checkpoints {
 	struct checkpoint_entry *entries;

@@ -25,6 +25,8 @@
 	TYPE(DECISIONS, struct decisions)                                                                              \
 	TYPE(LETTERS, struct letters)                                                                                  \
 	TYPE(GROUPS, struct groups)                                                                                    \
+	TYPE(MARKS, struct marks)                                                                                      \
+	TYPE(FACTS, struct facts)                                                                                      \
 	TYPE(CHECKPOINTS, struct checkpoints)                                                                          \
 	TYPE(FILES, struct files)                                                                                      \
 	TYPE(PLACES, struct places)                                                                                    \
@@ -97,6 +99,7 @@
 	FIELD(S, FLAG, lift, "the last silent epoch")                                                                  \
 	FIELD(S, FLAG, stop, "the last epoch of a clean stop: nothing is read behind it")                              \
 	FIELD(S, CUT, cut, "union of the ingests' positions")                                                          \
+	FIELD(S, MARKS, marks, "of the last records in front of it: likewise")                                         \
 	FIELD(S, SHARES, shares, "union of the actors' counters of this epoch")                                        \
 	FIELD(S, GROUPS, sums, "rollup to writer: what all its totals add up to, see sums.h")
 
@@ -113,6 +116,7 @@
 	FIELD(S, TEXT, job, "job name")                                                                                \
 	FIELD(S, TEXT, fingerprint, "of the pipeline file it runs with")                                               \
 	FIELD(S, TEXT, topology, "that it derives from the file's parallelism")                                        \
+	FIELD(S, TEXT, zone_rules, "of the file's time zone, as this process has them")                                \
 	FIELD(S, TEXT, release, "version of the program")
 #define FRAME_WAITING_FIELDS(FIELD, S)                                                                                 \
 	FIELD(S, UNSIGNED, actor, "who waits")                                                                         \
@@ -129,10 +133,13 @@
 	FIELD(S, EPOCH, since, "the checkpoint since which that is so: none before it is restored")                    \
 	FIELD(S, TEXT, changed, "what the pipeline file means otherwise; empty: nothing")                              \
 	FIELD(S, FLAG, replayable, "that is no more than the digits of totals: a replay comes to the same")            \
-	FIELD(S, CHECKPOINTS, checkpoints, "named by the database, newest first")
+	FIELD(S, CHECKPOINTS, checkpoints, "named by the database, newest first")                                      \
+	FIELD(S, MARKS, marks, "in front of the frontier's cut")                                                       \
+	FIELD(S, FACTS, remembered, "what exactness rests on, as it was when it was first seen")
 #define FRAME_DESCRIBED_FIELDS(FIELD, S)                                                                               \
 	FIELD(S, UNSIGNED, partitions, "of the topic")                                                                 \
-	FIELD(S, CUT, start, "the configured start, resolved")
+	FIELD(S, CUT, start, "the configured start, resolved")                                                         \
+	FIELD(S, FACTS, facts, "what exactness rests on, as it is")
 #define FRAME_CUT_SET_FIELDS(FIELD, S)                                                                                 \
 	FIELD(S, UNSIGNED, actor, "the writer")                                                                        \
 	FIELD(S, CUT, cut, "now recorded")
@@ -171,14 +178,19 @@
 #define FRAME_RETIRED_FIELDS(FIELD, S) FIELD(S, CHECKPOINTS, checkpoints, "as in RETIRE")
 #define FRAME_LEAVING_FIELDS(FIELD, S) FIELD(S, TEXT, text, "why")
 
-#define FRAME_PREPARE_FIELDS(FIELD, S) FIELD(S, UNSIGNED, actor, "writer: fence; ingest: describe")
-#define FRAME_SET_CUT_FIELDS(FIELD, S) FIELD(S, CUT, cut, "the resolved start")
+#define FRAME_PREPARE_FIELDS(FIELD, S)                                                                                 \
+	FIELD(S, UNSIGNED, actor, "writer: fence; ingest: describe")                                                   \
+	FIELD(S, MARKS, marks, "ingest: to be compared with the records that are there now")
+#define FRAME_SET_CUT_FIELDS(FIELD, S)                                                                                 \
+	FIELD(S, CUT, cut, "the resolved start")                                                                       \
+	FIELD(S, FACTS, remember, "to be remembered from now on")
 #define FRAME_DEPLOY_FIELDS(FIELD, S)                                                                                  \
 	FIELD(S, UNSIGNED, partitions, "of the topic, fixed for the attempt")                                          \
 	FIELD(S, EPOCH, base, "the checkpoint restored")                                                               \
 	FIELD(S, CUT, base_cut, "where replay begins")                                                                 \
 	FIELD(S, EPOCH, last, "epoch last committed")                                                                  \
 	FIELD(S, CUT, frontier_cut, "where silence ends")                                                              \
+	FIELD(S, MARKS, marks, "that were compared: the last ones in front of base_cut are among them")                \
 	FIELD(S, PLACES, places, "every actor and its worker")
 #define FRAME_CONNECT_FIELDS(FIELD, S) FIELD(S, ADDRESSES, addresses, "of every channel between two workers")
 #define FRAME_START_FIELDS(FIELD, S) FIELD(S, FLAG, silent, "replay up to the frontier first")
@@ -195,7 +207,8 @@
 
 #define FRAME_CHOOSE_FIELDS(FIELD, S)                                                                                  \
 	FIELD(S, EPOCH, checkpoint, "restored")                                                                        \
-	FIELD(S, EPOCH, renamed, "its name from now on, with the pipeline file's new meaning; (0,0): it stays")
+	FIELD(S, EPOCH, renamed, "its name from now on, with the pipeline file's new meaning; (0,0): it stays")        \
+	FIELD(S, FACTS, remember, "to be remembered from now on")
 #define FRAME_CHECKPOINT_COMPLETE_FIELDS(FIELD, S) FIELD(S, EPOCH, checkpoint, "complete")
 #define FRAME_RETIRE_FIELDS(FIELD, S)                                                                                  \
 	FIELD(S, CHECKPOINTS, checkpoints, "to be retired")                                                            \

@@ -12,8 +12,8 @@ BEGIN
 	IF FOUND THEN
 		RETURN;
 	END IF;
-	INSERT INTO sluice.checkpoints (job, attempt, epoch, cut, counters, sums)
-	SELECT the_job, new_attempt, new_epoch, c.cut, c.counters, c.sums
+	INSERT INTO sluice.checkpoints (job, attempt, epoch, cut, counters, sums, marks)
+	SELECT the_job, new_attempt, new_epoch, c.cut, c.counters, c.sums, c.marks
 	FROM sluice.checkpoints c JOIN sluice.frontier f USING (job)
 	WHERE c.job = the_job AND c.attempt = old_attempt AND c.epoch = old_epoch AND (c.cut = f.cut OR replayable);
 	IF NOT FOUND THEN

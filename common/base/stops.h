@@ -43,7 +43,24 @@
 	                    "file does not say), "                                                                     \
 	                    "give that more, up to 2147483647, and the ingest as much memory; otherwise pass over "    \
 	                    "them: sluicectl skip "                                                                    \
-	                    "--to PARTITION:OFFSET with the offset behind them, then start again")
+	                    "--to PARTITION:OFFSET with the offset behind them, then start again")                     \
+	STOP(OTHER_LOG, "let bootstrap.servers and source.topic lead to the log that was read, and start again. "      \
+	                "Where that log is "                                                                           \
+	                "gone for good, its rows can only be kept as they are: give the job another name and tables "  \
+	                "of its own, or "                                                                              \
+	                "start over with `sluicectl reset`")                                                           \
+	STOP(FACT_CHANGED, "undo the change, and start again. Where it was made on purpose: `sluicectl accept` shows " \
+	                   "what differs and "                                                                         \
+	                   "checks what can be checked, and records it with --yes; then start again")                  \
+	STOP(OTHER_ZONE_RULES, "give all processes of the job the same version of tzdata (package tzdata, or the "     \
+	                       "folder TZDIR), and start "                                                             \
+	                       "them again")                                                                           \
+	STOP(COMPACTED, "set cleanup.policy=delete for the topic (kafka-configs.sh --alter --entity-type topics "      \
+	                "--entity-name TOPIC "                                                                         \
+	                "--add-config cleanup.policy=delete), or read another topic, and start again")                 \
+	STOP(FILES_NOT_SEEN,                                                                                           \
+	    "let checkpoint.dir (CHECKPOINT_DIR) be one folder that all processes of the job share, and start again. " \
+	    "Where the folder was emptied: `sluicectl rebuild` writes a checkpoint anew, then start again")
 
 enum stop {
 #define STOP(name, way) STOP_##name,

@@ -5,9 +5,12 @@
 #include <string.h>
 #include <time.h>
 
+#include <xxhash.h>
+
 #define SECOND_US INT64_C(1000000)
 #define SLOT_US (INT64_C(900) * SECOND_US)
-#define DAY_US (INT64_C(86400) * SECOND_US)
+#define DAY_S INT64_C(86400)
+#define DAY_US (DAY_S * SECOND_US)
 #define SLOT_NONE INT64_MIN
 #define WALL_END_US (INT64_C(2932897) * DAY_US) /* 10000-01-01 */
 
@@ -178,6 +181,67 @@ int64_t time_zone_instant(struct time_zone *zone, int64_t wall_us)
 		zone->cached_wall_offset_us = offset_us;
 	}
 	return wall_us - zone->cached_wall_offset_us;
+}
+
+/* --- what it rests on --------------------------------------------------------------------------------------------- */
+
+/* The first second of (from, to] with another offset than from's; to has another one. */
+static int64_t change_between(int64_t from, int64_t to)
+{
+	int64_t offset = library_offset_us(from * SECOND_US);
+	while (to - from > 1) {
+		int64_t middle = from + (to - from) / 2;
+		if (library_offset_us(middle * SECOND_US) == offset)
+			from = middle;
+		else
+			to = middle;
+	}
+	return to;
+}
+
+/* Whatever changes in a zone stays so for longer than a day. */
+static uint16_t year_hash(int32_t year)
+{
+	int64_t second = (int64_t)day_from_civil((struct civil){year, 1, 1}) * DAY_S;
+	int64_t end = (int64_t)day_from_civil((struct civil){year + 1, 1, 1}) * DAY_S;
+	int64_t offset = library_offset_us(second * SECOND_US);
+	uint64_t hash = XXH3_64bits(&offset, sizeof offset);
+	for (; second < end; second += DAY_S) {
+		int64_t next = library_offset_us((second + DAY_S) * SECOND_US);
+		if (next == offset)
+			continue;
+		int64_t change[2] = {change_between(second, second + DAY_S), next};
+		hash = XXH3_64bits_withSeed(change, sizeof change, hash);
+		offset = next;
+	}
+	return (uint16_t)hash;
+}
+
+enum result time_zone_rules(const char *name, char out[ZONE_RULES_MAX], struct error *error)
+{
+	struct time_zone zone;
+	enum result result = time_zone_open(&zone, name, error);
+	for (int32_t i = 0; i < ZONE_YEARS && result == RESULT_OK; i++)
+		(void)snprintf(out + 4 * i, 5, "%04x", zone.utc ? 0 : year_hash(ZONE_FIRST_YEAR + i));
+	return result;
+}
+
+void zone_rules_difference(const char *was, const char *is, char *out, size_t room)
+{
+	int first = -1, last = -1;
+	bool whole = strlen(was) == ZONE_RULES_MAX - 1 && strlen(is) == ZONE_RULES_MAX - 1;
+	for (int i = 0; i < ZONE_YEARS && whole; i++) {
+		if (memcmp(was + 4 * i, is + 4 * i, 4) == 0)
+			continue;
+		first = first < 0 ? ZONE_FIRST_YEAR + i : first;
+		last = ZONE_FIRST_YEAR + i;
+	}
+	if (first < 0)
+		(void)snprintf(out, room, "they differ");
+	else if (first == last)
+		(void)snprintf(out, room, "they differ in %d", first);
+	else
+		(void)snprintf(out, room, "they differ in %d to %d", first, last);
 }
 
 /* --- reading --------------------------------------------------------------------------------------------------- */

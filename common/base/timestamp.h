@@ -41,6 +41,14 @@ enum result time_zone_check(const char *name, struct error *error) MUST_USE;
 /* CONFIG when the zone is unknown here. name: an IANA name such as Europe/Berlin, or UTC. */
 enum result time_zone_open(struct time_zone *zone, const char *name, struct error *error) MUST_USE;
 
+/* What the zone's clocks show from ZONE_FIRST_YEAR on, as this machine knows it: four hexadecimal digits per year, in which a change of
+ * its rules shows. The same however the rules are written down, so not a hash of the file. Beyond the last year the rules go on
+ * as they are there. Sets TZ, as time_zone_open does. */
+enum { ZONE_FIRST_YEAR = 1970, ZONE_YEARS = 100, ZONE_RULES_MAX = 4 * ZONE_YEARS + 1 };
+enum result time_zone_rules(const char *name, char out[ZONE_RULES_MAX], struct error *error) MUST_USE;
+/* "they differ in 2022 to 2069": of two such texts that differ. */
+void zone_rules_difference(const char *was, const char *is, char *out, size_t room);
+
 enum timestamp_verdict timestamp_parse(
     struct time_zone *zone, const char *text, size_t len, int64_t *wall_us, int64_t *instant_us);
 enum timestamp_verdict timestamp_from_number(

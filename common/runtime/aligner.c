@@ -22,6 +22,7 @@ void aligner_fini(struct aligner *aligner)
 	free(aligner->channels);
 	free(aligner->closed);
 	cut_fini(&aligner->merged.cut);
+	marks_fini(&aligner->merged.marks);
 	free(aligner->merged.shares.entries);
 	*aligner = (struct aligner){0};
 }
@@ -61,6 +62,7 @@ static void begin(struct aligner *aligner, const struct frame_barrier *barrier)
 	merged->lift = barrier->lift;
 	merged->stop = barrier->stop;
 	merged->cut.len = 0;
+	merged->marks.len = 0;
 	merged->shares.len = 0;
 }
 
@@ -80,6 +82,8 @@ enum result aligner_barrier(
 		    (unsigned long long)merged->epoch.attempt, (unsigned long long)merged->epoch.n);
 	if (!cut_union(&merged->cut, &barrier->cut))
 		return error_set(error, RESULT_CORRUPT, "two barriers of one epoch name different offsets");
+	for (uint32_t i = 0; i < barrier->marks.len; i++)
+		marks_add(&merged->marks, &barrier->marks.entries[i]);
 	for (uint32_t i = 0; i < barrier->shares.len; i++)
 		aligner_add_share(aligner, barrier->shares.entries[i].actor, &barrier->shares.entries[i].counters);
 	aligner->closed[place] = true;

@@ -399,6 +399,7 @@ static enum result open_links(struct runner *runner, struct error *error)
 	    .job = config->job,
 	    .fingerprint = config->pipeline->fingerprint,
 	    .topology = topology_print(&config->topology, topology),
+	    .zone_rules = config->zone_rules,
 	    .release = SLUICE_VERSION,
 	};
 	worker_init(&runner->worker, &runner->host, runner->name, config->job, &config->topology);

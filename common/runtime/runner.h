@@ -12,6 +12,7 @@
 struct runner_config {
 	enum process_role process;
 	const struct pipeline *pipeline;
+	const char *zone_rules; /* of its time zone: time_zone_rules */
 	const char *job; /* <pipeline job>/totals */
 	struct topology topology; /* of the job */
 	const char *name; /* of the worker; NULL: <role>-<host>-<pid> */

@@ -43,7 +43,8 @@ bool service_open(struct service *service, const struct service_about *about, in
 	}
 	log_open(process_role_name(about->process), service->options.log_format, service->options.least);
 	if (pipeline_load(&service->pipeline, service->options.config, &error) != RESULT_OK ||
-	    choose_job(service, &error) != RESULT_OK) {
+	    choose_job(service, &error) != RESULT_OK ||
+	    time_zone_rules(service->pipeline.record.time_zone, service->zone_rules, &error) != RESULT_OK) {
 		log_error("%s", error.text);
 		return stop_with(EXIT_CONFIG, code);
 	}
@@ -57,6 +58,7 @@ int service_run(struct service *service,
 	const struct runner_config config = {
 	    .process = service->about->process,
 	    .pipeline = &service->pipeline,
+	    .zone_rules = service->zone_rules,
 	    .job = service->job,
 	    .topology = service->topology,
 	    .name = options->name,

@@ -15,6 +15,7 @@
 
 #include "common/base/pipeline.h"
 #include "common/base/job.h"
+#include "common/base/timestamp.h"
 #include "common/runtime/runner.h"
 #include "common/runtime/service_options.h"
 
@@ -33,6 +34,7 @@ struct service {
 	enum job_kind kind;
 	struct topology topology; /* of the job */
 	char job[JOB_NAME_MAX];
+	char zone_rules[ZONE_RULES_MAX];
 };
 
 /* Reads arguments, opens the log, loads the pipeline file. False: all is said, exit with *code (0 after --help). */

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
+#include "services/coordinator/remembered.h"
 
 enum {
 	BACKOFF_FIRST_US = 100000, /* after the second attempt in a row that got nowhere */
@@ -115,6 +116,9 @@ void forget_attempt(struct coordinator *coordinator)
 	coordinator->live = coordinator->excused = coordinator->rebalance = false;
 	forget_writers(coordinator);
 	forget_ends(coordinator);
+	coordinator->remembered = coordinator->found = (struct facts){0};
+	coordinator->marks.len = 0;
+	arena_clear(&coordinator->memory);
 	checkpoint_keeper_stop(&coordinator->checkpoints);
 }
 
@@ -193,6 +197,15 @@ static enum result check_change(
 	    coordinator->changed, base->epoch.attempt, base->epoch.n);
 }
 
+/* Of the checkpoint that is restored; the frontier's are there already. */
+static void add_marks(struct coordinator *coordinator, const struct checkpoints *named, struct epoch_id base)
+{
+	for (uint32_t i = 0; i < named->len && !MUTANT(marks_of_frontier_only); i++)
+		for (uint32_t k = 0; k < named->entries[i].marks.len; k++)
+			if (epoch_equal(named->entries[i].epoch, base))
+				marks_add(&coordinator->marks, &named->entries[i].marks.entries[k]);
+}
+
 /* Which checkpoint is restored: the newest that the database names and the folder holds. */
 static bool find_base(struct coordinator *coordinator, const struct checkpoints *named, struct error *error)
 {
@@ -214,6 +227,7 @@ static bool find_base(struct coordinator *coordinator, const struct checkpoints 
 		log_warn("checkpoint %" PRIu64 ".%" PRIu64 " is restored: none that is newer can be",
 		    base->epoch.attempt, base->epoch.n);
 	cut_copy(&coordinator->base_cut, &base->cut);
+	add_marks(coordinator, named, base->epoch);
 	cut_copy(&coordinator->decided_from, MUTANT(decisions_from_newest) ? &named->entries[0].cut : &base->cut);
 	return check_change(coordinator, base, error) == RESULT_OK;
 }
@@ -227,7 +241,8 @@ static void act_describe(struct coordinator *coordinator)
 		return;
 	}
 	uint32_t ingest = actor_id(ROLE_INGEST, 0);
-	command(coordinator, worker_of(coordinator, ingest), FRAME_PREPARE, &(struct frame_prepare){.actor = ingest});
+	command(coordinator, worker_of(coordinator, ingest), FRAME_PREPARE,
+	    &(struct frame_prepare){.actor = ingest, .marks = coordinator->marks});
 }
 
 /* What is restored and what the database holds are of one log, and of this one. */
@@ -237,7 +252,7 @@ static enum result check_cuts(const struct coordinator *coordinator, struct erro
 	for (uint32_t i = 0; i < frontier->len; i++) {
 		uint32_t partition = frontier->entries[i].partition;
 		if (partition >= coordinator->partitions)
-			return error_set(error, RESULT_CONFIG,
+			return error_stop(error, STOP_OTHER_LOG,
 			    "topic %s has %u partitions, but the database was filled from partition %u too: the topic "
 			    "was made anew",
 			    coordinator->pipeline->source.topic, coordinator->partitions, partition);
@@ -253,8 +268,15 @@ static enum result check_cuts(const struct coordinator *coordinator, struct erro
 	return RESULT_OK;
 }
 
+/* What exactness rests on is as it was. */
+static enum result check_facts(struct coordinator *coordinator, struct facts *remember, struct error *error)
+{
+	facts_add(&coordinator->found, &coordinator->memory, FACT_ZONE_RULES, coordinator->config.zone_rules);
+	return remembered_compare(&coordinator->remembered, &coordinator->found, remember, &coordinator->memory, error);
+}
+
 /* Every writer learns where the job begins: one whose key groups are not what they were begins there, too. */
-static void choose_cut(struct coordinator *coordinator)
+static void choose_cut(struct coordinator *coordinator, const struct facts *remember)
 {
 	struct error error = {0};
 	if (coordinator->fenced.started)
@@ -264,14 +286,20 @@ static void choose_cut(struct coordinator *coordinator)
 	if (check_cuts(coordinator, &error) != RESULT_OK)
 		on_error(coordinator, &error);
 	else
-		command_writer(coordinator, FRAME_SET_CUT, &(struct frame_set_cut){.cut = coordinator->base_cut});
+		command_writer(coordinator, FRAME_SET_CUT,
+		    &(struct frame_set_cut){.cut = coordinator->base_cut, .remember = *remember});
 }
 
 static void act_choose(struct coordinator *coordinator)
 {
 	struct error error = {0};
+	struct facts remember;
+	if (check_facts(coordinator, &remember, &error) != RESULT_OK) {
+		on_error(coordinator, &error);
+		return;
+	}
 	if (topology_of_documents(&coordinator->topology)) {
-		choose_cut(coordinator);
+		choose_cut(coordinator, &remember);
 		return;
 	}
 	if (!coordinator->fenced.started) {
@@ -282,7 +310,8 @@ static void act_choose(struct coordinator *coordinator)
 		CRASH_POINT(begin_written);
 		cut_copy(&coordinator->fenced.cut, &coordinator->base_cut);
 		coordinator->restored = (struct epoch_id){0};
-		command_writer(coordinator, FRAME_SET_CUT, &(struct frame_set_cut){.cut = coordinator->base_cut});
+		command_writer(coordinator, FRAME_SET_CUT,
+		    &(struct frame_set_cut){.cut = coordinator->base_cut, .remember = remember});
 		return;
 	}
 	if (check_cuts(coordinator, &error) != RESULT_OK) {
@@ -290,7 +319,7 @@ static void act_choose(struct coordinator *coordinator)
 		return;
 	}
 	coordinator->restored = checkpoint_keeper_base(&coordinator->checkpoints)->epoch;
-	struct frame_choose choose = {.checkpoint = coordinator->restored};
+	struct frame_choose choose = {.checkpoint = coordinator->restored, .remember = remember};
 	if (coordinator->changed[0] != '\0') {
 		/* Epochs are counted from 1, so nobody else has or gets this name. Manifest first: the database names nothing
 		 * that is not there. */
@@ -316,6 +345,7 @@ static void act_deploy(struct coordinator *coordinator)
 	    .base_cut = coordinator->base_cut,
 	    .last = coordinator->fenced.last,
 	    .frontier_cut = coordinator->fenced.cut,
+	    .marks = coordinator->marks,
 	    .places = {coordinator->places, coordinator->places_len},
 	};
 	CRASH_POINT(deploy_begun);

@@ -65,7 +65,8 @@ struct checkpoint_keeper {
 	uint64_t completed, failed, failed_in_row, took_us, added_bytes;
 	uint64_t failing_us; /* when the first of those in a row was given up */
 	int64_t completed_us; /* instant */
-	char why[256]; /* the last one failed */
+	char why[512]; /* the last one failed */
+	bool unseen; /* for its files were not there */
 };
 
 void checkpoint_keeper_init(struct checkpoint_keeper *keeper, const struct checkpoints_config *config);

@@ -29,7 +29,7 @@ bool checkpoint_keeper_retire(struct checkpoint_keeper *keeper, struct frame_ret
 		bool given_up = epoch_compare(named->epoch, base) < 0 && !is_kept(keeper, named->epoch);
 		if (old || given_up)
 			retire->checkpoints.entries[retire->checkpoints.len++] =
-			    (struct checkpoint_entry){named->epoch, named->cut};
+			    (struct checkpoint_entry){.epoch = named->epoch, .cut = named->cut};
 	}
 	keeper->retiring = retire->checkpoints.len > 0;
 	if (!keeper->retiring)

@@ -10,7 +10,7 @@
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 
-enum { LOOK_AGAIN_US = 1000000 };
+enum { LOOK_AGAIN_US = 1000000, WHY_MAX = sizeof((struct checkpoint_keeper *)0)->why };
 
 void checkpoint_keeper_start(struct checkpoint_keeper *keeper, uint64_t now_us)
 {
@@ -49,6 +49,23 @@ static bool all_there(const struct checkpoint_keeper *keeper)
 			return false;
 	}
 	return keeper->committed || MUTANT(manifest_first);
+}
+
+/* Whoever wrote the files may have another folder than we, or somebody has emptied it: what we do not see is not complete. */
+static enum checkpoint_event look_at_files(struct checkpoint_keeper *keeper, char why[WHY_MAX])
+{
+	struct checkpoint_store *store = keeper->config.store;
+	struct error error = {0};
+	bool whole = false;
+	if (MUTANT(files_not_seen))
+		return CHECKPOINT_EVENT_ALL_THERE;
+	enum result result = store->ops->check_files(store, &keeper->files, &whole, &error);
+	keeper->unseen = result == RESULT_OK && !whole;
+	if (result == RESULT_OK && whole)
+		return CHECKPOINT_EVENT_ALL_THERE;
+	(void)snprintf(why, WHY_MAX,
+	    "its files were written, but cannot be seen in the coordinator's checkpoint folder: %.400s", error.text);
+	return CHECKPOINT_EVENT_DECLINED;
 }
 
 static enum checkpoint_event store_manifest(struct checkpoint_keeper *keeper)
@@ -196,6 +213,15 @@ static bool is_under_way(const struct checkpoint_keeper *keeper, struct epoch_id
 	return keeper->state == CHECKPOINT_WRITING && epoch_equal(keeper->epoch, epoch);
 }
 
+static enum keeper_news when_all_there(struct checkpoint_keeper *keeper, uint64_t now_us)
+{
+	char why[WHY_MAX] = "";
+	if (!all_there(keeper))
+		return KEEPER_NOTHING;
+	enum checkpoint_event event = look_at_files(keeper, why);
+	return happen(keeper, event, why, now_us);
+}
+
 enum keeper_news checkpoint_keeper_written(
     struct checkpoint_keeper *keeper, const struct frame_snapshot_done *done, uint64_t now_us)
 {
@@ -210,7 +236,7 @@ enum keeper_news checkpoint_keeper_written(
 	}
 	keeper->acked[place] = true;
 	add_files(keeper, &done->files);
-	return all_there(keeper) ? happen(keeper, CHECKPOINT_EVENT_ALL_THERE, "", now_us) : KEEPER_NOTHING;
+	return when_all_there(keeper, now_us);
 }
 
 enum keeper_news checkpoint_keeper_committed(
@@ -225,7 +251,7 @@ enum keeper_news checkpoint_keeper_committed(
 	if (!is_under_way(keeper, epoch))
 		return KEEPER_NOTHING;
 	cut_copy(&keeper->cut, at);
-	return all_there(keeper) ? happen(keeper, CHECKPOINT_EVENT_ALL_THERE, "", now_us) : KEEPER_NOTHING;
+	return when_all_there(keeper, now_us);
 }
 
 enum keeper_news checkpoint_keeper_tick(struct checkpoint_keeper *keeper, uint64_t now_us)

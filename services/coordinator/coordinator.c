@@ -27,6 +27,16 @@ static void refuse(struct coordinator *coordinator, const char *worker, const ch
 	stop_worker(coordinator, worker, EXIT_CONFIG, coordinator->refused);
 }
 
+static void refuse_zone(struct coordinator *coordinator, const char *worker, const char *rules)
+{
+	char difference[64];
+	struct error why;
+	zone_rules_difference(coordinator->config.zone_rules, rules, difference, sizeof difference);
+	(void)error_stop(&why, STOP_OTHER_ZONE_RULES, "%s has other rules of the time zone %s than the coordinator: %s",
+	    worker, coordinator->pipeline->record.time_zone, difference);
+	refuse(coordinator, worker, "%s", why.text);
+}
+
 static void on_register(struct coordinator *coordinator, const char *worker, const struct frame_registration *said)
 {
 	char topology[TOPOLOGY_TEXT_MAX];
@@ -45,6 +55,10 @@ static void on_register(struct coordinator *coordinator, const char *worker, con
 		refuse(coordinator, worker,
 		    "%s has parallelism %s, the coordinator %s: give both the same file, and start both anew", worker,
 		    said->topology, topology);
+		return;
+	}
+	if (strcmp(said->zone_rules, coordinator->config.zone_rules) != 0 && !MUTANT(zones_not_compared)) {
+		refuse_zone(coordinator, worker, said->zone_rules);
 		return;
 	}
 	if (strcmp(worker, coordinator->refused_name) == 0)
@@ -91,6 +105,11 @@ static void on_fenced(struct coordinator *coordinator, const struct frame_fenced
 		happen(coordinator, EVENT_OUTBID);
 		return;
 	}
+	for (uint32_t i = 0; i < fenced->marks.len; i++)
+		marks_add(&coordinator->marks, &fenced->marks.entries[i]);
+	/* Of a job of documents writer 0 has them. */
+	if (fenced->actor == actor_id(ROLE_WRITER, 0))
+		facts_copy(&coordinator->remembered, &coordinator->memory, &fenced->remembered);
 	if (!all_fenced(coordinator, writer, fenced)) {
 		/* Writer 0 comes last: then all frontiers of this attempt are there before its own is fenced, and an attempt with
 		 * fewer writers, which fences that too, finds them as surplus. Otherwise it would not, and they be set later, behind
@@ -105,7 +124,10 @@ static void on_fenced(struct coordinator *coordinator, const struct frame_fenced
 	coordinator->checkpoints.since = fenced->since;
 	coordinator->fenced.fingerprint = coordinator->fenced.changed = NULL; /* the event's memory */
 	happen(coordinator, EVENT_FENCED);
-	coordinator->fenced.checkpoints = (struct checkpoints){0}; /* the event's memory */
+	/* the event's memory */
+	coordinator->fenced.checkpoints = (struct checkpoints){0};
+	coordinator->fenced.marks = (struct marks){0};
+	coordinator->fenced.remembered = (struct facts){0};
 }
 
 static void on_described(struct coordinator *coordinator, const struct frame_described *described)
@@ -118,6 +140,7 @@ static void on_described(struct coordinator *coordinator, const struct frame_des
 	if (coordinator->state != STATE_DESCRIBING)
 		return;
 	coordinator->partitions = (uint32_t)described->partitions;
+	facts_copy(&coordinator->found, &coordinator->memory, &described->facts);
 	if (!coordinator->fenced.started || (MUTANT(start_moves) && coordinator->fenced.last.attempt == 0))
 		cut_copy(&coordinator->base_cut, &described->start);
 	happen(coordinator, EVENT_DESCRIBED);
@@ -221,6 +244,16 @@ static void after_checkpoint(struct coordinator *coordinator, bool complete)
 		move_actors(coordinator);
 }
 
+/* The next attempt would find no checkpoint, or one of long ago: a person has to look. */
+static void unseen_files(struct coordinator *coordinator)
+{
+	const struct checkpoint_keeper *keeper = &coordinator->checkpoints;
+	struct error error;
+	(void)error_stop(&error, STOP_FILES_NOT_SEEN, "%" PRIu64 " checkpoints in a row failed, the last one: %s",
+	    keeper->failed_in_row, keeper->why);
+	config_error(coordinator, error.text);
+}
+
 void on_keeper_news(struct coordinator *coordinator, enum keeper_news news)
 {
 	struct checkpoint_keeper *keeper = &coordinator->checkpoints;
@@ -235,7 +268,12 @@ void on_keeper_news(struct coordinator *coordinator, enum keeper_news news)
 		break;
 	case KEEPER_ABANDONED:
 		after_checkpoint(coordinator, false);
-		if (keeper->failed_in_row > coordinator->pipeline->checkpoint.tolerable_failures)
+		if (keeper->failed_in_row <= coordinator->pipeline->checkpoint.tolerable_failures ||
+		    coordinator->state == STATE_STOPPED)
+			break;
+		if (keeper->unseen)
+			unseen_files(coordinator);
+		else
 			broken(coordinator, "%" PRIu64 " checkpoints in a row failed, the last one: %s",
 			    keeper->failed_in_row, keeper->why);
 		break;
@@ -485,6 +523,8 @@ void coordinator_free(struct coordinator *coordinator)
 	checkpoint_keeper_fini(&coordinator->checkpoints);
 	registry_fini(&coordinator->registry);
 	cut_fini(&coordinator->fenced.cut);
+	marks_fini(&coordinator->marks);
+	arena_fini(&coordinator->memory);
 	cut_fini(&coordinator->base_cut);
 	cut_fini(&coordinator->decided_from);
 	cut_fini(&coordinator->cut);

@@ -23,6 +23,7 @@ struct coordinator_port {
 
 struct coordinator_config {
 	const struct pipeline *pipeline;
+	const char *zone_rules; /* of the pipeline's time zone: time_zone_rules */
 	const char *job; /* <pipeline job>/totals */
 	struct topology topology; /* of the job */
 	struct checkpoint_store *store;

@@ -54,6 +54,9 @@ struct coordinator {
 	struct writer_said *writers; /* by number */
 	struct frame_fenced fenced; /* of all writers; cut on the heap; checkpoints are not kept */
 	char changed[512]; /* what the pipeline file means otherwise than the frontier; empty: nothing */
+	struct facts remembered, found; /* what exactness rests on; this attempt's memory */
+	struct marks marks; /* in front of the frontier's cut, and of the base's: to be compared */
+	struct arena memory; /* of this attempt */
 	struct checkpoint_keeper checkpoints;
 	struct cut base_cut; /* of the checkpoint that is restored */
 	struct cut decided_from; /* what was decided about records from here on is handed back */

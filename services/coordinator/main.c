@@ -289,6 +289,7 @@ int main(int argc, char **argv)
 	struct pipeline pipeline;
 	struct error error;
 	enum log_level least;
+	char zone_rules[ZONE_RULES_MAX];
 	uint64_t ingest, aggregators;
 	if (options_parse(rows, ROWS, &arguments, argc, argv, NULL, &error) != RESULT_OK ||
 	    option_number("--expect-ingest", arguments.expect_ingest, 0, 1000, &ingest, &error) != RESULT_OK ||
@@ -316,12 +317,14 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	log_open("coordinator", arguments.log_format, least);
-	if (pipeline_load(&pipeline, arguments.config, &error) != RESULT_OK) {
+	if (pipeline_load(&pipeline, arguments.config, &error) != RESULT_OK ||
+	    time_zone_rules(pipeline.record.time_zone, zone_rules, &error) != RESULT_OK) {
 		log_error("%s", error.text);
 		return EXIT_CONFIG;
 	}
 	const struct coordinator_config config = {
 	    .pipeline = &pipeline,
+	    .zone_rules = zone_rules,
 	    .expected_ingest = (uint32_t)ingest,
 	    .expected_aggregators = (uint32_t)aggregators,
 	};

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/mutant.h"
 #include "proto/letter.h"
+#include "services/ingest/record_mark.h"
 #include "services/ingest/record_parser.h"
 
 enum {
@@ -27,6 +28,8 @@ struct partition {
 	int64_t position; /* next offset to read */
 	int64_t ceiling; /* not to be read before the silence is lifted; INT64_MAX: none */
 	uint64_t short_us; /* since when the log ends before the ceiling; 0: it does not */
+	bool marked; /* a record in front of position was read once: */
+	struct mark mark; /* the last one, once what is lent has been given back or a cut was made */
 	struct source_record records[BATCH];
 	size_t taken, next;
 };
@@ -64,6 +67,7 @@ struct ingest {
 	bool ends_known; /* it was told so */
 	char waiting[512];
 	struct buffer values; /* scratch */
+	struct marks marks; /* PREPARE: to be compared with what the log holds now */
 };
 
 /* --- where it stands ----------------------------------------------------------------------------------------------- */
@@ -301,6 +305,18 @@ static void pass_to(struct ingest *ingest, struct partition *partition, int64_t 
 	ingest->passed = true;
 }
 
+/* Only the last record of what is lent, or in front of a cut, is hashed: a record costs nothing. */
+static void mark_last(struct partition *partition)
+{
+	if (partition->next == 0)
+		return;
+	const struct source_record *record = &partition->records[partition->next - 1];
+	if (partition->marked && partition->mark.offset == record->offset)
+		return;
+	partition->marked = true;
+	partition->mark = (struct mark){partition->id, record->offset, record_mark(record)};
+}
+
 /* Reads what is lent as far as credit and ceiling allow; returns how many records. */
 static size_t read_lent(struct ingest *ingest, struct partition *partition, struct outbox *outbox)
 {
@@ -319,6 +335,8 @@ static size_t read_lent(struct ingest *ingest, struct partition *partition, stru
 	}
 	if (partition->taken > 0 && partition->next == partition->taken) {
 		struct source_port *source = ingest->process->source;
+		if (!MUTANT(mark_of_cut_only))
+			mark_last(partition);
 		source->ops->give_back(source, partition->records, partition->taken);
 		partition->taken = partition->next = 0;
 	}
@@ -376,7 +394,7 @@ static enum result check_ends(struct ingest *ingest, uint64_t now_us, struct err
 		else if (partition->short_us == 0)
 			partition->short_us = now_us;
 		else if (now_us - partition->short_us >= SHORT_US)
-			return error_set(error, RESULT_CONFIG,
+			return error_stop(error, STOP_OTHER_LOG,
 			    "partition %u of topic %s ends at offset %" PRId64
 			    ", but the database was filled up to %" PRId64
 			    ": the topic was made anew or has lost records",
@@ -409,30 +427,68 @@ static enum result look_at_source(struct ingest *ingest, uint64_t now_us, struct
 	return result;
 }
 
+static enum result other_log(
+    const struct ingest *ingest, const struct recall *recall, const char *found, struct error *error)
+{
+	return error_stop(error, STOP_OTHER_LOG,
+	    "topic %s is not the one that was read, it was made anew or has lost records: partition %" PRIu32
+	    " was read up to the record at offset %" PRId64 ", and %s",
+	    ingest->process->pipeline->source.topic, recall->mark.partition, recall->mark.offset, found);
+}
+
+/* The log that is there now has to be the one that was read. */
+static enum result check_recall(
+    const struct ingest *ingest, const struct recall *recall, uint32_t partitions, struct error *error)
+{
+	char found[80] = "there is no record";
+	if (MUTANT(mark_not_compared))
+		return RESULT_OK;
+	switch (recall->now) {
+	case RECALLED_THERE:
+		return recall->hash == recall->mark.hash ? RESULT_OK
+		                                         : other_log(ingest, recall, "there is another one", error);
+	case RECALLED_GONE:
+		log_warn("topic %s does not hold offset %" PRId64 " of partition %" PRIu32
+		         " any more: it cannot be seen whether this is still the log that was read",
+		    ingest->process->pipeline->source.topic, recall->mark.offset, recall->mark.partition);
+		return RESULT_OK;
+	case RECALLED_SHORT:
+		(void)snprintf(found, sizeof found, "the log ends at offset %" PRId64, recall->end);
+		break;
+	case RECALLED_ABSENT:
+		if (recall->mark.partition >= partitions)
+			(void)snprintf(found, sizeof found, "the topic has %" PRIu32 " partitions", partitions);
+		break;
+	}
+	return other_log(ingest, recall, found, error);
+}
+
 static enum result describe(struct ingest *ingest, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct source_port *source = ingest->process->source;
-	struct frame_described described = {0};
+	struct description found = {0};
 	struct error why = {0};
-	uint32_t partitions = 0;
-	enum result result = source->ops->describe(source, &partitions, &described.start, &why);
-	if (result == RESULT_OK && partitions > TOPIC_PARTITIONS_MAX)
+	enum result result = source->ops->describe(source, &ingest->marks, &found, &why);
+	if (result == RESULT_OK && found.partitions > TOPIC_PARTITIONS_MAX)
 		result =
 		    error_stop(&why, STOP_TOO_MANY_PARTITIONS, "topic %s has %u partitions, and a job reads at most %d",
-		        ingest->process->pipeline->source.topic, partitions, TOPIC_PARTITIONS_MAX);
+		        ingest->process->pipeline->source.topic, found.partitions, TOPIC_PARTITIONS_MAX);
+	for (uint32_t i = 0; i < found.recalls_len && result == RESULT_OK; i++)
+		result = check_recall(ingest, &found.recalls[i], found.partitions, &why);
 	if (result == RESULT_RETRY) {
 		say_waiting(ingest, outbox, why.text);
 		ingest->actor.wake_us = now_us + DESCRIBE_PAUSE_US;
 		result = RESULT_OK;
 	} else if (result == RESULT_OK) {
 		say_waiting(ingest, outbox, "");
-		described.partitions = partitions;
-		outbox_report(outbox, FRAME_DESCRIBED, &described);
+		outbox_report(outbox, FRAME_DESCRIBED,
+		    &(struct frame_described){
+		        .partitions = found.partitions, .start = found.start, .facts = found.facts});
 		ingest->state = INGEST_IDLE;
 	} else {
 		*error = why;
 	}
-	cut_fini(&described.start);
+	description_fini(&found);
 	return result;
 }
 
@@ -457,11 +513,25 @@ static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *
 
 /* --- commands ------------------------------------------------------------------------------------------------------ */
 
-static void add_partition(struct ingest *ingest, uint32_t id, int64_t position)
+/* The last of its records that were read before; where the log is read from the start of the job there is none. */
+static void find_mark(struct partition *partition, const struct marks *marks)
+{
+	for (uint32_t i = 0; i < marks->len; i++) {
+		const struct mark *mark = &marks->entries[i];
+		if (mark->partition == partition->id && mark->offset < partition->position) {
+			partition->marked = true;
+			partition->mark = *mark; /* they are sorted */
+		}
+	}
+}
+
+static void add_partition(struct ingest *ingest, uint32_t id, int64_t position, const struct marks *marks)
 {
 	ingest->partitions = memory_resize(ingest->partitions, ingest->partitions_len + 1, sizeof *ingest->partitions);
 	struct partition *partition = &ingest->partitions[ingest->partitions_len++];
 	*partition = (struct partition){.id = id, .position = position, .ceiling = INT64_MAX};
+	if (!MUTANT(mark_forgotten))
+		find_mark(partition, marks);
 }
 
 static const char *worker_of(const struct places *places, uint32_t actor)
@@ -497,7 +567,7 @@ static enum result on_deploy(struct ingest *ingest, const struct frame_deploy *d
 	ingest->described = (uint32_t)deploy->partitions;
 	for (uint32_t p = 0; p < deploy->partitions; p++)
 		if (p % topology->ingest == actor_index(ingest->actor.id))
-			add_partition(ingest, p, cut_get(&deploy->base_cut, p, 0));
+			add_partition(ingest, p, cut_get(&deploy->base_cut, p, 0), &deploy->marks);
 	ingest->silent = !cut_equal(&deploy->base_cut, &deploy->frontier_cut);
 	/* In silence a partition that the frontier does not name is not read at all. */
 	for (uint32_t i = 0; ingest->silent && i < ingest->partitions_len; i++) {
@@ -521,9 +591,13 @@ static enum result on_inject(
 	    inject->epoch.n != ingest->barriers + 1)
 		return error_set(error, RESULT_CORRUPT, "told to cut epoch %" PRIu64 " after %" PRIu64, inject->epoch.n,
 		    ingest->barriers);
-	for (uint32_t i = 0; i < ingest->partitions_len; i++)
-		cut_set(&barrier.cut, ingest->partitions[i].id,
-		    ingest->partitions[i].position + (MUTANT(cut_off_by_one) ? 1 : 0));
+	for (uint32_t i = 0; i < ingest->partitions_len; i++) {
+		struct partition *partition = &ingest->partitions[i];
+		cut_set(&barrier.cut, partition->id, partition->position + (MUTANT(cut_off_by_one) ? 1 : 0));
+		mark_last(partition);
+		if (partition->marked)
+			marks_add(&barrier.marks, &partition->mark);
+	}
 	if (!topology_of_documents(&ingest->process->topology))
 		share.counters = ingest->counters;
 	barrier.shares = (struct shares){&share, 1};
@@ -534,6 +608,7 @@ static enum result on_inject(
 		outbox_send(outbox, ingest->outputs[i].channel, FRAME_BARRIER, &barrier);
 	}
 	cut_fini(&barrier.cut);
+	marks_fini(&barrier.marks);
 	ingest->credit = next_credit(ingest);
 	if (!MUTANT(credit_not_reset))
 		ingest->sent = 0;
@@ -571,6 +646,7 @@ static enum result on_command(
 	case FRAME_PREPARE:
 		if (command->body.prepare.actor == actor->id) {
 			ingest->state = INGEST_DESCRIBING;
+			marks_copy(&ingest->marks, &command->body.prepare.marks);
 			actor->wake_us = WAKE_NOW;
 		}
 		return RESULT_OK;
@@ -618,6 +694,7 @@ static void ingest_free(struct actor *actor)
 	record_parser_free(ingest->parser);
 	buffer_fini(&ingest->values);
 	cut_fini(&ingest->said.ends);
+	marks_fini(&ingest->marks);
 	free(ingest->partitions);
 	free(ingest->outputs);
 	free(ingest);

@@ -47,6 +47,7 @@ static const struct kafka_setting required[] = {
     {"enable.auto.offset.store", "false"}, /* likewise */
     {"auto.offset.reset", "error"}, /* anything else jumps silently over records that are gone */
     {"enable.partition.eof", "true"}, /* says where reading stands behind a transaction's marker */
+    {"api.version.request", "true"}, /* else an old protocol is spoken, which sends what was aborted, too */
     {"check.crcs", "true"}, /* a damaged batch must not pass for money */
     {"allow.auto.create.topics", "false"}, /* a misspelt topic must be missing, not empty */
 };
@@ -249,6 +250,21 @@ enum result kafka_client_new(rd_kafka_t **client, const struct pipeline *pipelin
 	/* Errors of the client and of its group then come out of one queue. */
 	(void)rd_kafka_poll_set_consumer(*client);
 	return RESULT_OK;
+}
+
+/* The others that do are required, above. */
+static const char *const deciding[] = {"isolation.level", "plugin.library.paths"};
+
+void kafka_client_facts(rd_kafka_t *client, struct facts *facts, struct arena *arena)
+{
+	for (size_t i = 0; i < sizeof deciding / sizeof deciding[0]; i++) {
+		char name[64], value[512] = "";
+		size_t size = sizeof value;
+		(void)snprintf(name, sizeof name, "kafka.%s", deciding[i]);
+		if (rd_kafka_conf_get(rd_kafka_conf(client), deciding[i], value, &size) != RD_KAFKA_CONF_OK)
+			value[0] = '\0';
+		facts_add(facts, arena, name, value);
+	}
 }
 
 void kafka_client_free(rd_kafka_t *client)

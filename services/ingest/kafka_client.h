@@ -10,8 +10,10 @@
 
 #include "common/base/error.h"
 #include "common/base/pipeline.h"
+#include "proto/cut.h"
 
 /* At which fill a partition's queue stops fetching. */
+enum { KAFKA_LOOK_PARTITIONS = 16 }; /* that a client that only looks reads at a time */
 struct kafka_limits {
 	int64_t bytes, records;
 };
@@ -19,6 +21,8 @@ struct kafka_limits {
 /* partitions: how many will be read (the memory is divided among them); at least 1. limits may be NULL. */
 enum result kafka_client_new(rd_kafka_t **client, const struct pipeline *pipeline, const char *client_id,
     uint32_t partitions, struct kafka_limits *limits, struct error *error) MUST_USE;
+/* Of the settings in use, those that decide which records there are: kafka.isolation.level... */
+void kafka_client_facts(rd_kafka_t *client, struct facts *facts, struct arena *arena);
 /* Only checks the topic's name and the settings. */
 enum result kafka_client_check(const struct pipeline *pipeline, const char *client_id, struct error *error) MUST_USE;
 void kafka_client_free(rd_kafka_t *client);

@@ -7,8 +7,11 @@
 #include <time.h>
 
 #include "common/base/buffer.h"
+#include "common/base/log.h"
 #include "common/base/timestamp.h"
 #include "services/ingest/kafka_client.h"
+#include "services/ingest/kafka_recall.h"
+#include "services/ingest/kafka_topic.h"
 
 enum { ASK_TIMEOUT_MS = 2000, ASK_PAUSE_MS = 200 };
 
@@ -22,14 +25,15 @@ struct kafka_describe {
 	/* The thread's own. */
 	uint64_t missing_since_us; /* 0: not missing */
 	char transport[ERROR_TEXT_MAX]; /* why the brokers cannot be reached, as last heard */
+	struct kafka_recall recall;
+	bool untold; /* the topic's settings are not told: said once */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* Under the lock. */
 	bool stop, done;
 	struct error state; /* code OK: answered */
-	uint32_t partitions;
-	struct cut start;
+	struct description found;
 };
 
 static struct timespec deadline_after(uint32_t timeout_ms)
@@ -201,6 +205,55 @@ static enum result resolve(struct kafka_describe *describe, uint32_t partitions,
 	panic("source.start %d", (int)configured->at);
 }
 
+static enum result ask_facts(struct kafka_describe *describe, struct description *found, struct error *error)
+{
+	const char *topic = describe->pipeline->source.topic;
+	struct kafka_topic_settings settings;
+	struct error why;
+	char *cluster = rd_kafka_clusterid(describe->client, ASK_TIMEOUT_MS);
+	if (cluster != NULL)
+		facts_add(&found->facts, &found->arena, "kafka.cluster_id", cluster);
+	free(cluster);
+	kafka_client_facts(describe->client, &found->facts, &found->arena);
+	if (!kafka_topic_ask(describe->client, topic, &settings, &why)) {
+		if (!describe->untold)
+			log_warn("Kafka does not tell the settings of topic %s (right DescribeConfigs), so nobody "
+			         "would notice "
+			         "that it is compacted: %s",
+			    topic, why.text);
+		describe->untold = true;
+		return RESULT_OK;
+	}
+	if (settings.retention_ms[0] != '\0')
+		facts_add(&found->facts, &found->arena, "kafka.retention.ms", settings.retention_ms);
+	return kafka_topic_check(topic, &settings, error);
+}
+
+static enum result ask_recalls(struct kafka_describe *describe, struct description *found, struct error *error)
+{
+	struct kafka_recall *recall = &describe->recall;
+	enum result result = kafka_recall_ask(recall, found->partitions, error), refused = errors_read(describe, error);
+	if (refused != RESULT_OK)
+		return refused;
+	if (result != RESULT_OK)
+		return result;
+	found->recalls = arena_clone(&found->arena, recall->recalls, recall->len * sizeof *recall->recalls);
+	found->recalls_len = recall->len;
+	return RESULT_OK;
+}
+
+static enum result ask_all(struct kafka_describe *describe, struct description *found, struct error *error)
+{
+	enum result result = ask_partitions(describe, &found->partitions, error);
+	if (result == RESULT_OK)
+		result = resolve(describe, found->partitions, &found->start, error);
+	if (result == RESULT_OK)
+		result = ask_facts(describe, found, error);
+	if (result == RESULT_OK)
+		result = ask_recalls(describe, found, error);
+	return result;
+}
+
 static void *describe_run(void *opaque)
 {
 	struct kafka_describe *describe = opaque;
@@ -208,22 +261,18 @@ static void *describe_run(void *opaque)
 	while (!describe->stop && !describe->done) {
 		(void)pthread_mutex_unlock(&describe->lock);
 		struct error error = {0};
-		struct cut start = {0};
-		uint32_t partitions = 0;
-		enum result result = ask_partitions(describe, &partitions, &error);
-		if (result == RESULT_OK)
-			result = resolve(describe, partitions, &start, &error);
+		struct description found = {0};
+		enum result result = ask_all(describe, &found, &error);
 		error.code = result;
 		(void)pthread_mutex_lock(&describe->lock);
 		describe->state = error;
 		describe->done = result != RESULT_RETRY;
 		if (result == RESULT_OK) {
-			describe->partitions = partitions;
-			describe->start = start;
-			start = (struct cut){0};
+			describe->found = found;
+			found = (struct description){0};
 		}
 		(void)pthread_cond_broadcast(&describe->changed);
-		cut_fini(&start);
+		description_fini(&found);
 		struct timespec until = deadline_after(ASK_PAUSE_MS);
 		while (!describe->stop && !describe->done &&
 		       pthread_cond_timedwait(&describe->changed, &describe->lock, &until) == 0)
@@ -233,12 +282,13 @@ static void *describe_run(void *opaque)
 	return NULL;
 }
 
-enum result kafka_describe_new(
-    struct kafka_describe **out, const struct pipeline *pipeline, const char *client_id, struct error *error)
+enum result kafka_describe_new(struct kafka_describe **out, const struct pipeline *pipeline, const char *client_id,
+    const struct marks *marks, struct error *error)
 {
 	struct kafka_describe *describe = memory_new(sizeof *describe);
 	describe->pipeline = pipeline;
-	enum result result = kafka_client_new(&describe->client, pipeline, client_id, 1, NULL, error);
+	enum result result =
+	    kafka_client_new(&describe->client, pipeline, client_id, KAFKA_LOOK_PARTITIONS, NULL, error);
 	if (result != RESULT_OK) {
 		free(describe);
 		return result;
@@ -246,6 +296,7 @@ enum result kafka_describe_new(
 	describe->topic = rd_kafka_topic_new(describe->client, pipeline->source.topic, NULL);
 	CHECK(describe->topic != NULL); /* its name was checked by kafka_client_check */
 	describe->events = rd_kafka_queue_get_consumer(describe->client);
+	kafka_recall_init(&describe->recall, describe->client, pipeline->source.topic, marks);
 	(void)error_set(&describe->state, RESULT_RETRY, "waiting for Kafka's answer");
 	(void)pthread_mutex_init(&describe->lock, NULL);
 	pthread_condattr_t attributes;
@@ -259,7 +310,7 @@ enum result kafka_describe_new(
 }
 
 enum result kafka_describe_wait(
-    struct kafka_describe *describe, uint32_t timeout_ms, uint32_t *partitions, struct cut *start, struct error *error)
+    struct kafka_describe *describe, uint32_t timeout_ms, struct description *description, struct error *error)
 {
 	struct timespec until = deadline_after(timeout_ms);
 	(void)pthread_mutex_lock(&describe->lock);
@@ -268,8 +319,13 @@ enum result kafka_describe_wait(
 	*error = describe->state;
 	enum result result = describe->state.code;
 	if (result == RESULT_OK) {
-		*partitions = describe->partitions;
-		cut_copy(start, &describe->start);
+		const struct description *found = &describe->found;
+		description->partitions = found->partitions;
+		cut_copy(&description->start, &found->start);
+		facts_copy(&description->facts, &description->arena, &found->facts);
+		description->recalls =
+		    arena_clone(&description->arena, found->recalls, found->recalls_len * sizeof *found->recalls);
+		description->recalls_len = found->recalls_len;
 	}
 	(void)pthread_mutex_unlock(&describe->lock);
 	return result;
@@ -287,7 +343,8 @@ void kafka_describe_free(struct kafka_describe *describe)
 	rd_kafka_topic_destroy(describe->topic);
 	rd_kafka_queue_destroy(describe->events);
 	kafka_client_free(describe->client);
-	cut_fini(&describe->start);
+	kafka_recall_fini(&describe->recall);
+	description_fini(&describe->found);
 	(void)pthread_cond_destroy(&describe->changed);
 	(void)pthread_mutex_destroy(&describe->lock);
 	free(describe);

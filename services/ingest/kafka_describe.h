@@ -1,4 +1,5 @@
-/* services/ingest/kafka_describe.h - what the topic looks like: its partitions, and where reading is to begin.
+/* services/ingest/kafka_describe.h - what the topic looks like: its partitions, where reading is to begin, what exactness rests on, and
+ * whether records that were read once are still there.
  *
  * The questions may block for as long as a broker likes, so a thread asks them; kafka_describe_wait only looks at how
  * far it has come. The answer is found once and kept.
@@ -8,20 +9,18 @@
 #ifndef KAFKA_DESCRIBE_H
 #define KAFKA_DESCRIBE_H
 
-#include "common/base/error.h"
-#include "common/base/pipeline.h"
-#include "proto/cut.h"
+#include "services/ingest/source_port.h"
 
 enum { MISSING_TOPIC_MS = 60000 };
 
 struct kafka_describe;
 
-/* Starts asking. pipeline is borrowed until free. */
+/* Starts asking. pipeline is borrowed until free; marks are copied. */
 enum result kafka_describe_new(struct kafka_describe **describe, const struct pipeline *pipeline, const char *client_id,
+    const struct marks *marks, struct error *error) MUST_USE;
+/* Waits for timeout_ms at most. description is the caller's, empty; filled when OK. */
+enum result kafka_describe_wait(struct kafka_describe *describe, uint32_t timeout_ms, struct description *description,
     struct error *error) MUST_USE;
-/* Waits for timeout_ms at most. start is the caller's empty heap cut, filled when OK. */
-enum result kafka_describe_wait(struct kafka_describe *describe, uint32_t timeout_ms, uint32_t *partitions,
-    struct cut *start, struct error *error) MUST_USE;
 void kafka_describe_free(struct kafka_describe *describe);
 
 #endif

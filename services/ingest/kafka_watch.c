@@ -10,9 +10,11 @@
 #include "common/base/timestamp.h"
 #include "services/ingest/kafka_client.h"
 #include "services/ingest/kafka_describe.h"
+#include "services/ingest/kafka_topic.h"
 
 enum {
 	QUERY_TIMEOUT_MS = 5000,
+	SETTINGS_CHECKS = 3, /* the topic's settings: at every so manieth check */
 	ENDS_TIMEOUT_MS = 2000,
 	SILENT_US = 3000000, /* without an answer: asked every second */
 	HELD_US = 2000000, /* by a transaction, */
@@ -306,6 +308,18 @@ static bool stopped(struct kafka_watch *watch)
 	return stop;
 }
 
+/* Somebody may have it compacted while it is read. */
+static void settings_check(struct kafka_watch *watch)
+{
+	struct kafka_topic_settings settings;
+	struct error error;
+	if (watch->checks++ % SETTINGS_CHECKS != 0)
+		return;
+	if (kafka_topic_ask(watch->client, watch->topic_name, &settings, &error) &&
+	    kafka_topic_check(watch->topic_name, &settings, &error) != RESULT_OK)
+		kafka_watch_fail(watch, &error);
+}
+
 static void everything_check(struct kafka_watch *watch)
 {
 	topic_check(watch);
@@ -313,6 +327,7 @@ static void everything_check(struct kafka_watch *watch)
 		return;
 	for (uint32_t i = 0; i < watch->partitions_len && !stopped(watch); i++)
 		end_check(watch, &watch->partitions[i]);
+	settings_check(watch);
 }
 
 /* One question for all partitions: brokers have one answer each. False: not all ends are known anew. */

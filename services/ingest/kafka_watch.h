@@ -5,6 +5,7 @@
  * - Whether the log still reaches as far as was read, and the topic still has its partitions (every CHECK_MS).
  * - The range of the log once an offset turned out to be outside of it, so that the error can name it.
  * - Whether Kafka answers again while all brokers are away (every AWAY_CHECK_MS).
+ * - Whether somebody has the topic compacted.
  * - It wakes librdkafka: version 2.0.2 sleeps up to a second once a partition's queue was full, and any request to the
  *   partition's broker ends that sleep. The reader asks for it each time it has taken a quarter of what a queue holds.
  *
@@ -56,6 +57,7 @@ struct kafka_watch {
 
 	/* The thread's own. */
 	uint64_t missing_since_us; /* 0: not missing */
+	uint64_t checks; /* so far */
 	/* The reader's. */
 	int64_t silent_since_us; /* an instant; 0: Kafka answers */
 

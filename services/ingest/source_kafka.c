@@ -47,15 +47,16 @@ static struct kafka_partition *partition_find(struct source_kafka *source, uint3
 }
 
 static enum result source_describe(
-    struct source_port *port, uint32_t *partitions, struct cut *start, struct error *error)
+    struct source_port *port, const struct marks *marks, struct description *description, struct error *error)
 {
 	struct source_kafka *source = source_of(port);
 	if (source->describe == NULL) {
-		enum result result = kafka_describe_new(&source->describe, source->pipeline, source->client_id, error);
+		enum result result =
+		    kafka_describe_new(&source->describe, source->pipeline, source->client_id, marks, error);
 		if (result != RESULT_OK)
 			return result;
 	}
-	return kafka_describe_wait(source->describe, DESCRIBE_WAIT_MS, partitions, start, error);
+	return kafka_describe_wait(source->describe, DESCRIBE_WAIT_MS, description, error);
 }
 
 /* Before rd_kafka_assign: a queue whose forwarding was taken off by then keeps its own records. */

@@ -24,11 +24,41 @@ struct source_record {
 	void *owner; /* the port's */
 };
 
+/* What became of a record that was read once. */
+enum recalled {
+	RECALLED_THERE, /* a record has its offset; hash is that one's */
+	RECALLED_GONE, /* the log begins behind it: nothing can be said */
+	RECALLED_SHORT, /* the log ends in front of it */
+	RECALLED_ABSENT, /* the log reaches over its offset, and does not have it */
+};
+struct recall {
+	struct mark mark; /* as it was */
+	enum recalled now;
+	uint64_t hash; /* THERE */
+	int64_t end; /* SHORT: of the log */
+};
+
+struct description {
+	uint32_t partitions; /* of the topic */
+	struct cut start; /* pipeline.source.start resolved; the heap's */
+	struct facts facts; /* what of the log exactness rests on; the arena's */
+	struct recall *recalls; /* one per mark, in their order; the arena's */
+	uint32_t recalls_len;
+	struct arena arena;
+};
+static inline void description_fini(struct description *description)
+{
+	cut_fini(&description->start);
+	arena_fini(&description->arena);
+	*description = (struct description){0};
+}
+
 struct source_port;
 struct source_port_ops {
-	/* Partitions of the topic, and pipeline.source.start resolved to an offset of each (start names all of them;
-	 * where pipeline.source.start is START_OFFSETS, a partition that it does not name begins at 0). */
-	enum result (*describe)(struct source_port *, uint32_t *partitions, struct cut *start, struct error *);
+	/* What the topic is like, and what has become of the records of these marks. start names every partition; where
+	 * pipeline.source.start is START_OFFSETS, one that it does not name begins at 0. The description is empty before, and
+	 * the caller's to fini. While it says RETRY it is asked again, with the same marks. */
+	enum result (*describe)(struct source_port *, const struct marks *marks, struct description *, struct error *);
 	/* Begins to read these partitions at these offsets. Called once. */
 	enum result (*assign)(struct source_port *, const struct cut *positions, struct error *);
 	/* Up to max records of one partition; 0: none now (event_fd will become readable). A partition that is not asked for

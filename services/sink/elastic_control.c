@@ -22,7 +22,7 @@ static const struct cut_member cuts[] = {
     {"start", offsetof(struct control, start)},
     {"since", offsetof(struct control, since)},
 };
-enum { CUTS = sizeof cuts / sizeof cuts[0] };
+enum { CUTS = sizeof cuts / sizeof cuts[0], FACT_MAX = 4096 };
 
 /* --- as text ----------------------------------------------------------------------------------------------------- */
 
@@ -45,6 +45,14 @@ void control_print(const struct controls *controls, uint32_t writer, const struc
 			continue;
 		buffer_printf(out, ",\"%s\":", cuts[i].name);
 		cut_print(cut, out);
+	}
+	if (control->marks.len > 0) {
+		buffer_append_text(out, ",\"marks\":");
+		marks_print(&control->marks, out);
+	}
+	if (control->remembered.len > 0) {
+		buffer_append_text(out, ",\"remembered\":");
+		facts_print(&control->remembered, out);
 	}
 	buffer_printf(out,
 	    ",\"counters\":{\"consumed\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"dead\":%" PRIu64
@@ -124,6 +132,37 @@ static bool on_offset(struct control *control, size_t which, const char *partiti
 	return true;
 }
 
+static bool on_mark(struct control *control, const char *partition, const struct json_value *value)
+{
+	struct mark mark;
+	char text[48];
+	uint64_t number;
+
+	if (!text_take(value, text, sizeof text) || !mark_parse(text, &mark) ||
+	    !count_parse(partition, INT32_MAX, &number))
+		return false;
+	mark.partition = (uint32_t)number;
+	marks_add(&control->marks, &mark);
+	return true;
+}
+
+static bool on_fact(struct control *control, const char *name, const struct json_value *value)
+{
+	char text[FACT_MAX];
+
+	if (!text_take(value, text, sizeof text))
+		return false;
+	facts_add(&control->remembered, &control->arena, name, text);
+	return true;
+}
+
+/* A member of a map that is a member of the document. */
+static bool is_member_of(const struct json_reader *json, const char *name)
+{
+	return json->depth == 3 && json_step_is(&json->steps[0], "_source") && json_step_is(&json->steps[1], name) &&
+	       !json->steps[2].list;
+}
+
 static bool on_control_value(void *context, const struct json_reader *json, const struct json_value *value)
 {
 	struct control_reader *reader = context;
@@ -137,9 +176,12 @@ static bool on_control_value(void *context, const struct json_reader *json, cons
 	if (json_at(json, "_source.fingerprint"))
 		return text_take(value, control->fingerprint, sizeof control->fingerprint);
 	for (size_t i = 0; i < CUTS; i++)
-		if (json->depth == 3 && json_step_is(&json->steps[0], "_source") &&
-		    json_step_is(&json->steps[1], cuts[i].name) && !json->steps[2].list)
+		if (is_member_of(json, cuts[i].name))
 			return on_offset(control, i, json->steps[2].key, value);
+	if (is_member_of(json, "marks"))
+		return on_mark(control, json->steps[2].key, value);
+	if (is_member_of(json, "remembered"))
+		return on_fact(control, json->steps[2].key, value);
 	return true;
 }
 
@@ -158,11 +200,20 @@ bool control_parse(struct bytes text, struct control *control)
 void control_copy(struct control *to, const struct control *from)
 {
 	struct cut cut = to->cut, start = to->start, since = to->since;
+	struct marks marks = to->marks;
+	struct facts remembered;
+	struct arena arena = to->arena;
 
 	cut_copy(&cut, &from->cut);
 	cut_copy(&start, &from->start);
 	cut_copy(&since, &from->since);
+	marks_copy(&marks, &from->marks);
+	arena_clear(&arena);
+	facts_copy(&remembered, &arena, &from->remembered);
 	*to = *from;
+	to->marks = marks;
+	to->remembered = remembered;
+	to->arena = arena;
 	to->cut = cut;
 	to->start = start;
 	to->since = since;
@@ -173,6 +224,8 @@ void control_fini(struct control *control)
 	cut_fini(&control->cut);
 	cut_fini(&control->start);
 	cut_fini(&control->since);
+	marks_fini(&control->marks);
+	arena_fini(&control->arena);
 	*control = (struct control){0};
 }
 

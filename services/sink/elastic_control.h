@@ -3,7 +3,7 @@
  * A control document is only ever changed by a compare-and-swap on the sequence number under which it was last read, so
  * that of two writers one notices the other.
  *
- * Ownership: a control owns its cuts.
+ * Ownership: a control owns its cuts, marks and facts.
  * Errors:    UNKNOWN: whether it was written is not known: look. MOVED: it is not what was read any more. CONFIG: it is none of
  *            ours, or Elasticsearch refuses.
  * Blocking:  yes.
@@ -32,6 +32,9 @@ struct control {
 	struct cut since; /* where these key groups became this writer's: counters count from there */
 	struct counters counters; /* consumed, accepted, dead */
 	char fingerprint[33];
+	struct marks marks; /* of the last records in front of cut */
+	struct facts remembered; /* only writer 0's says so; the arena's */
+	struct arena arena;
 };
 
 struct controls {

@@ -28,6 +28,7 @@ static void frontier_fill(const struct elastic_writer *self, struct frontier *fr
 	frontier->last = mine->last;
 	frontier->started = mine->started;
 	cut_copy(&frontier->cut, &mine->cut);
+	marks_copy(&frontier->marks, &mine->marks);
 	frontier->counters = mine->counters;
 	memcpy(frontier->fingerprint, mine->fingerprint, sizeof frontier->fingerprint);
 	frontier->regrouped = is_regrouped(self, mine);
@@ -160,8 +161,10 @@ enum sink_outcome elastic_writer_fence(struct elastic_writer *self, uint64_t att
 		outcome = indices_prepare(&self->indices, self->mine.started, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome = surplus_fence(self, attempt, answer);
-	if (outcome == SINK_DONE)
+	if (outcome == SINK_DONE) {
 		frontier_fill(self, &answer->frontier);
+		facts_copy(&answer->remembered, &answer->arena, &self->mine.remembered);
+	}
 	return outcome;
 }
 
@@ -252,8 +255,8 @@ static enum sink_outcome own_check(
 	return SINK_MOVED;
 }
 
-enum sink_outcome elastic_writer_set_cut(
-    struct elastic_writer *self, uint64_t attempt, const struct cut *cut, struct sink_answer *answer)
+enum sink_outcome elastic_writer_set_cut(struct elastic_writer *self, uint64_t attempt, const struct cut *cut,
+    const struct facts *remember, struct sink_answer *answer)
 {
 	enum sink_outcome outcome = own_check(self, attempt, NULL, answer);
 
@@ -265,7 +268,8 @@ enum sink_outcome elastic_writer_set_cut(
 		log_warn("the pipeline file means something else than before: documents from here on are as it says "
 		         "now, those "
 		         "that are there stay as they are");
-	if (counts && same_meaning && cut_equal(&self->mine.cut, cut)) {
+	bool remembers = self->writer == 0 && remember->len > 0;
+	if (counts && same_meaning && cut_equal(&self->mine.cut, cut) && !remembers) {
 		frontier_fill(self, &answer->frontier);
 		return SINK_DONE;
 	}
@@ -281,6 +285,8 @@ enum sink_outcome elastic_writer_set_cut(
 	}
 	if (self->writer == 0 && !self->mine.started)
 		cut_copy(&self->next.start, cut);
+	if (remembers)
+		facts_raise(&self->next.remembered, &self->next.arena, remember);
 	memcpy(self->next.fingerprint, self->pipeline->fingerprint, sizeof self->next.fingerprint);
 	return next_write(self, answer);
 }
@@ -321,6 +327,7 @@ static enum sink_outcome commit(
 	self->next.writers = self->writers;
 	self->next.last = transaction->epoch;
 	cut_copy(&self->next.cut, transaction->cut);
+	marks_copy(&self->next.marks, transaction->marks);
 	self->next.started = true;
 	counters_add(&self->next.counters, &counters);
 	return next_write(self, answer);

@@ -32,8 +32,8 @@ void elastic_writer_fini(struct elastic_writer *self);
 
 enum sink_outcome elastic_writer_fence(
     struct elastic_writer *self, uint64_t attempt, struct sink_answer *answer) MUST_USE;
-enum sink_outcome elastic_writer_set_cut(
-    struct elastic_writer *self, uint64_t attempt, const struct cut *cut, struct sink_answer *answer) MUST_USE;
+enum sink_outcome elastic_writer_set_cut(struct elastic_writer *self, uint64_t attempt, const struct cut *cut,
+    const struct facts *remember, struct sink_answer *answer) MUST_USE;
 enum sink_outcome elastic_writer_commit(
     struct elastic_writer *self, const struct transaction *transaction, struct sink_answer *answer) MUST_USE;
 enum sink_outcome elastic_writer_look(

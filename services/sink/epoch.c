@@ -12,6 +12,7 @@ void epoch_free(struct epoch *epoch)
 	if (epoch == NULL)
 		return;
 	cut_fini(&epoch->cut);
+	marks_fini(&epoch->marks);
 	free(epoch->rows);
 	free(epoch->letters);
 	free(epoch->decisions);

@@ -11,6 +11,7 @@ struct epoch {
 	bool silent;
 	bool checkpoint; /* its identity belongs into the table of checkpoints */
 	struct cut cut;
+	struct marks marks;
 	struct counters counters;
 	/* Of all totals, as the rollups' states have them when it begins and ends. */
 	struct sums before, after;
@@ -23,7 +24,7 @@ struct epoch {
 	size_t decisions_len;
 	struct groups *totals;
 	size_t totals_len;
-	struct arena arena; /* everything above points into it, the lists and the cut apart */
+	struct arena arena; /* everything above points into it, the lists, cut and marks apart */
 };
 
 struct epoch *epoch_new(void);

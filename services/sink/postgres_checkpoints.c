@@ -23,6 +23,20 @@ static const char *cut_text(const struct cut *cut, struct buffer *out)
 	return (const char *)out->data;
 }
 
+static const char *marks_text(const struct marks *marks, struct buffer *out)
+{
+	marks_print(marks, out);
+	buffer_append(out, "", 1);
+	return (const char *)out->data;
+}
+
+static const char *facts_text(const struct facts *facts, struct buffer *out)
+{
+	facts_print(facts, out);
+	buffer_append(out, "", 1);
+	return (const char *)out->data;
+}
+
 static const char *counters_text(const struct checkpoint_identity *checkpoint, struct buffer *out)
 {
 	if (!checkpoint->counts.counted)
@@ -45,48 +59,60 @@ enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t 
     const struct checkpoint_identity *checkpoint, struct sink_answer *answer)
 {
 	char fence[NUMBER_MAX], at[2][NUMBER_MAX], identity[2][NUMBER_MAX];
-	struct buffer cut = {0}, counters = {0}, sums = {0};
+	struct buffer cut = {0}, counters = {0}, sums = {0}, known_by = {0};
 	const char *params[] = {writer->job, number_print(fence, attempt), number_print(at[0], predecessor.attempt),
 	    number_print(at[1], predecessor.n), number_print(identity[0], checkpoint->epoch.attempt),
 	    number_print(identity[1], checkpoint->epoch.n), cut_text(&checkpoint->cut, &cut),
-	    counters_text(checkpoint, &counters), sums_text(writer->pipeline, &checkpoint->counts.sums, &sums)};
+	    counters_text(checkpoint, &counters), sums_text(writer->pipeline, &checkpoint->counts.sums, &sums),
+	    marks_text(&checkpoint->marks, &known_by)};
 	CRASH_POINT(mark_asked);
 	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
-	    "SELECT sluice.checkpoint_mark($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9, params);
+	    "SELECT sluice.checkpoint_mark($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", 10, params);
 	CRASH_POINT(mark_done);
 
 	buffer_fini(&cut);
 	buffer_fini(&counters);
 	buffer_fini(&sums);
+	buffer_fini(&known_by);
 	return postgres_refused(writer, outcome, answer);
 }
 
 static enum sink_outcome rename_checkpoint(struct postgres_writer *writer, uint64_t attempt, struct epoch_id from,
-    struct epoch_id to, struct sink_answer *answer)
+    struct epoch_id to, const char *facts, struct sink_answer *answer)
 {
 	char fence[NUMBER_MAX], old[2][NUMBER_MAX], new[2][NUMBER_MAX];
 	const char *params[] = {writer->job, number_print(fence, attempt), number_print(old[0], from.attempt),
 	    number_print(old[1], from.n), number_print(new[0], to.attempt), number_print(new[1], to.n),
-	    writer->pipeline->fingerprint, writer->pipeline->meaning, writer->change == MEANING_MEASURES ? "t" : "f"};
-	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
-	    "SELECT sluice.checkpoint_rename($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9, params);
+	    writer->pipeline->fingerprint, writer->pipeline->meaning, writer->change == MEANING_MEASURES ? "t" : "f",
+	    facts};
+	return postgres_query(&writer->postgres, NULL, &answer->error,
+	    "SELECT sluice.checkpoint_rename($1, $2, $3, $4, $5, $6, $7, $8, $9), sluice.facts_remember($1, $2, $10)",
+	    10, params);
+}
 
-	return postgres_refused(writer, outcome, answer);
+static enum sink_outcome choose_checkpoint(struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint,
+    const char *facts, struct sink_answer *answer)
+{
+	char fence[NUMBER_MAX], identity[2][NUMBER_MAX];
+	const char *params[] = {writer->job, number_print(fence, attempt),
+	    number_print(identity[0], checkpoint.attempt), number_print(identity[1], checkpoint.n), facts};
+	CRASH_POINT(choose_asked);
+	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
+	    "SELECT sluice.checkpoint_choose($1, $2, $3, $4), sluice.facts_remember($1, $2, $5)", 5, params);
+	CRASH_POINT(choose_done);
+	return outcome;
 }
 
 enum sink_outcome postgres_writer_choose(struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint,
-    struct epoch_id renamed, struct sink_answer *answer)
+    struct epoch_id renamed, const struct facts *remember, struct sink_answer *answer)
 {
-	char fence[NUMBER_MAX], identity[2][NUMBER_MAX];
-	if (!epoch_equal(renamed, (struct epoch_id){0}))
-		return rename_checkpoint(writer, attempt, checkpoint, renamed, answer);
-	const char *params[] = {writer->job, number_print(fence, attempt),
-	    number_print(identity[0], checkpoint.attempt), number_print(identity[1], checkpoint.n)};
-	CRASH_POINT(choose_asked);
-	enum sink_outcome outcome = postgres_query(
-	    &writer->postgres, NULL, &answer->error, "SELECT sluice.checkpoint_choose($1, $2, $3, $4)", 4, params);
-	CRASH_POINT(choose_done);
+	struct buffer text = {0};
+	const char *facts = facts_text(remember, &text);
+	enum sink_outcome outcome = epoch_equal(renamed, (struct epoch_id){0})
+	                                ? choose_checkpoint(writer, attempt, checkpoint, facts, answer)
+	                                : rename_checkpoint(writer, attempt, checkpoint, renamed, facts, answer);
 
+	buffer_fini(&text);
 	return postgres_refused(writer, outcome, answer);
 }
 

@@ -84,7 +84,9 @@ static void advance_print(struct postgres_commit *commit, const struct transacti
 	sums_literal(commit->pipeline, transaction->after, sql);
 	if (way_is_place(&commit->way))
 		postgres_commit_place(commit, place);
-	buffer_printf(sql, ", '%s');\n", place);
+	buffer_printf(sql, ", '%s', '", place);
+	marks_print(transaction->marks, sql);
+	buffer_append_text(sql, "');\n");
 }
 
 static void copy_rows_print(const struct pipeline *pipeline, const char *schema, struct buffer *sql)

@@ -54,16 +54,63 @@ bool cut_parse(const char *text, struct cut *cut)
 	return true;
 }
 
+/* "11:00c0ffee00c0ffee" in quotes. */
+static const char *mark_text(const char *at, struct mark *mark)
+{
+	char text[48];
+	const char *begin = skip(at, '"'), *end = begin ? strchr(begin, '"') : NULL;
+
+	if (!end || (size_t)(end - begin) >= sizeof text)
+		return NULL;
+	memcpy(text, begin, (size_t)(end - begin));
+	text[end - begin] = '\0';
+	return mark_parse(text, mark) ? end + 1 : NULL;
+}
+
+bool marks_parse(const char *text, struct marks *marks)
+{
+	const char *at = skip(text, '{');
+	bool more = at && !skip(at, '}');
+
+	if (at && !more)
+		at = skip(at, '}');
+	while (at && more) {
+		int64_t partition = 0;
+		struct mark mark = {0};
+		at = number(skip(at, '"'), 0, UINT32_MAX, &partition);
+		at = mark_text(skip(skip(at, '"'), ':'), &mark);
+		if (!at)
+			break;
+		mark.partition = (uint32_t)partition;
+		marks_add(marks, &mark);
+		more = skip(at, ',') != NULL;
+		at = skip(at, more ? ',' : '}');
+	}
+	if (!at || *at) {
+		marks_fini(marks);
+		return false;
+	}
+	return true;
+}
+
 static uint64_t unsigned_value(const PGresult *result, int row, int column)
 {
 	return strtoull(PQgetvalue(result, row, column), NULL, 10); /* a bigint that we wrote, or nothing */
 }
 
-enum { FRONTIER_FENCE, FRONTIER_ATTEMPT, FRONTIER_EPOCH, FRONTIER_CUT, FRONTIER_FINGERPRINT, FRONTIER_COUNTS };
+enum {
+	FRONTIER_FENCE,
+	FRONTIER_ATTEMPT,
+	FRONTIER_EPOCH,
+	FRONTIER_CUT,
+	FRONTIER_FINGERPRINT,
+	FRONTIER_MARKS,
+	FRONTIER_COUNTS
+};
 
 static void frontier_sql(struct buffer *out, const struct pipeline *pipeline, bool for_update)
 {
-	buffer_append_text(out, "SELECT fence, attempt, epoch, cut, fingerprint");
+	buffer_append_text(out, "SELECT fence, attempt, epoch, cut, fingerprint, marks");
 	counts_sql(pipeline, out);
 	buffer_printf(out, " FROM sluice.frontier WHERE job = $1%s", for_update ? " FOR UPDATE" : "");
 	buffer_append(out, "", 1);
@@ -95,6 +142,11 @@ static enum sink_outcome frontier_take(const PGresult *result, const struct pipe
 		    PQgetvalue(result, 0, FRONTIER_CUT));
 		return SINK_CONFIG;
 	}
+	if (!marks_parse(PQgetvalue(result, 0, FRONTIER_MARKS), &frontier->marks)) {
+		error_set(error, RESULT_CONFIG, "the marks in the frontier of job %s are none: %.200s", job,
+		    PQgetvalue(result, 0, FRONTIER_MARKS));
+		return SINK_CONFIG;
+	}
 	return SINK_DONE;
 }
 
@@ -107,6 +159,7 @@ enum sink_outcome postgres_frontier_read(struct postgres *postgres, const struct
 	frontier_sql(&sql, pipeline, for_update);
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 1, &job);
 	cut_fini(&frontier->cut);
+	marks_fini(&frontier->marks);
 	*frontier = (struct frontier){0};
 	if (outcome == SINK_DONE)
 		outcome = frontier_take(result, pipeline, job, frontier, error);
@@ -121,7 +174,7 @@ enum sink_outcome postgres_checkpoints_read(struct postgres *postgres, const str
 	PGresult *result = NULL;
 	struct buffer sql = {0};
 
-	buffer_append_text(&sql, "SELECT attempt, epoch, cut");
+	buffer_append_text(&sql, "SELECT attempt, epoch, cut, marks");
 	counts_sql(pipeline, &sql);
 	buffer_append_text(&sql, " FROM sluice.checkpoints WHERE job = $1 ORDER BY attempt DESC, epoch DESC");
 	buffer_append(&sql, "", 1);
@@ -136,13 +189,28 @@ enum sink_outcome postgres_checkpoints_read(struct postgres *postgres, const str
 		checkpoint->epoch.attempt = unsigned_value(result, (int)i, 0);
 		checkpoint->epoch.n = unsigned_value(result, (int)i, 1);
 		if (!cut_parse(PQgetvalue(result, (int)i, 2), &checkpoint->cut) ||
-		    !counts_take(result, (int)i, 3, pipeline, &checkpoint->counts)) {
+		    !marks_parse(PQgetvalue(result, (int)i, 3), &checkpoint->marks) ||
+		    !counts_take(result, (int)i, 4, pipeline, &checkpoint->counts)) {
 			error_set(error, RESULT_CONFIG,
-			    "the cut, or the sums, of checkpoint %" PRIu64 ".%" PRIu64 " of job %s are not such",
+			    "the cut, the marks, or the sums, of checkpoint %" PRIu64 ".%" PRIu64
+			    " of job %s are not such",
 			    checkpoint->epoch.attempt, checkpoint->epoch.n, job);
 			outcome = SINK_CONFIG;
 		}
 	}
+	PQclear(result);
+	return outcome;
+}
+
+enum sink_outcome postgres_facts_read(
+    struct postgres *postgres, const char *job, struct sink_answer *answer, struct error *error)
+{
+	PGresult *result = NULL;
+	enum sink_outcome outcome = postgres_query(postgres, &result, error,
+	    "SELECT name, value FROM sluice.remembered WHERE job = $1 ORDER BY name", 1, &job);
+
+	for (int i = 0; outcome == SINK_DONE && i < PQntuples(result); i++)
+		facts_add(&answer->remembered, &answer->arena, PQgetvalue(result, i, 0), PQgetvalue(result, i, 1));
 	PQclear(result);
 	return outcome;
 }

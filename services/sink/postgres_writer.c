@@ -142,6 +142,8 @@ static enum sink_outcome fenced_read(struct postgres_writer *writer, uint64_t at
 	if (outcome == SINK_DONE)
 		outcome = postgres_checkpoints_read(postgres, writer->pipeline, writer->job, answer, &answer->error);
 	if (outcome == SINK_DONE)
+		outcome = postgres_facts_read(postgres, writer->job, answer, &answer->error);
+	if (outcome == SINK_DONE)
 		outcome = postgres_decisions_read(postgres, writer->pipeline, writer->job, answer, &answer->error);
 	return outcome;
 }
@@ -173,22 +175,25 @@ enum sink_outcome postgres_writer_fence(struct postgres_writer *writer, uint64_t
 	return outcome;
 }
 
-enum sink_outcome postgres_writer_set_cut(
-    struct postgres_writer *writer, uint64_t attempt, const struct cut *cut, struct sink_answer *answer)
+enum sink_outcome postgres_writer_set_cut(struct postgres_writer *writer, uint64_t attempt, const struct cut *cut,
+    const struct facts *remember, struct sink_answer *answer)
 {
 	char number[NUMBER_MAX];
-	struct buffer text = {0};
+	struct buffer text = {0}, facts = {0};
 
 	snprintf(number, sizeof number, "%" PRIu64, attempt);
 	cut_print(cut, &text);
 	buffer_append(&text, "", 1);
+	facts_print(remember, &facts);
+	buffer_append(&facts, "", 1);
 	const char *params[] = {writer->job, number, (const char *)text.data, writer->pipeline->fingerprint,
-	    writer->pipeline->meaning ? writer->pipeline->meaning : ""};
+	    writer->pipeline->meaning ? writer->pipeline->meaning : "", (const char *)facts.data};
 	CRASH_POINT(start_unset);
-	enum sink_outcome outcome = postgres_query(
-	    &writer->postgres, NULL, &answer->error, "SELECT sluice.frontier_start($1, $2, $3, $4, $5)", 5, params);
+	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
+	    "SELECT sluice.frontier_start($1, $2, $3, $4, $5), sluice.facts_remember($1, $2, $6)", 6, params);
 	CRASH_POINT(start_set);
 	buffer_fini(&text);
+	buffer_fini(&facts);
 	return postgres_refused(writer, outcome, answer);
 }
 

@@ -26,8 +26,8 @@ void postgres_writer_fini(struct postgres_writer *writer);
 
 enum sink_outcome postgres_writer_fence(
     struct postgres_writer *writer, uint64_t attempt, struct sink_answer *answer) MUST_USE;
-enum sink_outcome postgres_writer_set_cut(
-    struct postgres_writer *writer, uint64_t attempt, const struct cut *cut, struct sink_answer *answer) MUST_USE;
+enum sink_outcome postgres_writer_set_cut(struct postgres_writer *writer, uint64_t attempt, const struct cut *cut,
+    const struct facts *remember, struct sink_answer *answer) MUST_USE;
 enum sink_outcome postgres_writer_commit(
     struct postgres_writer *writer, const struct transaction *transaction, struct sink_answer *answer) MUST_USE;
 enum sink_outcome postgres_writer_look(
@@ -44,7 +44,7 @@ enum sink_outcome postgres_refused(
 enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
     const struct checkpoint_identity *checkpoint, struct sink_answer *answer) MUST_USE;
 enum sink_outcome postgres_writer_choose(struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint,
-    struct epoch_id renamed, struct sink_answer *answer) MUST_USE;
+    struct epoch_id renamed, const struct facts *remember, struct sink_answer *answer) MUST_USE;
 enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_t attempt,
     const struct epoch_id *checkpoints, size_t checkpoints_len, const struct cut *oldest_cut,
     struct sink_answer *answer) MUST_USE;

@@ -13,7 +13,7 @@ static enum sink_outcome carry_out(void *store, const struct sink_request *reque
 	case SINK_FENCE:
 		return elastic_writer_fence(writer, request->attempt, answer);
 	case SINK_SET_CUT:
-		return elastic_writer_set_cut(writer, request->attempt, request->cut, answer);
+		return elastic_writer_set_cut(writer, request->attempt, request->cut, request->remember, answer);
 	case SINK_COMMIT:
 		return elastic_writer_commit(writer, request->transaction, answer);
 	case SINK_LOOK:

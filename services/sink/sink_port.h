@@ -28,6 +28,7 @@ struct frontier {
 	struct epoch_id last; /* the epoch last committed; (0,0): none */
 	bool started; /* the cut is not NULL */
 	struct cut cut;
+	struct marks marks; /* of the last records in front of it */
 	struct counters counters;
 	struct sums sums; /* not known: the row is of before they were kept */
 	char fingerprint[33]; /* empty: none yet */
@@ -38,6 +39,7 @@ struct checkpoint_identity {
 	struct epoch_id epoch;
 	struct cut cut;
 	struct counts counts; /* the frontier's when it lay there: what a state that is restored from it has */
+	struct marks marks;
 };
 
 /* The ROWS bodies of one epoch; may be many, sorted by nobody. */
@@ -54,6 +56,7 @@ struct transaction {
 	struct epoch_id epoch;
 	bool checkpoint; /* also insert the epoch's identity into the table of checkpoints */
 	const struct cut *cut;
+	const struct marks *marks;
 	struct counters counters; /* of this epoch; added to the frontier's. Documents: nothing, the port counts */
 	/* Of all totals before it and after it; the latter becomes the frontier's. The port compares what lies between with the rows. */
 	const struct sums *before, *after;
@@ -83,6 +86,8 @@ struct sink_answer {
 	bool replayable; /* and that touches no record: MEANING_MEASURES */
 	struct checkpoint_identity *checkpoints; /* newest first */
 	size_t checkpoints_len;
+	struct facts remembered; /* what exactness rests on; documents: writer 0 only; the arena's */
+	struct arena arena;
 	/* fence: all that the table holds; late: the verdicts */
 	struct decisions decisions;
 };
@@ -94,8 +99,9 @@ struct sink_port_ops {
 	 * away: call again. FENCED when the fence is attempt or higher already. */
 	void (*fence)(struct sink_port *, uint64_t attempt);
 	/* Under the fence: sets the frontier's cut where it is NULL, with the fingerprint, and inserts checkpoint (0,0).
-	 * Documents: sets it in any case, as one of this writer's key groups. */
-	void (*set_cut)(struct sink_port *, uint64_t attempt, const struct cut *cut);
+	 * Documents: sets it in any case, as one of this writer's key groups. remember: facts that were not remembered so yet;
+	 * documents: writer 0 does. */
+	void (*set_cut)(struct sink_port *, uint64_t attempt, const struct cut *cut, const struct facts *remember);
 	/* One transaction; its first statement moves the frontier from predecessor to epoch under the fence. LATE where a row met
 	 * a unique index; error names the record. */
 	void (*commit)(struct sink_port *, const struct transaction *);
@@ -107,8 +113,9 @@ struct sink_port_ops {
 	 * fence: the next commit notices a failover that loses the choice. MOVED where it is not named: the list that it was
 	 * chosen from is not that of the table any more.
 	 * renamed not (0,0): it also gets this name, and the frontier the pipeline file's meaning from there on; MOVED also
-	 * where it does not lie at the frontier, unless the change was replayable. */
-	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed);
+	 * where it does not lie at the frontier, unless the change was replayable. remember: as with set_cut. */
+	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
+	    const struct facts *remember);
 	/* Deletes these identities and the decisions in front of oldest_cut, under the fence. */
 	void (*retire)(struct sink_port *, uint64_t attempt, const struct epoch_id *checkpoints, size_t checkpoints_len,
 	    const struct cut *oldest_cut);

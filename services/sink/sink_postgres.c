@@ -14,13 +14,14 @@ static enum sink_outcome carry_out(void *store, const struct sink_request *reque
 	case SINK_FENCE:
 		return postgres_writer_fence(writer, request->attempt, answer);
 	case SINK_SET_CUT:
-		return postgres_writer_set_cut(writer, request->attempt, request->cut, answer);
+		return postgres_writer_set_cut(writer, request->attempt, request->cut, request->remember, answer);
 	case SINK_COMMIT:
 		return postgres_writer_commit(writer, request->transaction, answer);
 	case SINK_MARK:
 		return postgres_writer_mark(writer, request->attempt, request->predecessor, request->marked, answer);
 	case SINK_CHOOSE:
-		return postgres_writer_choose(writer, request->attempt, request->checkpoint, request->renamed, answer);
+		return postgres_writer_choose(
+		    writer, request->attempt, request->checkpoint, request->renamed, request->remember, answer);
 	case SINK_RETIRE:
 		return postgres_writer_retire(
 		    writer, request->attempt, request->retired, request->retired_len, request->cut, answer);

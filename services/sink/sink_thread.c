@@ -46,9 +46,13 @@ static void signal_fd(int fd)
 void sink_answer_clear(struct sink_answer *answer)
 {
 	cut_fini(&answer->frontier.cut);
+	marks_fini(&answer->frontier.marks);
 	cut_fini(&answer->surplus_cut);
-	for (size_t i = 0; i < answer->checkpoints_len; i++)
+	for (size_t i = 0; i < answer->checkpoints_len; i++) {
 		cut_fini(&answer->checkpoints[i].cut);
+		marks_fini(&answer->checkpoints[i].marks);
+	}
+	arena_fini(&answer->arena);
 	free(answer->checkpoints);
 	free(answer->decisions.entries);
 	*answer = (struct sink_answer){0};
@@ -106,9 +110,10 @@ static void on_fence(struct sink_port *port, uint64_t attempt)
 	request_start(port, (struct sink_request){.kind = SINK_FENCE, .attempt = attempt});
 }
 
-static void on_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut)
+static void on_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut, const struct facts *remember)
 {
-	request_start(port, (struct sink_request){.kind = SINK_SET_CUT, .attempt = attempt, .cut = cut});
+	request_start(
+	    port, (struct sink_request){.kind = SINK_SET_CUT, .attempt = attempt, .cut = cut, .remember = remember});
 }
 
 static void on_commit(struct sink_port *port, const struct transaction *transaction)
@@ -124,10 +129,14 @@ static void on_mark(
 	              .kind = SINK_MARK, .attempt = attempt, .predecessor = predecessor, .marked = checkpoint});
 }
 
-static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)
+static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
+    const struct facts *remember)
 {
-	request_start(port, (struct sink_request){
-	                        .kind = SINK_CHOOSE, .attempt = attempt, .checkpoint = checkpoint, .renamed = renamed});
+	request_start(port, (struct sink_request){.kind = SINK_CHOOSE,
+	                        .attempt = attempt,
+	                        .checkpoint = checkpoint,
+	                        .renamed = renamed,
+	                        .remember = remember});
 }
 
 static void on_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,

@@ -33,6 +33,7 @@ struct sink_request {
 	struct epoch_id predecessor, checkpoint, renamed;
 	const struct cut *cut;
 	const struct checkpoint_identity *marked;
+	const struct facts *remember;
 	const struct transaction *transaction;
 	const struct epoch_id *retired;
 	size_t retired_len;

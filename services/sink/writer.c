@@ -47,6 +47,9 @@ static enum result finish_epoch(struct writer *writer, struct error *error)
 		return result;
 	epoch->id = barrier->epoch;
 	cut_copy(&epoch->cut, &barrier->cut);
+	marks_copy(&epoch->marks, &barrier->marks);
+	if (writer->documents)
+		marks_raise(&epoch->marks, &writer->frontier.marks);
 	if (writer->documents && !MUTANT(handled_not_raised))
 		cut_raise(&epoch->cut, &writer->handled);
 	epoch->checkpoint = barrier->checkpoint;
@@ -132,10 +135,12 @@ static enum result on_command(
 		                                 (!writer->frontier.regrouped || MUTANT(regrouped_keeps_cut))
 		                             ? &writer->frontier.cut
 		                             : &command->body.set_cut.cut);
+		facts_copy(&writer->remember, &writer->memory, &command->body.set_cut.remember);
 		writer->next = REQUEST_SET_CUT;
 		writer->next_us = WAKE_NOW;
 		break;
 	case FRAME_CHOOSE:
+		facts_copy(&writer->remember, &writer->memory, &command->body.choose.remember);
 		writer->choosing = true;
 		writer->chosen = command->body.choose.checkpoint;
 		writer->renamed = command->body.choose.renamed;
@@ -170,6 +175,8 @@ static void writer_free(struct actor *actor)
 	writer_compare_end(writer);
 	aligner_fini(&writer->aligner);
 	cut_fini(&writer->frontier.cut);
+	marks_fini(&writer->frontier.marks);
+	arena_fini(&writer->memory);
 	cut_fini(&writer->base_cut);
 	cut_fini(&writer->start);
 	cut_fini(&writer->handled);

@@ -16,9 +16,12 @@ static enum result broken(struct writer *writer, const struct sink_answer *answe
 static void keep_frontier(struct writer *writer, const struct frontier *found)
 {
 	struct cut cut = writer->frontier.cut;
+	struct marks marks = writer->frontier.marks;
 	cut_copy(&cut, &found->cut);
+	marks_copy(&marks, &found->marks);
 	writer->frontier = *found;
 	writer->frontier.cut = cut;
+	writer->frontier.marks = marks;
 }
 
 static enum result on_fence_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,

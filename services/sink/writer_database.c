@@ -46,18 +46,22 @@ void writer_begin(struct writer *writer, enum request request, uint64_t now_us)
 		port->ops->fence(port, writer->attempt);
 		break;
 	case REQUEST_SET_CUT:
-		port->ops->set_cut(port, writer->attempt, &writer->start);
+		port->ops->set_cut(port, writer->attempt, &writer->start, &writer->remember);
 		break;
 	case REQUEST_COMMIT:
 		port->ops->commit(port, &writer->transaction);
 		break;
 	case REQUEST_MARK:
-		writer->marked =
-		    (struct checkpoint_identity){writer->first->id, writer->first->cut, writer->first->held};
+		writer->marked = (struct checkpoint_identity){
+		    .epoch = writer->first->id,
+		    .cut = writer->first->cut,
+		    .counts = writer->first->held,
+		    .marks = writer->first->marks,
+		};
 		port->ops->mark(port, writer->attempt, writer->frontier.last, &writer->marked);
 		break;
 	case REQUEST_CHOOSE:
-		port->ops->choose(port, writer->attempt, writer->chosen, writer->renamed);
+		port->ops->choose(port, writer->attempt, writer->chosen, writer->renamed, &writer->remember);
 		break;
 	case REQUEST_RETIRE:
 		port->ops->retire(port, writer->attempt, writer->retirements->identities,
@@ -98,6 +102,7 @@ static void commit_first(struct writer *writer, uint64_t now_us)
 	    .epoch = epoch->id,
 	    .checkpoint = epoch->checkpoint,
 	    .cut = &epoch->cut,
+	    .marks = &epoch->marks,
 	    .counters = epoch->counters,
 	    .before = &epoch->before,
 	    .after = &epoch->after,
@@ -150,6 +155,7 @@ void writer_finish_first(struct writer *writer, const struct frontier *now, uint
 	CHECK(epoch != NULL);
 	writer->frontier.last = epoch->id;
 	cut_copy(&writer->frontier.cut, &epoch->cut);
+	marks_copy(&writer->frontier.marks, &epoch->marks);
 	if (writer->documents)
 		writer->frontier.counters = now->counters;
 	else

@@ -62,6 +62,8 @@ struct writer {
 	struct transaction transaction;
 	bool choosing; /* CHOOSE is to be carried out: */
 	struct epoch_id chosen, renamed; /* the latter (0,0): its name stays */
+	struct facts remember; /* SET_CUT, CHOOSE */
+	struct arena memory; /* of these */
 	struct retirement *retirements; /* oldest first */
 	struct error refusal; /* of the commit that was LATE */
 	struct bytes *bodies; /* LATE: the rows of all epochs that are aligned: */

@@ -13,6 +13,7 @@ enum {
 	CHECKPOINTS_BYTES = 2 * 1024 * 1024, /* in one FENCED */
 	CHECKPOINT_BYTES = 25, /* at most, without its cut, */
 	OFFSET_BYTES = 14, /* and for each of that */
+	MARK_BYTES = 24, /* likewise */
 };
 
 void say_waiting(struct writer *writer, struct outbox *outbox, const char *text)
@@ -52,6 +53,8 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 	    .since = answer->since,
 	    .changed = answer->changed,
 	    .replayable = answer->replayable,
+	    .marks = writer->frontier.marks,
+	    .remembered = answer->remembered,
 	};
 	if (answer->surplus && !MUTANT(surplus_unheard)) {
 		cut_copy(&least, fenced.started ? &fenced.cut : &answer->surplus_cut);
@@ -63,11 +66,12 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 	/* Newest first. What one frame does not take is older than all of these, and stays named. */
 	size_t bytes = 0;
 	for (size_t i = 0; i < answer->checkpoints_len; i++) {
-		bytes += CHECKPOINT_BYTES + OFFSET_BYTES * (size_t)answer->checkpoints[i].cut.len;
+		bytes += CHECKPOINT_BYTES + OFFSET_BYTES * (size_t)answer->checkpoints[i].cut.len +
+		         MARK_BYTES * (size_t)answer->checkpoints[i].marks.len;
 		if (i > 0 && bytes > CHECKPOINTS_BYTES)
 			break;
-		fenced.checkpoints.entries[fenced.checkpoints.len++] =
-		    (struct checkpoint_entry){answer->checkpoints[i].epoch, answer->checkpoints[i].cut};
+		fenced.checkpoints.entries[fenced.checkpoints.len++] = (struct checkpoint_entry){
+		    answer->checkpoints[i].epoch, answer->checkpoints[i].cut, answer->checkpoints[i].marks};
 	}
 	say_decisions(outbox, &answer->decisions);
 	outbox_report(outbox, FRAME_FENCED, &fenced);

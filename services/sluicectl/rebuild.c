@@ -234,9 +234,10 @@ static enum result name_it(struct rebuild *rebuild, const char *cut, struct erro
 		    3, params);
 	else if (result == RESULT_OK)
 		result = ask(rebuild, NULL, error,
-		    "WITH f AS (UPDATE sluice.frontier SET sums = $4 WHERE job = $1 RETURNING job, counters, sums) "
-		    "INSERT INTO sluice.checkpoints (job, attempt, epoch, cut, counters, sums) "
-		    "SELECT job, $2, 0, $3, counters, sums FROM f",
+		    "WITH f AS (UPDATE sluice.frontier SET sums = $4 WHERE job = $1 RETURNING job, counters, sums, "
+		    "marks) "
+		    "INSERT INTO sluice.checkpoints (job, attempt, epoch, cut, counters, sums, marks) "
+		    "SELECT job, $2, 0, $3, counters, sums, marks FROM f",
 		    4, params);
 	buffer_fini(&sums);
 	return result;

@@ -99,19 +99,19 @@ static void run_source(struct bench *bench)
 {
 	struct error error;
 	struct source_port *port = NULL;
-	uint32_t partitions = 0;
-	struct cut start = {0};
+	static const struct marks none;
+	struct description found = {0};
 	panic_on(source_kafka_open(&port, &bench->pipeline, "bench", &error), &error);
 	enum result result;
-	while ((result = port->ops->describe(port, &partitions, &start, &error)) == RESULT_RETRY)
+	while ((result = port->ops->describe(port, &none, &found, &error)) == RESULT_RETRY)
 		(void)fprintf(stderr, "%s\n", error.text);
 	panic_on(result, &error);
-	panic_on(port->ops->assign(port, &start, &error), &error);
+	panic_on(port->ops->assign(port, &found.start, &error), &error);
 	struct source_record records[BATCH];
 	bench_begin(bench);
 	while (bench_goes_on(bench)) {
 		size_t round = 0;
-		for (uint32_t partition = 0; partition < partitions; partition++) {
+		for (uint32_t partition = 0; partition < found.partitions; partition++) {
 			size_t len;
 			panic_on(port->ops->take(port, partition, records, BATCH, &len, &error), &error);
 			for (size_t i = 0; i < len; i++)
@@ -130,7 +130,7 @@ static void run_source(struct bench *bench)
 	}
 	bench_print(bench, "source");
 	port->ops->close(port);
-	cut_fini(&start);
+	description_fini(&found);
 }
 
 static rd_kafka_t *floor_client(const struct bench *bench)

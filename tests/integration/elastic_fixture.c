@@ -176,12 +176,17 @@ struct sink_answer *bed_fence(struct sink_port *port, uint64_t attempt)
 	return bed_wait(port);
 }
 
+static struct mark mark_entries[] = {{0, 4, UINT64_C(0xc0ffee)}, {12, INT64_MAX, UINT64_MAX}};
+const struct marks bed_marks = {mark_entries, 2};
+static struct fact fact_entries[] = {{"kafka.cluster_id", "a'\\\"b"}};
+const struct facts bed_facts = {fact_entries, 1};
+
 struct sink_answer *bed_set_cut(struct sink_port *port, uint64_t attempt, int64_t offset)
 {
 	struct cut cut = {0};
 
 	cut_set(&cut, 0, offset);
-	port->ops->set_cut(port, attempt, &cut);
+	port->ops->set_cut(port, attempt, &cut, &bed_facts);
 	struct sink_answer *answer = bed_wait(port);
 	cut_fini(&cut);
 	return answer;
@@ -255,6 +260,7 @@ struct sink_answer *batch_commit(struct batch *batch, struct sink_port *port)
 	batch->transaction.handled = &batch->handled;
 	batch->transaction.rows = &batch->body;
 	batch->transaction.rows_len = 1;
+	batch->transaction.marks = &bed_marks;
 	port->ops->commit(port, &batch->transaction);
 	return bed_wait(port);
 }

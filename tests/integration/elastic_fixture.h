@@ -48,6 +48,10 @@ long bed_count(struct bed *bed, const char *behind);
 
 struct sink_answer *bed_wait(struct sink_port *port);
 struct sink_answer *bed_fence(struct sink_port *port, uint64_t attempt);
+/* What every epoch is marked with, and what is remembered. */
+extern const struct marks bed_marks;
+extern const struct facts bed_facts;
+
 struct sink_answer *bed_set_cut(struct sink_port *port, uint64_t attempt, int64_t offset);
 struct sink_answer *bed_look(struct sink_port *port, uint64_t attempt);
 struct sink_answer *bed_touch(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor);

@@ -192,6 +192,11 @@ struct sink_answer *fixture_fence(struct sink_port *port, uint64_t attempt)
 	return fixture_answer(port);
 }
 
+static struct mark mark_entries[] = {{0, 4, UINT64_C(0xc0ffee)}, {12, INT64_MAX, UINT64_MAX}};
+const struct marks fixture_marks = {mark_entries, 2};
+static struct fact fact_entries[] = {{"kafka.cluster_id", "a'\\\"b"}};
+const struct facts fixture_facts = {fact_entries, 1};
+
 struct sink_answer *fixture_look(struct sink_port *port, uint64_t attempt)
 {
 	port->ops->look(port, attempt);
@@ -204,6 +209,7 @@ struct sink_answer *fixture_mark(
 	struct checkpoint_identity marked = {.epoch = checkpoint};
 
 	cut_set(&marked.cut, 0, offset);
+	marked.marks = fixture_marks;
 	port->ops->mark(port, attempt, predecessor, &marked);
 	struct sink_answer *answer = fixture_answer(port);
 	cut_fini(&marked.cut);
@@ -212,7 +218,7 @@ struct sink_answer *fixture_mark(
 
 struct sink_answer *fixture_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
 {
-	port->ops->choose(port, attempt, checkpoint, (struct epoch_id){0});
+	port->ops->choose(port, attempt, checkpoint, (struct epoch_id){0}, &fixture_facts);
 	return fixture_answer(port);
 }
 
@@ -229,7 +235,7 @@ struct sink_port *fixture_writer(struct fixture *fixture, uint64_t attempt)
 		fail_msg("fence: %s", answer->error.text);
 	if (!answer->frontier.started) {
 		cut_set(&cut, 0, 0);
-		port->ops->set_cut(port, attempt, &cut);
+		port->ops->set_cut(port, attempt, &cut, &fixture_facts);
 		answer = fixture_answer(port);
 		if (answer->outcome != SINK_DONE)
 			fail_msg("set_cut: %s", answer->error.text);
@@ -325,6 +331,7 @@ struct sink_answer *draft_commit(struct draft *draft, struct sink_port *port)
 	transaction->decisions_len = 1;
 	transaction->totals = &draft->groups;
 	transaction->totals_len = 1;
+	transaction->marks = &fixture_marks;
 	port->ops->commit(port, transaction);
 	return fixture_answer(port);
 }

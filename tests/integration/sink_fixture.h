@@ -39,6 +39,10 @@ const char *fixture_value(struct fixture *fixture, const char *sql);
 /* Waits for the answer. */
 struct sink_answer *fixture_answer(struct sink_port *port);
 struct sink_answer *fixture_fence(struct sink_port *port, uint64_t attempt);
+/* What every epoch is marked with, and what is remembered. */
+extern const struct marks fixture_marks;
+extern const struct facts fixture_facts;
+
 struct sink_answer *fixture_look(struct sink_port *port, uint64_t attempt);
 struct sink_answer *fixture_mark(
     struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, struct epoch_id checkpoint, int64_t offset);

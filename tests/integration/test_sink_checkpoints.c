@@ -117,7 +117,7 @@ static void test_choose(void **state)
 
 static struct sink_answer *rename_to(struct sink_port *port, uint64_t attempt, struct epoch_id from, struct epoch_id to)
 {
-	port->ops->choose(port, attempt, from, to);
+	port->ops->choose(port, attempt, from, to, &fixture_facts);
 	return fixture_answer(port);
 }
 

@@ -325,6 +325,7 @@ static void test_read_only(void **state)
 	assert_true(clock_monotonic_us() - began_us < 10000000);
 	assert_int_equal(bed_ask(bed, "PUT", "/%s/_settings", "{\"index.blocks.write\":null}"), 200);
 	assert_outcome(bed_look(port, 1), SINK_DONE);
+	batch.transaction.marks = &bed_marks;
 	port->ops->commit(port, &batch.transaction);
 	assert_outcome(bed_wait(port), SINK_DONE);
 	batch_close(&batch);
@@ -430,6 +431,7 @@ static void walk_commit(struct walk *walk, struct batch *batch)
 		answer = bed_look(walk->port, walk->attempt);
 		if (answer->outcome != SINK_DONE || epoch_equal(answer->frontier.last, batch->transaction.epoch))
 			continue;
+		batch->transaction.marks = &bed_marks;
 		walk->port->ops->commit(walk->port, &batch->transaction);
 		answer = bed_wait(walk->port);
 	}

@@ -155,9 +155,10 @@ static void test_other_answers_lost(void **state)
 				proxy_mode(proxy, PROXY_LOSE_ANSWER, 0);
 			if (request == 0)
 				port->ops->mark(port, 1, epoch_of(1, 1),
-				    &(struct checkpoint_identity){.epoch = epoch_of(1, 5), .cut = cut});
+				    &(struct checkpoint_identity){
+				        .epoch = epoch_of(1, 5), .cut = cut, .marks = fixture_marks});
 			else if (request == 1)
-				port->ops->choose(port, 1, epoch_of(1, 5), (struct epoch_id){0});
+				port->ops->choose(port, 1, epoch_of(1, 5), (struct epoch_id){0}, &fixture_facts);
 			else if (request == 2)
 				port->ops->retire(port, 1, &start, 1, &cut);
 			else
@@ -261,6 +262,7 @@ static void test_backend_ended(void **state)
 	draft.transaction.rows = &draft.body;
 	draft.transaction.rows_len = 1;
 	draft.transaction.cut = &draft.cut;
+	draft.transaction.marks = &fixture_marks;
 	port->ops->commit(port, &draft.transaction);
 	end_while(fixture, "BEGIN%");
 	assert_int_equal(fixture_answer(port)->outcome, SINK_UNKNOWN);
@@ -306,7 +308,7 @@ static void test_zombie(void **state)
 	port->ops->close(port);
 	PGconn *zombie = PQconnectdb((const char *)fixture->url.data);
 	const char *steps[] = {sql, "BEGIN",
-	    "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}', NULL, NULL)",
+	    "SELECT sluice.frontier_advance('shop/totals', 1, 0, 0, 1, 1, '{\"0\": 9}', '{}', NULL, NULL, '{}')",
 	    "INSERT INTO transactions VALUES ('2.1-00000000', 'x', 1, 1, NULL, now(), NULL)"};
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
 		PGresult *result = PQexec(zombie, steps[i]);

@@ -56,14 +56,14 @@ static void test_start(void **state)
 
 	cut_set(&cut, 11, 5);
 	cut_set(&cut, 2, INT64_MAX);
-	port->ops->set_cut(port, 6, &cut);
+	port->ops->set_cut(port, 6, &cut, &fixture_facts);
 	answer = fixture_answer(port);
 	assert_says(answer, SINK_FENCED, "fence");
 	assert_int_equal(answer->frontier.fence, 7);
 	assert_string_equal(fixture_value(fixture, "SELECT cut FROM sluice.frontier"), "(null)");
-	port->ops->set_cut(port, 7, &cut);
+	port->ops->set_cut(port, 7, &cut, &fixture_facts);
 	assert_done(fixture_answer(port));
-	port->ops->set_cut(port, 7, &cut);
+	port->ops->set_cut(port, 7, &cut, &fixture_facts);
 	assert_says(fixture_answer(port), SINK_MOVED, "0.0");
 
 	answer = fixture_fence(port, 8);

@@ -35,6 +35,7 @@ struct world {
 	struct setting extra; /* one more setting; name NULL: none */
 	struct pipeline pipeline;
 	struct source_port *source;
+	struct marks marks; /* for describe */
 };
 
 static void pipeline_fill(struct world *world)
@@ -378,11 +379,11 @@ static void an_offset_out_of_range_is_config_for_ever(void **state)
 	assert_int_equal(taken, 0);
 }
 
-static enum result describe_wait(struct world *world, uint32_t *partitions, struct cut *start, struct error *error)
+static enum result describe_wait(struct world *world, struct description *found, struct error *error)
 {
 	for (uint64_t until = deadline(PATIENCE_MS); clock_monotonic_us() < until;) {
 		uint64_t begun = clock_monotonic_us();
-		enum result result = world->source->ops->describe(world->source, partitions, start, error);
+		enum result result = world->source->ops->describe(world->source, &world->marks, found, error);
 		assert_in_range(clock_monotonic_us() - begun, 0, 700000);
 		if (result != RESULT_RETRY)
 			return result;
@@ -392,16 +393,15 @@ static enum result describe_wait(struct world *world, uint32_t *partitions, stru
 
 static void expect_start(struct world *world, int64_t a, int64_t b, int64_t c)
 {
-	uint32_t partitions = 0;
-	struct cut start = {0};
+	struct description found = {0};
 	struct error error;
-	assert_int_equal(describe_wait(world, &partitions, &start, &error), RESULT_OK);
-	assert_int_equal(partitions, PARTITIONS);
-	assert_int_equal(start.len, PARTITIONS);
+	assert_int_equal(describe_wait(world, &found, &error), RESULT_OK);
+	assert_int_equal(found.partitions, PARTITIONS);
+	assert_int_equal(found.start.len, PARTITIONS);
 	const int64_t wanted[PARTITIONS] = {a, b, c};
 	for (uint32_t i = 0; i < PARTITIONS; i++)
-		assert_int_equal(cut_get(&start, i, -7), wanted[i]);
-	cut_fini(&start);
+		assert_int_equal(cut_get(&found.start, i, -7), wanted[i]);
+	description_fini(&found);
 }
 
 static void describe_resolves_earliest_and_then_reads(void **state)
@@ -435,10 +435,9 @@ static void describe_resolves_offsets_by_name(void **state)
 	world->source->ops->close(world->source);
 	offsets[0].partition = PARTITIONS;
 	source_open(world);
-	uint32_t partitions;
-	struct cut start = {0};
+	struct description found = {0};
 	struct error error;
-	assert_int_equal(describe_wait(world, &partitions, &start, &error), RESULT_CONFIG);
+	assert_int_equal(describe_wait(world, &found, &error), RESULT_CONFIG);
 	assert_non_null(strstr(error.text, "names partition 3"));
 }
 
@@ -465,23 +464,22 @@ static void a_missing_topic_is_waited_for(void **state)
 	if (world->cluster != NULL) /* it would make the topic on being asked */
 		rd_kafka_mock_topic_set_error(world->cluster, missing, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
 	source_open(world);
-	uint32_t partitions = 0;
-	struct cut start = {0};
+	struct description found = {0};
 	struct error error;
 	char wanted[128];
 	(void)snprintf(wanted, sizeof wanted, "topic %s does not exist: waiting for it", missing);
 	uint64_t until = deadline(PATIENCE_MS);
 	do {
 		assert_int_equal(
-		    world->source->ops->describe(world->source, &partitions, &start, &error), RESULT_RETRY);
+		    world->source->ops->describe(world->source, &world->marks, &found, &error), RESULT_RETRY);
 		assert_true(clock_monotonic_us() < until);
 	} while (strcmp(error.text, wanted) != 0);
 	if (world->cluster != NULL)
 		rd_kafka_mock_topic_set_error(world->cluster, missing, RD_KAFKA_RESP_ERR_NO_ERROR);
 	else
 		topic_create(world, missing, PARTITIONS);
-	assert_int_equal(describe_wait(world, &partitions, &start, &error), RESULT_OK);
-	cut_fini(&start);
+	assert_int_equal(describe_wait(world, &found, &error), RESULT_OK);
+	description_fini(&found);
 }
 
 static void a_broker_that_is_away_is_waited_for(void **state)
@@ -490,16 +488,15 @@ static void a_broker_that_is_away_is_waited_for(void **state)
 	skip_unless_mock(world);
 	assert_int_equal(rd_kafka_mock_broker_set_down(world->cluster, 1), 0);
 	source_open(world);
-	uint32_t partitions = 0;
-	struct cut start = {0};
+	struct description found = {0};
 	struct error error;
 	for (int i = 0; i < 6; i++)
 		assert_int_equal(
-		    world->source->ops->describe(world->source, &partitions, &start, &error), RESULT_RETRY);
+		    world->source->ops->describe(world->source, &world->marks, &found, &error), RESULT_RETRY);
 	assert_non_null(strstr(error.text, "Kafka does not answer: "));
 	assert_int_equal(rd_kafka_mock_broker_set_up(world->cluster, 1), 0);
-	assert_int_equal(describe_wait(world, &partitions, &start, &error), RESULT_OK);
-	cut_fini(&start);
+	assert_int_equal(describe_wait(world, &found, &error), RESULT_OK);
+	description_fini(&found);
 }
 
 static void a_topic_that_may_not_be_read_is_config(void **state)
@@ -508,10 +505,9 @@ static void a_topic_that_may_not_be_read_is_config(void **state)
 	skip_unless_mock(world);
 	rd_kafka_mock_topic_set_error(world->cluster, world->topic, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
 	source_open(world);
-	uint32_t partitions = 0;
-	struct cut start = {0};
+	struct description found = {0};
 	struct error error;
-	assert_int_equal(describe_wait(world, &partitions, &start, &error), RESULT_CONFIG);
+	assert_int_equal(describe_wait(world, &found, &error), RESULT_CONFIG);
 	assert_non_null(strstr(error.text, "uthorization failed"));
 }
 

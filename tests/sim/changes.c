@@ -152,6 +152,7 @@ struct changes *changes_of(struct world *world, const struct transaction *transa
 	changes->counters = transaction->counters;
 	changes->before = sums_flat(transaction->before);
 	changes->sums = sums_flat(transaction->after);
+	marks_store(changes->marks, transaction->marks);
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
 		changes->cut[i] = cut_get(transaction->cut, i, UNNAMED);
 	for (size_t i = 0; i < transaction->rows_len; i++)

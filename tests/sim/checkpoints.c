@@ -20,6 +20,7 @@ struct identity identity_here(const struct database *database, struct epoch_id e
 	struct identity identity = {
 	    .epoch = epoch, .counted = true, .counters = database->counters, .sums = database->sums};
 	memcpy(identity.cut, database->cut, sizeof identity.cut);
+	memcpy(identity.marks, database->marks, sizeof identity.marks);
 	return identity;
 }
 
@@ -34,6 +35,7 @@ void name_checkpoint(struct world *world, const struct identity *identity)
 	for (; place > 0 && epoch_compare(database->checkpoints[place - 1].epoch, identity->epoch) > 0; place--)
 		database->checkpoints[place] = database->checkpoints[place - 1];
 	database->checkpoints[place] = *identity;
+	marks_check(world, "a checkpoint", identity->marks, database->base, identity->cut);
 	database->checkpoints_len++;
 	world->statistics.checkpoints++;
 }
@@ -51,6 +53,7 @@ void tell_checkpoints(const struct world *world, struct sink_answer *answer)
 		for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
 			if (database->checkpoints[i].cut[p] != UNNAMED)
 				cut_set(&told->cut, p, database->checkpoints[i].cut[p]);
+		marks_tell(database->checkpoints[i].marks, &told->marks);
 	}
 }
 
@@ -76,6 +79,7 @@ enum sink_outcome run_mark(struct world *world, const struct task *task)
 	struct identity marked = {
 	    .epoch = changes->epoch, .counted = changes->counted, .counters = changes->counters, .sums = changes->sums};
 	memcpy(marked.cut, changes->cut, sizeof marked.cut);
+	memcpy(marked.marks, changes->marks, sizeof marked.marks);
 	name_checkpoint(world, &marked);
 	world->statistics.marks++;
 	return SINK_DONE;
@@ -139,6 +143,13 @@ static enum sink_outcome rename_chosen(struct world *world, const struct task *t
 	return SINK_DONE;
 }
 
+void check_cluster(struct world *world, uint32_t remembered)
+{
+	if (remembered != 0 && remembered != world->log.cluster)
+		world_violate(
+		    world, "an attempt begins in cluster %u, and cluster %u was read", world->log.cluster, remembered);
+}
+
 enum sink_outcome run_choose(struct world *world, const struct task *task)
 {
 	struct database *database = &world->database;
@@ -157,6 +168,13 @@ enum sink_outcome run_choose(struct world *world, const struct task *task)
 	}
 	check_cut(world, "the checkpoint restored,", chosen, identity->cut);
 	world->statistics.choices++;
+	if (task->sink != NULL) {
+		marks_check_own(world, "an attempt at this frontier", database->marks);
+		marks_check_own(world, "an attempt from this checkpoint", identity->marks);
+		check_cluster(world, database->cluster);
+	}
+	if (task->changes->cluster != 0)
+		database->cluster = task->changes->cluster;
 	note_choice(world, task->attempt, identity->cut);
 	uint32_t kept = 0;
 	while (kept < database->checkpoints_len && epoch_compare(database->checkpoints[kept].epoch, chosen) <= 0)

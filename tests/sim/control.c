@@ -7,6 +7,8 @@
 
 #include "tests/sim/sim.h"
 
+#define ZONE_RULES "those of UTC" /* that all processes have */
+
 /* --- coordinators ------------------------------------------------------------------------------------------------------- */
 
 static struct session *find(const struct coordinator_process *coordinator, const char *worker)
@@ -102,6 +104,8 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 	    (statistics->mended > 0 || !has_usable_checkpoint(coordinator->world)) &&
 	    strstr(why, "knows none of its checkpoints") != NULL)
 		coordinator->world->declared = true;
+	else if (says_other_log(coordinator->world, why))
+		coordinator->world->log_refused = true;
 	else if (code == 0)
 		coordinator->world->stopped_cleanly = true;
 	else if (coordinator->world->database.wide != coordinator->world->wide &&
@@ -127,6 +131,7 @@ void coordinator_process_start(struct coordinator_process *process, struct world
 	struct coordinator_config config = {
 	    .pipeline = &process->setup.pipeline,
 	    .job = world->job,
+	    .zone_rules = ZONE_RULES,
 	    .topology = process->setup.topology,
 	    .store = &world->store.store,
 	    .port = &process->port,
@@ -198,6 +203,7 @@ bool session_open(struct world *world, struct process *process)
 	    .job = world->job,
 	    .fingerprint = world->pipeline.fingerprint,
 	    .topology = topology_print(&process->setup.topology, topology),
+	    .zone_rules = ZONE_RULES,
 	    .release = "simulated",
 	};
 	struct frame_header header = {.kind = FRAME_REGISTER, .job = frame_job(world->job)};

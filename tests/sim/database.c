@@ -132,6 +132,8 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 	put_rows(world, changes);
 	put_totals(&database->totals, &changes->totals);
 	move_cut(world, changes);
+	memcpy(database->marks, changes->marks, sizeof database->marks);
+	marks_check(world, "the frontier", database->marks, database->base, database->cut);
 	counters_add(&database->counters, &changes->counters);
 	database->sums = changes->sums;
 	database->last = changes->epoch;
@@ -165,6 +167,8 @@ static enum sink_outcome run_set_cut(struct world *world, const struct task *tas
 	database->wide = task->changes->wide;
 	memcpy(database->cut, task->changes->cut, sizeof database->cut);
 	memcpy(database->base, task->changes->cut, sizeof database->base);
+	memset(database->marks, 0, sizeof database->marks);
+	database->cluster = task->changes->cluster;
 	database->sums.known = true;
 	const struct identity here = identity_here(database, (struct epoch_id){0, 0});
 	name_checkpoint(world, &here);
@@ -238,6 +242,7 @@ static void tell_frontier(const struct world *world, struct sink_answer *answer)
 	frontier->started = database->started;
 	frontier->counters = database->counters;
 	frontier->sums = sums_whole(&database->sums);
+	marks_tell(database->marks, &frontier->marks);
 	for (uint32_t i = 0; database->started && i < PARTITIONS_MAX; i++)
 		if (database->cut[i] != UNNAMED)
 			cut_set(&frontier->cut, i, database->cut[i]);
@@ -270,6 +275,7 @@ static void tell_fenced(struct world *world, const struct task *task)
 	tell_decisions(world, &answer->decisions);
 	tell_checkpoints(world, answer);
 	tell_meaning(world, answer);
+	cluster_tell(world->database.cluster, &answer->remembered, &answer->arena);
 	note_attempt(world, task->attempt);
 }
 

@@ -55,6 +55,7 @@ struct identity {
 	bool counted;
 	struct counters counters;
 	struct flat_sums sums;
+	struct stored_mark marks[PARTITIONS_MAX];
 };
 
 /* Flat, so that a state is kept by assignment. */
@@ -66,6 +67,8 @@ struct database {
 	uint8_t judged[PARTITIONS_MAX][RECORDS_MAX]; /* by which one, of records before that; enum judge */
 	bool started, failed_over; /* since the fence was last raised */
 	int64_t cut[PARTITIONS_MAX]; /* UNNAMED */
+	struct stored_mark marks[PARTITIONS_MAX];
+	uint32_t cluster; /* remembered; 0: not yet */
 	int64_t base[PARTITIONS_MAX]; /* where the job started */
 	struct identity checkpoints[IDENTITIES_MAX]; /* oldest first */
 	uint32_t checkpoints_len;
@@ -86,6 +89,8 @@ struct changes {
 	struct epoch_id predecessor, epoch, renamed;
 	bool checkpoint, wide; /* the latter: the sender's pipeline file */
 	int64_t cut[PARTITIONS_MAX];
+	struct stored_mark marks[PARTITIONS_MAX];
+	uint32_t cluster; /* to be remembered; 0: nothing new */
 	struct counters counters;
 	bool counted; /* MARK */
 	struct flat_sums before, sums;
@@ -176,6 +181,8 @@ void name_checkpoint(struct world *world, const struct identity *identity);
 /* What the frontier has: a checkpoint that lies there. */
 struct identity identity_here(const struct database *database, struct epoch_id epoch);
 void tell_checkpoints(const struct world *world, struct sink_answer *answer);
+/* Nobody begins to read another cluster than the one that is remembered. */
+void check_cluster(struct world *world, uint32_t remembered);
 enum sink_outcome run_mark(struct world *world, const struct task *task);
 enum sink_outcome run_choose(struct world *world, const struct task *task);
 enum sink_outcome run_retire(struct world *world, const struct task *task);

@@ -28,6 +28,8 @@ static struct document_port *port_of(struct sink_port *port)
 static void clear_answer(struct document_port *port)
 {
 	cut_fini(&port->answer.frontier.cut);
+	marks_fini(&port->answer.frontier.marks);
+	arena_fini(&port->answer.arena);
 	cut_fini(&port->answer.surplus_cut);
 	port->answer = (struct sink_answer){0};
 }
@@ -66,6 +68,8 @@ void document_answer_frontier(struct document_port *port)
 	frontier->regrouped = seen->started && document_is_regrouped(port, seen);
 	if (seen->started) {
 		document_tell_cut(seen, &frontier->cut);
+		marks_tell(seen->marks, &frontier->marks);
+		cluster_tell(seen->cluster, &port->answer.remembered, &port->answer.arena);
 		memcpy(frontier->fingerprint, port->world->pipeline.fingerprint, sizeof frontier->fingerprint);
 	}
 	answer(port, SINK_DONE, "done");
@@ -166,7 +170,7 @@ static void port_fence(struct sink_port *sink, uint64_t attempt)
 }
 
 /* What other key groups came to is not counted any more; what stays as it is is not written. */
-static void port_set_cut(struct sink_port *sink, uint64_t attempt, const struct cut *cut)
+static void port_set_cut(struct sink_port *sink, uint64_t attempt, const struct cut *cut, const struct facts *remember)
 {
 	struct document_port *port = port_of(sink);
 	begin(port, DOCUMENTS_SET_CUT, attempt);
@@ -176,8 +180,19 @@ static void port_set_cut(struct sink_port *sink, uint64_t attempt, const struct 
 		stays &= wanted->cut[p] == cut_get(cut, p, UNNAMED);
 		wanted->base[p] = wanted->cut[p] = cut_get(cut, p, UNNAMED);
 	}
-	if (stays) {
+	bool remembers = port->writer == 0 && cluster_of(remember) != 0;
+	marks_check_own(port->world, "an attempt at this control document", port->seen.marks);
+	check_cluster(port->world, port->seen.cluster);
+	if (stays && !remembers) {
 		document_answer_frontier(port);
+		return;
+	}
+	port->stage = STAGE_CONTROL;
+	if (remembers)
+		wanted->cluster = cluster_of(remember);
+	if (stays) {
+		memcpy(wanted->base, port->seen.base, sizeof wanted->base);
+		write_own(port, CALL_SET_CUT);
 		return;
 	}
 	if (MUTANT(count_lowered_early) || wanted->writers < port->writers)
@@ -186,7 +201,6 @@ static void port_set_cut(struct sink_port *sink, uint64_t attempt, const struct 
 	wanted->first_group = port->first_group;
 	wanted->groups = port->groups;
 	wanted->counters = (struct counters){0};
-	port->stage = STAGE_CONTROL;
 	write_own(port, CALL_SET_CUT);
 }
 
@@ -208,6 +222,8 @@ static void port_commit(struct sink_port *sink, const struct transaction *transa
 	check_predecessor(port);
 	items_take(port, transaction);
 	port->wanted.last = transaction->epoch;
+	marks_store(port->wanted.marks, transaction->marks);
+	marks_check(port->world, "a control document", port->wanted.marks, NULL, port->wanted.cut);
 	port->wanted.writers = port->writers;
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
 		port->wanted.cut[p] = cut_get(transaction->cut, p, UNNAMED);

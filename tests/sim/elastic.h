@@ -26,6 +26,8 @@ struct control {
 	struct epoch_id last;
 	uint32_t writers, first_group, groups; /* how many writers there were; its key groups */
 	int64_t cut[PARTITIONS_MAX]; /* UNNAMED */
+	struct stored_mark marks[PARTITIONS_MAX];
+	uint32_t cluster; /* document 0: remembered; 0: not yet */
 	struct counters counters;
 	int64_t base[PARTITIONS_MAX]; /* counted from here on; in no document */
 };

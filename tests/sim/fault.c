@@ -184,6 +184,8 @@ static void database_goes(struct world *world)
 /* The standby takes over; it has lost the last commits. Connections break, or lead to it through a proxy. */
 static void lose_commits(struct world *world, uint32_t back)
 {
+	if (world->log.foreign || world->log.cluster != 1)
+		return; /* one thing after the other: what is lost may be all that the log was known by */
 	world_trace(world, "fault: the database loses its last %u commits", back);
 	world->statistics.failover++;
 	struct database lost = world->database;
@@ -377,9 +379,58 @@ static void change_file(struct world *world)
 	world_trace(world, "now with the %s pipeline file", world->wide ? "wide" : "narrow");
 }
 
+/* What has been read is there to be known by, whoever asks for it next. */
+static bool log_is_known(const struct world *world, const int64_t **cut)
+{
+	const struct control *control = &world->elastic.controls[0];
+	bool known = false;
+	const struct stored_mark *marks = world->database.marks;
+	*cut = world->database.cut;
+	if (world->kind == JOB_SEARCH) {
+		marks = control->marks;
+		*cut = control->cut;
+	}
+	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
+		known |= marks[p].there && marks[p].offset < (*cut)[p];
+	return known;
+}
+
+/* Everything is stopped, and comes back with another topic: one of another cluster, or one made anew with as many records. */
+static void other_log(struct world *world)
+{
+	const int64_t *cut;
+	struct record_log *log = &world->log;
+	uint32_t remembered = world->kind == JOB_SEARCH ? world->elastic.controls[0].cluster : world->database.cluster;
+	if (!log_is_known(world, &cut) || remembered == 0 || log->foreign || log->cluster != 1)
+		return;
+	fault_stop_all(world);
+	tasks_free(world);
+	calls_free(world);
+	if (random_chance(&world->random, 300)) {
+		log->cluster = 2;
+	} else {
+		/* Now and then only what a checkpoint remembers differs. */
+		log->foreign = true;
+		for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
+			log->foreign_end[p] = cut[p];
+	}
+	world_trace(world, "fault: the topic is another one (%s)", log->foreign ? "made anew" : "of another cluster");
+	world->statistics.other_log++;
+}
+
+static void go_back_to_own_log(struct world *world)
+{
+	world->statistics.other_log_refused++;
+	world->log.foreign = false;
+	world->log.cluster = 1;
+	fault_stop_all(world);
+}
+
 void fault_back(struct world *world)
 {
-	if (world->refused) {
+	if (world->log_refused) {
+		go_back_to_own_log(world);
+	} else if (world->refused) {
 		world->statistics.meanings_refused++;
 		change_file(world);
 	} else if (world->kind == JOB_SEARCH) {
@@ -392,7 +443,7 @@ void fault_back(struct world *world)
 	}
 	if (world->settling)
 		fault_end(world);
-	world->refused = world->stopped_cleanly = false;
+	world->refused = world->stopped_cleanly = world->log_refused = false;
 }
 
 /* A person ends the coordinator, which takes a last checkpoint; then everything is started again. */
@@ -438,6 +489,7 @@ static const struct {
     {rescale, {3, 0}},
     {stop_cleanly, {3, 2}},
     {change_file_at_once, {2, 0}},
+    {other_log, {2, 2}},
     {add_partition, {2, 2}},
     {fault_elastic_goes, {0, 2}},
     {fault_rescale_documents, {0, 4}},

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/cut.h"
+
 enum { PARTITIONS_MAX = 4, RECORDS_MAX = 48, KEYS_MAX = 12, GROUPS_MAX = 3, DAYS_MAX = 3, PAYLOAD_MAX = 160 };
 
 struct world;
@@ -32,6 +34,17 @@ struct record_log {
 	struct log_partition partitions[PARTITIONS_MAX];
 	uint32_t len;
 	bool holes; /* offsets are left out now and then, as transactions' markers do */
+	/* The topic is not the one that was read: a person has moved or made it anew, and goes back once that is refused. */
+	uint32_t cluster; /* the first one: 1 */
+	bool foreign; /* in front of foreign_end there are other records */
+	int64_t foreign_end[PARTITIONS_MAX];
+};
+
+/* A mark, flat. */
+struct stored_mark {
+	bool there;
+	int64_t offset;
+	uint64_t hash;
 };
 
 /* Wall clock of the days that records fall on; the first two in one month, the third in another year. */
@@ -44,6 +57,22 @@ void log_produce(struct world *world);
 const struct log_record *log_find(const struct record_log *log, uint32_t partition, int64_t offset);
 /* Place of the first record at or behind the offset. */
 uint32_t log_place(const struct log_partition *partition, int64_t offset);
+/* What it was known by when it was read. */
+uint64_t log_mark(uint32_t partition, const struct log_record *record);
+/* Another record is there now. */
+bool log_is_foreign(const struct record_log *log, uint32_t partition, int64_t offset);
+void marks_store(struct stored_mark to[PARTITIONS_MAX], const struct marks *from);
+void marks_tell(const struct stored_mark from[PARTITIONS_MAX], struct marks *to);
+/* They are of records in front of the cut; from not NULL: of the last ones behind it. */
+void marks_check(struct world *world, const char *who, const struct stored_mark marks[PARTITIONS_MAX],
+    const int64_t *from, const int64_t cut[PARTITIONS_MAX]);
+/* Nobody may begin on a log of which one of these is not. */
+void marks_check_own(struct world *world, const char *who, const struct stored_mark marks[PARTITIONS_MAX]);
+/* Rightly so. */
+bool says_other_log(const struct world *world, const char *why);
+/* A fact's value; 0: not among these. */
+uint32_t cluster_of(const struct facts *facts);
+void cluster_tell(uint32_t cluster, struct facts *facts, struct arena *arena);
 /* Behind the last record: what an ingest that has read everything stands at. */
 int64_t log_last(const struct log_partition *partition);
 

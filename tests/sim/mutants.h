@@ -50,6 +50,10 @@
 	    "another pipeline file is accepted though the checkpoint lies before the frontier")                        \
 	ROW(choice_unnoticed, 600, 100, "the frontier does not move with a choice: a failover loses it unseen")        \
 	ROW(meaning_forgotten, 3400, 50, "a checkpoint of before the pipeline file was changed is restored")           \
+	ROW(mark_not_compared, 0, 400, "a topic that was made anew is read on")                                        \
+	ROW(mark_of_cut_only, 0, 400, "the last record of what was given back is not the last one before the cut")     \
+	ROW(mark_forgotten, 0, 400, "a partition without new records has no mark after a restart")                     \
+	ROW(facts_not_compared, 0, 400, "another cluster is read on")                                                  \
 	ROW(violation_trusted, 0, 400,                                                                                 \
 	    "a unique violation counts before the frontier is compared, and old backends live on")
 

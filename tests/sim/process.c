@@ -159,7 +159,7 @@ static bool was_refused(const struct process *process)
 	return refused;
 }
 
-/* An attempt ends only for a reason that was put there; CONFIG never has one. */
+/* An attempt ends only for a reason that was put there; CONFIG has one where the topic is another one. */
 static void judge_failure(struct process *process, const struct frame_failed *failed)
 {
 	struct world *world = process->world;
@@ -168,7 +168,7 @@ static void judge_failure(struct process *process, const struct frame_failed *fa
 	bool looked = process->sink_open && world->database.failed_over;
 	world->statistics.failures++;
 	world_trace(world, "    %s fails: %s", process->name, failed->text);
-	if (failed->code == RESULT_CONFIG)
+	if (failed->code == RESULT_CONFIG && !says_other_log(world, failed->text))
 		world_violate(world, "%s stops the job: %s", process->name, failed->text);
 	else if (failed->code == RESULT_CORRUPT && !refused && !looked && !(note != NULL && note->broken_link))
 		world_violate(world, "%s ends attempt %" PRIu64 " though nothing was broken: %s", process->name,
@@ -217,7 +217,7 @@ static void host_stop(struct host *host, int code, const char *why)
 {
 	struct process *process = process_of(host);
 	process->stop_wanted = process->leaves;
-	if (!process->leaves && !process->world->declared && !process->world->refused &&
+	if (!process->leaves && !process->world->declared && !process->world->refused && !process->world->log_refused &&
 	    !process->world->stopped_cleanly)
 		world_violate(process->world, "%s is told to exit with %d: %s", process->name, code, why);
 }

@@ -81,6 +81,7 @@ struct world {
 	bool blow_loses_choice;
 
 	struct record_log log;
+	bool log_refused; /* it is not the one that was read */
 	bool source_away;
 	uint64_t log_version; /* changes when an ingest would be woken */
 	uint64_t source_back_us;

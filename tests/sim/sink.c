@@ -12,8 +12,12 @@ static struct sink *sink_of(struct sink_port *port)
 static void clear_answer(struct sink *sink)
 {
 	cut_fini(&sink->answer.frontier.cut);
-	for (size_t i = 0; i < sink->answer.checkpoints_len; i++)
+	marks_fini(&sink->answer.frontier.marks);
+	arena_fini(&sink->answer.arena);
+	for (size_t i = 0; i < sink->answer.checkpoints_len; i++) {
 		cut_fini(&sink->answer.checkpoints[i].cut);
+		marks_fini(&sink->answer.checkpoints[i].marks);
+	}
 	free(sink->answer.checkpoints);
 	free(sink->answer.decisions.entries);
 	sink->answer = (struct sink_answer){0};
@@ -43,9 +47,10 @@ static void port_fence(struct sink_port *port, uint64_t attempt)
 	ask(sink_of(port), TASK_FENCE, attempt, NULL);
 }
 
-static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut)
+static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut, const struct facts *remember)
 {
 	struct changes *changes = memory_new(sizeof *changes);
+	changes->cluster = cluster_of(remember);
 	changes->wide = sink_of(port)->world->wide;
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
 		changes->cut[i] = cut_get(cut, i, UNNAMED);
@@ -67,6 +72,7 @@ static void port_mark(
     struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct checkpoint_identity *checkpoint)
 {
 	struct changes *changes = memory_new(sizeof *changes);
+	marks_store(changes->marks, &checkpoint->marks);
 	changes->predecessor = predecessor;
 	changes->epoch = checkpoint->epoch;
 	changes->counters = checkpoint->counts.counters;
@@ -77,9 +83,11 @@ static void port_mark(
 	ask(sink_of(port), TASK_MARK, attempt, changes);
 }
 
-static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)
+static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
+    const struct facts *remember)
 {
 	struct changes *changes = memory_new(sizeof *changes);
+	changes->cluster = cluster_of(remember);
 	changes->renamed = renamed;
 	changes->wide = sink_of(port)->world->wide;
 	changes->epoch = checkpoint;

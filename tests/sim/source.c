@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/ingest/record_mark.h"
 #include "tests/sim/sim.h"
 
 enum { LENT_MOST = 5 };
@@ -110,6 +111,101 @@ int64_t log_last(const struct log_partition *partition)
 	return partition->len ? partition->records[partition->len - 1].offset + 1 : 0;
 }
 
+/* --- what it is known by -------------------------------------------------------------------------------------------------- */
+
+static struct source_record record_of(const struct record_log *log, uint32_t partition, const struct log_record *record)
+{
+	return (struct source_record){
+	    .partition = partition,
+	    .offset = record->offset,
+	    .timestamp_ms = INT64_C(1735689600000) + record->offset + log_is_foreign(log, partition, record->offset),
+	    .payload = {(const uint8_t *)record->payload, record->payload_len},
+	};
+}
+
+bool log_is_foreign(const struct record_log *log, uint32_t partition, int64_t offset)
+{
+	return log->foreign && offset < log->foreign_end[partition];
+}
+
+uint64_t log_mark(uint32_t partition, const struct log_record *record)
+{
+	static const struct record_log own;
+	const struct source_record read = record_of(&own, partition, record);
+	return record_mark(&read);
+}
+
+void marks_store(struct stored_mark to[PARTITIONS_MAX], const struct marks *from)
+{
+	memset(to, 0, PARTITIONS_MAX * sizeof *to);
+	for (uint32_t i = 0; i < from->len; i++)
+		to[from->entries[i].partition] =
+		    (struct stored_mark){true, from->entries[i].offset, from->entries[i].hash};
+}
+
+void marks_tell(const struct stored_mark from[PARTITIONS_MAX], struct marks *to)
+{
+	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
+		if (from[p].there)
+			marks_add(to, &(struct mark){p, from[p].offset, from[p].hash});
+}
+
+static const struct log_record *last_within(const struct log_partition *partition, int64_t from, int64_t to)
+{
+	uint32_t place = log_place(partition, to);
+	if (place == 0 || partition->records[place - 1].offset < from)
+		return NULL;
+	return &partition->records[place - 1];
+}
+
+void marks_check(struct world *world, const char *who, const struct stored_mark marks[PARTITIONS_MAX],
+    const int64_t *from, const int64_t cut[PARTITIONS_MAX])
+{
+	for (uint32_t p = 0; p < PARTITIONS_MAX; p++) {
+		const struct log_record *last =
+		    from == NULL ? NULL : last_within(&world->log.partitions[p], from[p], cut[p]);
+		const struct log_record *record = marks[p].there ? log_find(&world->log, p, marks[p].offset) : NULL;
+		if (marks[p].there && (record == NULL || log_mark(p, record) != marks[p].hash))
+			world_violate(world, "%s: the mark of partition %u is of no record at %lld", who, p,
+			    (long long)marks[p].offset);
+		if (from != NULL && record != last)
+			world_violate(world,
+			    "%s: the mark of partition %u is of %lld, the last record before the cut is %lld", who, p,
+			    record == NULL ? -1 : (long long)record->offset,
+			    last == NULL ? -1 : (long long)last->offset);
+	}
+}
+
+void marks_check_own(struct world *world, const char *who, const struct stored_mark marks[PARTITIONS_MAX])
+{
+	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
+		if (marks[p].there && log_is_foreign(&world->log, p, marks[p].offset))
+			world_violate(
+			    world, "%s begins, but %u/%lld is another record now", who, p, (long long)marks[p].offset);
+}
+
+bool says_other_log(const struct world *world, const char *why)
+{
+	return (world->log.foreign && strstr(why, "is not the one that was read") != NULL) ||
+	       (world->log.cluster != 1 && strstr(why, "(kafka.cluster_id)") != NULL);
+}
+
+#define CLUSTER_FACT "kafka.cluster_id"
+
+uint32_t cluster_of(const struct facts *facts)
+{
+	const char *value = facts_get(facts, CLUSTER_FACT);
+	return value == NULL ? 0 : (uint32_t)strtoul(value, NULL, 10);
+}
+
+void cluster_tell(uint32_t cluster, struct facts *facts, struct arena *arena)
+{
+	char value[16];
+	(void)snprintf(value, sizeof value, "%u", cluster);
+	if (cluster != 0)
+		facts_add(facts, arena, CLUSTER_FACT, value);
+}
+
 /* --- the port -------------------------------------------------------------------------------------------------------------- */
 
 static struct source *source_of(struct source_port *port)
@@ -122,14 +218,32 @@ static enum result away(struct error *error)
 	return error_set(error, RESULT_RETRY, "the log is away");
 }
 
-static enum result port_describe(struct source_port *port, uint32_t *partitions, struct cut *start, struct error *error)
+static struct recall recall(const struct record_log *log, const struct mark *mark)
+{
+	const struct log_record *record = log_find(log, mark->partition, mark->offset);
+	struct recall answer = {.mark = *mark, .now = RECALLED_ABSENT};
+	if (record == NULL)
+		return answer;
+	const struct source_record read = record_of(log, mark->partition, record);
+	answer.now = RECALLED_THERE;
+	answer.hash = record_mark(&read);
+	return answer;
+}
+
+static enum result port_describe(
+    struct source_port *port, const struct marks *marks, struct description *description, struct error *error)
 {
 	struct world *world = source_of(port)->world;
 	if (world->source_away || (!world->settling && random_chance(&world->random, 200)))
 		return away(error);
-	*partitions = world->log.len;
+	description->partitions = world->log.len;
+	cluster_tell(world->log.cluster, &description->facts, &description->arena);
+	description->recalls = arena_take(&description->arena, (marks->len + 1) * sizeof *description->recalls);
+	for (uint32_t i = 0; i < marks->len; i++)
+		description->recalls[description->recalls_len++] = recall(&world->log, &marks->entries[i]);
 	for (uint32_t i = 0; i < world->log.len; i++)
-		cut_set(start, i, world->pipeline.source.start.at == START_LATEST ? world->log.partitions[i].end : 0);
+		cut_set(&description->start, i,
+		    world->pipeline.source.start.at == START_LATEST ? world->log.partitions[i].end : 0);
 	return RESULT_OK;
 }
 
@@ -161,12 +275,7 @@ static enum result port_take(struct source_port *port, uint32_t id, struct sourc
 	for (uint32_t i = log_place(partition, cursor->position); i < partition->len && *taken < max && *taken < most;
 	     i++) {
 		const struct log_record *record = &partition->records[i];
-		records[(*taken)++] = (struct source_record){
-		    .partition = id,
-		    .offset = record->offset,
-		    .timestamp_ms = INT64_C(1735689600000) + record->offset,
-		    .payload = {(const uint8_t *)record->payload, record->payload_len},
-		};
+		records[(*taken)++] = record_of(&world->log, id, record);
 		cursor->position = record->offset + 1;
 	}
 	source->lent += *taken > 0;

@@ -55,6 +55,8 @@
 	STATISTIC(BOTH, killed_deploying, "of these in DEPLOYING")                                                     \
 	STATISTIC(BOTH, killed_connecting, "of these in CONNECTING")                                                   \
 	STATISTIC(BOTH, killed_running, "of these in RUNNING")                                                         \
+	STATISTIC(BOTH, other_log, "fault: the topic is another one")                                                  \
+	STATISTIC(BOTH, other_log_refused, "of these refused")                                                         \
 	STATISTIC(BOTH, stop_worker, "fault: a worker stopped")                                                        \
 	STATISTIC(BOTH, stop_coordinator, "fault: a coordinator stopped")                                              \
 	STATISTIC(BOTH, wake, "fault: a stopped process wakes")                                                        \

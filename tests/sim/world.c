@@ -104,6 +104,7 @@ void world_init(struct world *world, enum job_kind kind, uint64_t seed, bool tra
 	world->expected_ingest = world->expected_aggregators = kind == JOB_TOTALS && random_chance(random, 500) ? 2 : 0;
 	world->log.len = random_between(random, 2, 3);
 	world->log.holes = random_chance(random, 300);
+	world->log.cluster = 1;
 	for (uint32_t i = random_below(random, 6); i > 0; i--)
 		log_produce(world);
 	database_init(&world->database);
@@ -452,7 +453,7 @@ static void step(struct world *world, struct choices *choices)
 {
 	struct random *random = &world->random;
 	world->step++;
-	if (world->refused || world->stopped_cleanly)
+	if (world->refused || world->stopped_cleanly || world->log_refused)
 		fault_back(world);
 	world->now_us += random_below(random, 300);
 	bring_back(world);

@@ -21,7 +21,10 @@ static struct group sample_group_entries[] = {
     {0, {(const uint8_t *)"\x92\x01\xa1z", 4}, {(const uint8_t *)"0123456789abcdef", 16}},
     {1, {(const uint8_t *)"\x90", 1}, {(const uint8_t *)"0123456789abcdef0123456789abcdef", 32}},
 };
-static struct checkpoint_entry sample_checkpoint_entries[] = {{{7, 3}, {sample_cut_entries, 2}}, {{0, 0}, {NULL, 0}}};
+static struct mark sample_mark_entries[] = {{0, 11, UINT64_MAX}, {0, 12, 7}, {70000, INT64_MAX, 0}};
+static struct fact sample_fact_entries[] = {{"kafka.cluster_id", "caf\xc3\xa9"}, {"time_zone.rules", ""}};
+static struct checkpoint_entry sample_checkpoint_entries[] = {
+    {{7, 3}, {sample_cut_entries, 2}, {sample_mark_entries, 1}}, {{0, 0}, {NULL, 0}, {NULL, 0}}};
 static struct file_entry sample_file_entries[] = {
     {"checkpoints/7.42/dedup.0", {7, 42}, 2, 0, 64, 3, 1700000000000, 5, 700, UINT64_MAX},
     {"checkpoints/7.3/rollup.0", {7, 3}, 3, 127, 1, 0, -1, 0, 48, 1}};
@@ -69,6 +72,12 @@ static inline void frame_sample(const struct frame_row *row, union frame_body *b
 			break;
 		case TYPE_GROUPS:
 			*(struct groups *)value = (struct groups){sample_group_entries, 2};
+			break;
+		case TYPE_MARKS:
+			*(struct marks *)value = (struct marks){sample_mark_entries, 3};
+			break;
+		case TYPE_FACTS:
+			*(struct facts *)value = (struct facts){sample_fact_entries, 2};
 			break;
 		case TYPE_CHECKPOINTS:
 			*(struct checkpoints *)value = (struct checkpoints){sample_checkpoint_entries, 2};

@@ -21,6 +21,9 @@ static enum result put_manifest(
 	return RESULT_OK;
 }
 
+static enum result check_files(
+    struct checkpoint_store *store, const struct files *files, bool *whole, struct error *error);
+
 struct fixture {
 	struct checkpoint_store_ops ops;
 	struct checkpoint_store store;
@@ -28,7 +31,21 @@ struct fixture {
 	struct topology topology;
 	struct checkpoint_keeper keeper;
 	uint64_t n;
+	enum result looks; /* at files: how that ends, and whether they are there */
+	bool unseen;
 };
+
+static enum result check_files(
+    struct checkpoint_store *store, const struct files *files, bool *whole, struct error *error)
+{
+	const struct fixture *fixture =
+	    (const struct fixture *)(const void *)((const char *)store - offsetof(struct fixture, store));
+	(void)files;
+	*whole = !fixture->unseen;
+	if (fixture->looks != RESULT_OK || fixture->unseen)
+		(void)error_set(error, fixture->looks, "/checkpoints/x is not there");
+	return fixture->looks;
+}
 
 static int begin(void **state)
 {
@@ -37,6 +54,7 @@ static int begin(void **state)
 	struct error error;
 	*state = fixture;
 	fixture->ops.put_manifest = put_manifest;
+	fixture->ops.check_files = check_files;
 	fixture->store.ops = &fixture->ops;
 	fixture->topology = (struct topology){.ingest = 1, .dedup = 1, .rollup = 1, .writers = 1};
 	fixture->pipeline.checkpoint.interval_us = 10 * SECOND;
@@ -125,12 +143,37 @@ static void test_a_failed_one_is_not_repeated_at_once(void **state)
 	assert_true(is_due(fixture, 12 * SECOND));
 }
 
+/* Complete is what the coordinator sees; whoever comes last. */
+static void test_files_that_are_not_seen(void **state)
+{
+	struct fixture *fixture = *state;
+	fixture->unseen = true;
+	(void)commit(fixture, true, 101, SECOND);
+	(void)written(fixture, ROLE_DEDUP, "", 2 * SECOND);
+	assert_int_equal(written(fixture, ROLE_ROLLUP, "", 2 * SECOND), KEEPER_ABANDONED);
+	assert_true(fixture->keeper.unseen);
+	assert_int_equal(fixture->keeper.failed_in_row, 1);
+	assert_int_equal(fixture->keeper.completed, 0);
+	assert_non_null(strstr(fixture->keeper.why, "/checkpoints/x is not there"));
+	fixture->unseen = false;
+	fixture->looks = RESULT_RETRY; /* storage is away: nobody knows */
+	(void)commit(fixture, true, 102, 20 * SECOND);
+	(void)written(fixture, ROLE_DEDUP, "", 21 * SECOND);
+	assert_int_equal(written(fixture, ROLE_ROLLUP, "", 21 * SECOND), KEEPER_ABANDONED);
+	assert_false(fixture->keeper.unseen);
+	fixture->looks = RESULT_OK;
+	(void)commit(fixture, true, 103, 40 * SECOND);
+	(void)written(fixture, ROLE_DEDUP, "", 41 * SECOND);
+	assert_int_equal(written(fixture, ROLE_ROLLUP, "", 41 * SECOND), KEEPER_COMPLETE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_interval, begin, end),
 	    cmocka_unit_test_setup_teardown(test_early_after_many_records, begin, end),
 	    cmocka_unit_test_setup_teardown(test_a_failed_one_is_not_repeated_at_once, begin, end),
+	    cmocka_unit_test_setup_teardown(test_files_that_are_not_seen, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

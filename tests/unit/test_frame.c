@@ -210,7 +210,7 @@ static void test_barrier_shows(void **state)
 	assert_string_equal((const char *)text.data,
 	    "BARRIER epoch=7.42 base=0.0 checkpoint=no lift=no stop=no cut={\"0\": "
 	    "12, \"3\": 0, \"70000\": 9223372036854775807} "
-	    "shares=0 actors sums=0 groups");
+	    "marks=0 marks shares=0 actors sums=0 groups");
 	buffer_fini(&text);
 }
 

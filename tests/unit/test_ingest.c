@@ -6,7 +6,10 @@
 #include "proto/letter.h"
 #include "services/ingest/ingest.h"
 
+#include "services/ingest/record_mark.h"
+
 enum { SECOND_US = 1000000, FRONTIER = 100 };
+#define MARK_OF_FIRST UINT64_C(0xa2eb60943ec9f20)
 
 /* A source of one partition that has a single record at most: one that is refused. */
 struct quiet_source {
@@ -14,12 +17,21 @@ struct quiet_source {
 	int64_t end, position;
 	uint64_t heard_us; /* when the end was heard; 0: never */
 	bool has_record;
+	enum recalled now; /* what is said about every mark */
+	uint64_t hash;
+	int64_t ends_at;
 };
 
 static enum result quiet_describe(
-    struct source_port *port, uint32_t *partitions, struct cut *start, struct error *error)
+    struct source_port *port, const struct marks *marks, struct description *found, struct error *error)
 {
-	(void)port, (void)partitions, (void)start, (void)error;
+	struct quiet_source *source = (struct quiet_source *)(void *)port;
+	(void)error;
+	found->partitions = 1;
+	found->recalls = arena_take(&found->arena, (marks->len + 1) * sizeof *found->recalls);
+	for (uint32_t i = 0; i < marks->len; i++)
+		found->recalls[found->recalls_len++] =
+		    (struct recall){marks->entries[i], source->now, source->hash, source->ends_at};
 	return RESULT_OK;
 }
 
@@ -267,10 +279,10 @@ struct backlog {
 };
 
 static enum result backlog_describe(
-    struct source_port *port, uint32_t *partitions, struct cut *start, struct error *error)
+    struct source_port *port, const struct marks *marks, struct description *found, struct error *error)
 {
-	(void)start, (void)error;
-	*partitions = (uint32_t)((struct backlog *)(void *)port)->left[0];
+	(void)marks, (void)error;
+	found->partitions = (uint32_t)((struct backlog *)(void *)port)->left[0];
 	return RESULT_OK;
 }
 
@@ -536,6 +548,63 @@ static void too_many_partitions_are_refused(void **state)
 	assert_non_null(strstr(harness->error.text, "has 10001 partitions"));
 }
 
+/* --- the log that was read --------------------------------------------------------------------------------------------- */
+
+static enum result describe_again(struct world *world, enum recalled now, uint64_t hash)
+{
+	static struct mark mark = {0, 11, 4711};
+	struct harness *harness = &world->harness;
+	const struct frame_prepare prepare = {.actor = actor_id(ROLE_INGEST, 0), .marks = {&mark, 1}};
+	world->source.now = now;
+	world->source.hash = hash;
+	world->source.ends_at = 7;
+	assert_int_equal(harness_frame(harness, 0, FRAME_PREPARE, &prepare, true), RESULT_OK);
+	return harness->actor->ops->on_tick(harness->actor, SECOND_US, &harness->outbox, &harness->error);
+}
+
+static void another_record_is_refused(void **state)
+{
+	const char *text = ((struct world *)*state)->harness.error.text;
+	assert_int_equal(describe_again(*state, RECALLED_THERE, 4712), RESULT_CONFIG);
+	assert_non_null(strstr(text, "offset 11, and there is another one"));
+	assert_int_equal(describe_again(*state, RECALLED_SHORT, 4711), RESULT_CONFIG);
+	assert_non_null(strstr(text, "offset 11, and the log ends at offset 7"));
+	assert_int_equal(describe_again(*state, RECALLED_ABSENT, 4711), RESULT_CONFIG);
+	assert_non_null(strstr(text, "offset 11, and there is no record"));
+}
+
+static void the_same_record_and_one_that_is_gone_are_not(void **state)
+{
+	assert_int_equal(describe_again(*state, RECALLED_THERE, 4711), RESULT_OK);
+	assert_int_equal(describe_again(*state, RECALLED_GONE, 0), RESULT_OK);
+}
+
+/* One member at a time; the value stands in databases: it must be the same in every release. */
+static void a_record_is_known_by_all_of_it(void **state)
+{
+	static const struct bytes none = {NULL, 0}, empty = {(const uint8_t *)"", 0}, a = {(const uint8_t *)"a", 1},
+	                          ab = {(const uint8_t *)"ab", 2}, b = {(const uint8_t *)"b", 1};
+	const struct source_record records[] = {
+	    {.timestamp_ms = 5, .key = a, .payload = b},
+	    {.timestamp_ms = 6, .key = a, .payload = b},
+	    {.timestamp_ms = -1, .key = a, .payload = b},
+	    {.timestamp_ms = 5, .key = b, .payload = b},
+	    {.timestamp_ms = 5, .key = a, .payload = a},
+	    {.timestamp_ms = 5, .key = none, .payload = b},
+	    {.timestamp_ms = 5, .key = empty, .payload = b},
+	    {.timestamp_ms = 5, .key = a, .payload = none},
+	    {.timestamp_ms = 5, .key = a, .payload = empty},
+	    {.timestamp_ms = 5, .key = ab, .payload = empty},
+	    {.timestamp_ms = 5, .key = empty, .payload = ab},
+	};
+	enum { RECORDS = sizeof records / sizeof *records };
+	(void)state;
+	for (size_t i = 0; i < RECORDS; i++)
+		for (size_t k = 0; k < i; k++)
+			assert_true(record_mark(&records[i]) != record_mark(&records[k]));
+	assert_int_equal(record_mark(&records[0]), MARK_OF_FIRST);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +620,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(one_record_is_always_allowed, bed_begin, bed_end),
 	    cmocka_unit_test_setup_teardown(no_partition_starves, bed_begin, bed_end),
 	    cmocka_unit_test_setup_teardown(too_many_partitions_are_refused, bed_begin, bed_end),
+	    cmocka_unit_test_setup_teardown(another_record_is_refused, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(the_same_record_and_one_that_is_gone_are_not, replay_begin, replay_end),
+	    cmocka_unit_test(a_record_is_known_by_all_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -378,6 +378,30 @@ static void test_clocks(void **state)
 	assert_true(second >= first && second - first < 60 * 1000000);
 }
 
+/* The same rules under two names; others; and a difference of one year. */
+static void the_rules_of_a_zone(void **state)
+{
+	char kolkata[ZONE_RULES_MAX], again[ZONE_RULES_MAX], utc[ZONE_RULES_MAX], other[ZONE_RULES_MAX], words[64];
+	struct error error;
+	(void)state;
+	assert_int_equal(time_zone_rules("Asia/Kolkata", kolkata, &error), RESULT_OK);
+	assert_int_equal(time_zone_rules("Asia/Calcutta", again, &error), RESULT_OK);
+	assert_string_equal(kolkata, again);
+	assert_int_equal(strlen(kolkata), ZONE_RULES_MAX - 1);
+	assert_int_equal(time_zone_rules("UTC", utc, &error), RESULT_OK);
+	assert_int_equal(time_zone_rules("Asia/Dubai", other, &error), RESULT_OK);
+	assert_string_not_equal(utc, other);
+	memcpy(other, kolkata, sizeof other);
+	other[4 * (2024 - ZONE_FIRST_YEAR)] ^= 1;
+	zone_rules_difference(kolkata, other, words, sizeof words);
+	assert_string_equal(words, "they differ in 2024");
+	other[4 * (2022 - ZONE_FIRST_YEAR) + 3] ^= 1;
+	zone_rules_difference(kolkata, other, words, sizeof words);
+	assert_string_equal(words, "they differ in 2022 to 2024");
+	zone_rules_difference("", other, words, sizeof words);
+	assert_string_equal(words, "they differ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +416,7 @@ int main(void)
 	    cmocka_unit_test(test_days),
 	    cmocka_unit_test(test_print),
 	    cmocka_unit_test(test_clocks),
+	    cmocka_unit_test(the_rules_of_a_zone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,8 @@ struct script {
 	struct epoch_id predecessor, epoch, next; /* of the request */
 	bool checkpoint;
 	struct cut cut, handled;
+	struct marks marks;
+	uint32_t remembers; /* so many facts */
 	size_t rows_len; /* bodies */
 	struct epoch_id retired[8];
 	size_t retired_len;
@@ -52,9 +54,11 @@ static void port_fence(struct sink_port *port, uint64_t attempt)
 	ask(port, FENCE, attempt);
 }
 
-static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut)
+static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut, const struct facts *remember)
 {
-	cut_copy(&ask(port, SET_CUT, attempt)->cut, cut);
+	struct script *script = ask(port, SET_CUT, attempt);
+	cut_copy(&script->cut, cut);
+	script->remembers = remember->len;
 }
 
 static void port_commit(struct sink_port *port, const struct transaction *transaction)
@@ -66,6 +70,7 @@ static void port_commit(struct sink_port *port, const struct transaction *transa
 	script->rows_len = transaction->rows_len;
 	script->next = transaction->next.epoch;
 	cut_copy(&script->cut, transaction->cut);
+	marks_copy(&script->marks, transaction->marks);
 	if (transaction->handled != NULL)
 		cut_copy(&script->handled, transaction->handled);
 	assert_int_equal(transaction->handled != NULL, port->event_fd == OF_DOCUMENTS);
@@ -79,11 +84,14 @@ static void port_mark(
 	script->predecessor = predecessor;
 	script->epoch = checkpoint->epoch;
 	cut_copy(&script->cut, &checkpoint->cut);
+	marks_copy(&script->marks, &checkpoint->marks);
 }
 
-static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed)
+static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
+    const struct facts *remember)
 {
 	struct script *script = ask(port, CHOOSE, attempt);
+	script->remembers = remember->len;
 	script->epoch = checkpoint;
 	script->predecessor = renamed;
 }
@@ -344,6 +352,7 @@ static int teardown(void **state)
 	arena_fini(&harness->arena);
 	cut_fini(&harness->script.cut);
 	cut_fini(&harness->script.handled);
+	marks_fini(&harness->script.marks);
 	free(harness);
 	return 0;
 }
@@ -448,7 +457,7 @@ static void test_choose_unknown(void **state)
 static void retire(struct harness *harness, uint64_t n)
 {
 	struct cut_entry seen = {0, 5}, oldest = {0, (int64_t)n};
-	struct checkpoint_entry entries[] = {{{3, n}, {&seen, 1}}, {{0, 0}, {0}}};
+	struct checkpoint_entry entries[] = {{.epoch = {3, n}, .cut = {&seen, 1}}, {.epoch = {0, 0}}};
 	struct frame_retire body = {.checkpoints = {entries, 2}, .oldest_cut = {&oldest, 1}};
 	assert_int_equal(deliver(harness, 0, FRAME_RETIRE, &body), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
