@@ -60,7 +60,35 @@
 	                "--add-config cleanup.policy=delete), or read another topic, and start again")                 \
 	STOP(FILES_NOT_SEEN,                                                                                           \
 	    "let checkpoint.dir (CHECKPOINT_DIR) be one folder that all processes of the job share, and start again. " \
-	    "Where the folder was emptied: `sluicectl rebuild` writes a checkpoint anew, then start again")
+	    "Where the folder was emptied: `sluicectl rebuild` writes a checkpoint anew, then start again")            \
+	STOP(COLUMN_DIFFERS,                                                                                           \
+	    "make the column what sluicectl validate --ddl prints, with ALTER TABLE; where the table "                 \
+	    "is not this job's, give the job's another name in the pipeline file; and start again")                    \
+	STOP(ROWS_OF_OTHERS,                                                                                           \
+	    "empty the table, or give the job's table another name in the pipeline file, and start again")             \
+	STOP(SCHEMA_OF_OTHERS,                                                                                         \
+	    "rename that schema (ALTER SCHEMA ... RENAME TO ...), so that Sluice can make its own, and start again")   \
+	STOP(NEWER_RELEASE, "run the newer release; an older one does not know what that one remembers")               \
+	STOP(PASSWORD_REFUSED, "put the right password where sinks.postgres.url gets it from (or PGPASSWORD, "         \
+	                       "PGPASSFILE), and start again")                                                         \
+	STOP(LOGIN_REFUSED, "let this role in: ALTER ROLE ... LOGIN, GRANT CONNECT ON DATABASE ..., a line in "        \
+	                    "pg_hba.conf; and start again")                                                            \
+	STOP(DATABASE_MISSING,                                                                                         \
+	    "create the database, or correct its name or its host in sinks.postgres.url, and start again")             \
+	STOP(CONNECTION_SETTINGS, "correct sinks.postgres.url (or the PG* variables), the certificates that it "       \
+	                          "names, or the server, and start again")                                             \
+	STOP(RIGHT_MISSING, "GRANT this user what PostgreSQL says is missing, and start again")                        \
+	STOP(STATEMENT_REFUSED,                                                                                        \
+	    "mend in the database what PostgreSQL says, and start again; nothing of the epoch was written")            \
+	STOP(ENCODING, "make a database with ENCODING 'UTF8', and name it in sinks.postgres.url")                      \
+	STOP(TABLE_KIND, "put an ordinary table in its place (sluicectl validate --ddl prints it; copy the rows, "     \
+	                 "with nothing added), and start again")                                                       \
+	STOP(TABLE_NOT_LASTING, "make it last (ALTER TABLE ... SET LOGGED), and start again")                          \
+	STOP(TABLE_INTERFERED, "drop it (DROP TRIGGER, DROP RULE), or disable it where it is a trigger or row "        \
+	                       "security (ALTER TABLE ... DISABLE ...), and start again")                              \
+	STOP(TABLE_KEY,                                                                                                \
+	    "drop that index or constraint, or make the column what sluicectl validate --ddl prints, and start again") \
+	STOP(ROWS_GONE, "restore this database from a backup, and start again")
 
 enum stop {
 #define STOP(name, way) STOP_##name,

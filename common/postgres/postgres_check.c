@@ -3,11 +3,20 @@
 
 #include <string.h>
 
+/* One that would refuse a row that Sluice takes: over other columns that Sluice writes than the key's. */
+static const char surplus_sql[] =
+    "SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid, LATERAL (SELECT "
+    "coalesce(array_agg(a.attname::text), '{}') AS names FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) k JOIN "
+    "pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k) c WHERE i.indrelid = to_regclass($1) AND "
+    "i.indisunique "
+    "AND NOT ($2::text[] <@ c.names) AND c.names <@ $3::text[]";
+
 enum { CATALOG_NAME, CATALOG_TYPE, CATALOG_NOT_NULL, CATALOG_FILLS_ITSELF, CATALOG_GENERATED };
 
 static const char columns_sql[] =
     "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '', "
-    "a.attgenerated <> '' FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 "
+    "a.attgenerated <> '' OR a.attidentity = 'a' FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > "
+    "0 "
     "AND NOT a.attisdropped ORDER BY a.attnum";
 
 /* A unique index over exactly these columns, that ON CONFLICT can name. */
@@ -40,12 +49,8 @@ static const struct ddl_column *column_declared(const struct ddl_table *table, c
 
 static enum sink_outcome refuse(struct error *error, const struct ddl_table *table, const char *column, const char *why)
 {
-	error_set(error, RESULT_CONFIG,
-	    "table \"%s\" is there already, but its column \"%s\" %s: give the table another name in the pipeline "
-	    "file, or rename or drop the old one; where a limit was changed in the file of a job that is stopped, "
-	    "change "
-	    "the column with ALTER TABLE",
-	    table->name, column, why);
+	error_stop(error, STOP_COLUMN_DIFFERS, "table \"%s\" is there already, but its column \"%s\" %s", table->name,
+	    column, why);
 	return SINK_CONFIG;
 }
 
@@ -94,42 +99,66 @@ static enum sink_outcome columns_check(
 	return outcome;
 }
 
+static void element_add(struct buffer *out, const char *name)
+{
+	buffer_append_text(out, out->len > 1 ? ",\"" : "\"");
+	/* An array element in double quotes escapes with a backslash, an identifier by doubling. */
+	for (const char *at = name; *at; at++) {
+		if (*at == '"' || *at == '\\')
+			buffer_append_text(out, "\\");
+		buffer_append(out, at, 1);
+	}
+	buffer_append_text(out, "\"");
+}
+
 static void key_array(const struct ddl_table *table, struct buffer *out)
 {
 	buffer_append_text(out, "{");
-	for (size_t i = 0; i < table->key_len; i++) {
-		if (i)
-			buffer_append_text(out, ",");
-		/* An array element in double quotes escapes with a backslash, an identifier by doubling. */
-		buffer_append_text(out, "\"");
-		for (const char *at = table->columns[table->key[i]].name; *at; at++) {
-			if (*at == '"' || *at == '\\')
-				buffer_append_text(out, "\\");
-			buffer_append(out, at, 1);
-		}
-		buffer_append_text(out, "\"");
-	}
+	for (size_t i = 0; i < table->key_len; i++)
+		element_add(out, table->columns[table->key[i]].name);
+	buffer_append(out, "}", 2);
+}
+
+static void ours_array(const struct ddl_table *table, struct buffer *out)
+{
+	buffer_append_text(out, "{");
+	for (size_t i = 0; i < table->columns_len; i++)
+		if (table->columns[i].ours)
+			element_add(out, table->columns[i].name);
 	buffer_append(out, "}", 2);
 }
 
 static enum sink_outcome key_check(
     struct postgres *postgres, const struct ddl_table *table, const char *quoted, struct error *error)
 {
-	struct buffer key = {0};
+	struct buffer key = {0}, ours = {0};
 	PGresult *result = NULL;
 
 	key_array(table, &key);
-	const char *params[] = {quoted, (const char *)key.data};
+	ours_array(table, &ours);
+	const char *params[] = {quoted, (const char *)key.data, (const char *)ours.data};
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, unique_sql, 2, params);
 	if (outcome == SINK_DONE && !flag(result, 0, 0)) {
-		error_set(error, RESULT_CONFIG,
+		error_stop(error, STOP_TABLE_KEY,
 		    "table \"%s\" is there already, but has no primary key or unique index over "
 		    "exactly %s",
 		    table->name, params[1]);
 		outcome = SINK_CONFIG;
 	}
 	PQclear(result);
+	result = NULL;
+	if (outcome == SINK_DONE)
+		outcome = postgres_query(postgres, &result, error, surplus_sql, 3, params);
+	if (outcome == SINK_DONE && PQntuples(result) > 0) {
+		error_stop(error, STOP_TABLE_KEY,
+		    "table \"%s\" has unique index \"%s\" beside its key %s, which would refuse records that are "
+		    "accepted",
+		    table->name, PQgetvalue(result, 0, 0), params[1]);
+		outcome = SINK_CONFIG;
+	}
+	PQclear(result);
 	buffer_fini(&key);
+	buffer_fini(&ours);
 	return outcome;
 }
 
@@ -164,13 +193,17 @@ enum sink_outcome postgres_table_check(struct postgres *postgres, const struct d
 	sql_table(&name, postgres->schema, table->name);
 	buffer_append(&name, "", 1);
 	const char *quoted = (const char *)name.data;
-	enum sink_outcome outcome = postgres_query(
-	    postgres, &result, error, "SELECT relkind FROM pg_class WHERE oid = to_regclass($1)", 1, &quoted);
+	enum sink_outcome outcome = postgres_query(postgres, &result, error,
+	    "SELECT relkind, CASE relkind WHEN 'p' THEN 'partitioned' WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a "
+	    "materialized view' "
+	    "WHEN 'f' THEN 'a foreign table' ELSE 'something else' END FROM pg_class WHERE oid = to_regclass($1)",
+	    1, &quoted);
 	if (outcome != SINK_DONE || PQntuples(result) == 0)
 		goto out;
 	state->exists = true;
-	if (!strchr("rp", PQgetvalue(result, 0, 0)[0])) {
-		error_set(error, RESULT_CONFIG, "\"%s\" is there already, but is not a table", table->name);
+	if (PQgetvalue(result, 0, 0)[0] != 'r') {
+		error_stop(error, STOP_TABLE_KIND, "\"%s\" is there already, but is not an ordinary table: it is %s",
+		    table->name, PQgetvalue(result, 0, 1));
 		outcome = SINK_CONFIG;
 		goto out;
 	}

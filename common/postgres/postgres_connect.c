@@ -5,12 +5,12 @@
  */
 #include "common/postgres/postgres_connection.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "common/postgres/postgres_session.h"
 
@@ -35,11 +35,13 @@ static void parameter_default(struct parameters *parameters, const char *key, co
 		parameter_add(parameters, key, value);
 }
 
-static void parameters_collect(
-    struct parameters *parameters, const struct pipeline *pipeline, const char *application_name)
+static const char *url_of(const struct postgres *postgres, const struct pipeline *pipeline)
 {
-	const char *url = pipeline->sinks.postgres_url;
+	return postgres->url ? postgres->url : pipeline->sinks.postgres_url;
+}
 
+static void parameters_collect(struct parameters *parameters, const char *url, const char *application_name)
+{
 	parameter_default(parameters, "connect_timeout", "3", "PGCONNECT_TIMEOUT");
 	parameter_default(parameters, "target_session_attrs", "read-write", "PGTARGETSESSIONATTRS");
 	parameter_default(parameters, "tcp_user_timeout", "10000", NULL);
@@ -55,9 +57,8 @@ static void parameters_collect(
 }
 
 /* An address that cannot be read will not get better. Says nothing of the address itself: it may hold a password. */
-static enum sink_outcome url_check(const struct pipeline *pipeline, struct error *error)
+static enum sink_outcome url_check(const char *url, struct error *error)
 {
-	const char *url = pipeline->sinks.postgres_url;
 	char *words = NULL;
 
 	if (!url || !*url || (!strchr(url, '=') && !strstr(url, "://")))
@@ -68,72 +69,108 @@ static enum sink_outcome url_check(const struct pipeline *pipeline, struct error
 		return SINK_DONE;
 	}
 	PQfreemem(words);
-	error_set(error, RESULT_CONFIG,
+	error_stop(error, STOP_CONNECTION_SETTINGS,
 	    "sinks.postgres.url is not an address that libpq can read "
 	    "(postgresql://user:password@host:port/database, or keyword=value pairs)");
 	return SINK_CONFIG;
 }
 
-/* The last "FATAL:  28P01: " in a verbose message. */
-static void state_find(const char *message, char state[POSTGRES_STATE + 1])
+/* ---- when it fails ---- */
+
+/* Another password for the same database. */
+static bool same_database(const char *one, const char *other)
 {
-	state[0] = '\0';
-	for (const char *at = message; (at = strstr(at, ":  ")); at++) {
-		const char *code = at + 3;
-		size_t len = 0;
-		while (isupper((unsigned char)code[len]) || isdigit((unsigned char)code[len]))
-			len++;
-		if (len == POSTGRES_STATE && code[len] == ':') {
-			memcpy(state, code, POSTGRES_STATE);
-			state[POSTGRES_STATE] = '\0';
-		}
+	static const char *const place[] = {"host", "hostaddr", "port", "dbname", "service"};
+	PQconninfoOption *a = PQconninfoParse(one, NULL), *b = PQconninfoParse(other, NULL);
+	bool same = a && b;
+
+	for (size_t i = 0; same && a[i].keyword; i++)
+		for (size_t j = 0; j < sizeof place / sizeof place[0]; j++)
+			if (strcmp(a[i].keyword, place[j]) == 0)
+				same = same && strcmp(a[i].val ? a[i].val : "", b[i].val ? b[i].val : "") == 0;
+	PQconninfoFree(a);
+	PQconninfoFree(b);
+	return same;
+}
+
+/* The file that a password is read from may have another one by now. true: it has. */
+static bool url_renew(struct postgres *postgres, const struct pipeline *pipeline)
+{
+	const char *old = url_of(postgres, pipeline);
+	struct pipeline fresh = {0};
+	struct error ignored;
+	bool renewed = false;
+
+	if (MUTANT(password_kept) || pipeline_load(&fresh, pipeline->path, &ignored) != RESULT_OK)
+		return false;
+	if (strcmp(fresh.sinks.postgres_url, old) != 0 && same_database(old, fresh.sinks.postgres_url)) {
+		log_info("PostgreSQL refused what sinks.postgres.url was; what it is now is tried");
+		char *url = text_clone(fresh.sinks.postgres_url);
+		free(postgres->url);
+		postgres->url = url;
+		renewed = true;
 	}
+	pipeline_fini(&fresh);
+	return renewed;
 }
 
-/* Waiting does not help against these. libpq itself says the second kind, always in English here, and begins with
- * "invalid" where it has not even tried to connect. */
-static bool refused_for_good(const char *state, const char *message)
-{
-	return strncmp(state, "28", 2) == 0 || strncmp(state, "42", 2) == 0 ||
-	       strstr(message, "no password supplied") || strncmp(message, "invalid ", 8) == 0;
-}
-
-static bool missing_for_long(struct postgres *postgres, const char *state)
+static bool for_long(struct postgres *postgres)
 {
 	uint64_t now = clock_monotonic_us();
 
-	if (strcmp(state, "3D000") != 0) {
-		postgres->missing_since_us = 0;
-		return false;
-	}
 	if (!postgres->missing_since_us)
 		postgres->missing_since_us = now;
 	return now - postgres->missing_since_us >= POSTGRES_MISSING_MS * 1000ULL;
 }
 
-static enum sink_outcome connect_failed(struct postgres *postgres, uint64_t began_us, struct error *error)
+static bool give_up(struct postgres *postgres, enum connect_verdict verdict)
 {
-	char state[POSTGRES_STATE + 1];
-	enum sink_outcome outcome;
-	struct error first;
+	switch (verdict) {
+	case CONNECT_PASSING:
+		postgres->missing_since_us = 0;
+		return false;
+	case CONNECT_MISSING:
+		return for_long(postgres);
+	case CONNECT_PASSWORD:
+		/* A password is changed in two places, one after the other. */
+		return !postgres->was_connected || for_long(postgres);
+	case CONNECT_FINAL:
+		return true;
+	}
+	return true;
+}
 
-	postgres_fault(postgres, NULL, &first);
-	/* A server that did not answer at all need not be asked again. */
-	if (postgres->link && clock_monotonic_us() - began_us < 1000000) {
+/* renewed: there is another password to try. */
+static enum sink_outcome connect_failed(
+    struct postgres *postgres, const struct pipeline *pipeline, bool *renewed, struct error *error)
+{
+	struct error first;
+	enum stop stop;
+
+	*renewed = false;
+	postgres_words(postgres, NULL, &first);
+	enum connect_verdict verdict =
+	    postgres_connect_verdict(postgres->link ? PQerrorMessage(postgres->link) : "no memory", &stop);
+	/* The server has answered: it is asked again for the code. */
+	if (postgres->link && strstr(PQerrorMessage(postgres->link), ":  ")) {
 		PQsetErrorVerbosity(postgres->link, PQERRORS_VERBOSE);
 		PQreset(postgres->link);
 		if (postgres_alive(postgres)) {
 			PQsetErrorVerbosity(postgres->link, PQERRORS_DEFAULT);
 			return SINK_DONE;
 		}
+		verdict = postgres_connect_verdict(PQerrorMessage(postgres->link), &stop);
 	}
-	const char *message = postgres->link ? PQerrorMessage(postgres->link) : "";
-	state_find(message, state);
-	bool give_up = missing_for_long(postgres, state);
-	outcome = give_up || refused_for_good(state, message) ? SINK_CONFIG : SINK_UNKNOWN;
-	error_set(error, outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY, "%s", first.text);
 	postgres_disconnect(postgres);
-	return outcome;
+	*error = first;
+	if (verdict == CONNECT_PASSWORD && url_renew(postgres, pipeline)) {
+		*renewed = true;
+		return SINK_UNKNOWN;
+	}
+	if (!give_up(postgres, verdict))
+		return SINK_UNKNOWN;
+	error_stop(error, stop, "%s", first.text);
+	return SINK_CONFIG;
 }
 
 static void ignore_notice(void *context, const PGresult *result)
@@ -142,25 +179,34 @@ static void ignore_notice(void *context, const PGresult *result)
 	(void)result;
 }
 
+static enum sink_outcome link_make(
+    struct postgres *postgres, const struct pipeline *pipeline, const char *application_name, struct error *error)
+{
+	enum sink_outcome outcome = SINK_DONE;
+	bool again = true;
+
+	while (again) {
+		struct parameters parameters = {0};
+		again = false;
+		parameters_collect(&parameters, url_of(postgres, pipeline), application_name);
+		postgres->link = PQconnectdbParams(parameters.keys, parameters.values, 1);
+		outcome = postgres_alive(postgres) ? SINK_DONE : connect_failed(postgres, pipeline, &again, error);
+	}
+	return outcome;
+}
+
 enum sink_outcome postgres_connect(
     struct postgres *postgres, const struct pipeline *pipeline, const char *application_name, struct error *error)
 {
-	struct parameters parameters = {0};
-	uint64_t began_us = clock_monotonic_us();
-	enum sink_outcome outcome = url_check(pipeline, error);
+	enum sink_outcome outcome = url_check(url_of(postgres, pipeline), error);
 
 	postgres_disconnect(postgres);
+	if (outcome == SINK_DONE)
+		outcome = link_make(postgres, pipeline, application_name, error);
 	if (outcome != SINK_DONE)
 		return outcome;
-	parameters_collect(&parameters, pipeline, application_name);
-	postgres->link = PQconnectdbParams(parameters.keys, parameters.values, 1);
-	if (!postgres_alive(postgres)) {
-		outcome = connect_failed(postgres, began_us, error);
-		if (outcome != SINK_DONE)
-			return outcome;
-	}
 	postgres->missing_since_us = 0;
-	postgres->pid = PQbackendPID(postgres->link);
+	postgres->was_connected = true;
 	postgres->started[0] = '\0';
 	PQsetNoticeReceiver(postgres->link, ignore_notice, NULL);
 	if (PQsetnonblocking(postgres->link, 1) != 0)
@@ -169,4 +215,11 @@ enum sink_outcome postgres_connect(
 	if (outcome != SINK_DONE)
 		postgres_disconnect(postgres);
 	return outcome;
+}
+
+void postgres_fini(struct postgres *postgres)
+{
+	postgres_disconnect(postgres);
+	free(postgres->url);
+	postgres->url = NULL;
 }

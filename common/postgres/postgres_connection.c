@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/base/timestamp.h"
+#include "common/postgres/postgres_states.h"
 
 bool postgres_alive(const struct postgres *postgres)
 {
@@ -108,36 +109,6 @@ const char *postgres_state(const PGresult *result)
 	return state ? state : "";
 }
 
-/* One row a class or a code; the longest prefix that fits is the first one found. */
-static const struct {
-	const char *prefix;
-	enum sink_outcome outcome;
-} states[] = {
-    {"SL001", SINK_FENCED},
-    {"SL002", SINK_MOVED},
-    {"25006", SINK_UNKNOWN}, /* read only: a standby, or the old primary of a failover */
-    {"25P03", SINK_UNKNOWN}, /* idle in a transaction for too long */
-    {"26", SINK_UNKNOWN}, /* a prepared statement is gone: a new session makes it again */
-    {"3D", SINK_CONFIG},
-    {"08", SINK_UNKNOWN},
-    {"40", SINK_UNKNOWN},
-    {"53", SINK_UNKNOWN},
-    {"55", SINK_UNKNOWN},
-    {"57", SINK_UNKNOWN},
-    {"58", SINK_UNKNOWN},
-    {"XX", SINK_UNKNOWN},
-};
-
-static enum sink_outcome state_outcome(const char *state)
-{
-	if (!*state)
-		return SINK_UNKNOWN; /* not from the server: the connection */
-	for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
-		if (strncmp(state, states[i].prefix, strlen(states[i].prefix)) == 0)
-			return states[i].outcome;
-	return SINK_CONFIG; /* 22 and 23 (data), 28, 42, and what else a retry cannot mend */
-}
-
 /* libpq ends its messages with a line feed and uses several lines. */
 static void one_line(char *text)
 {
@@ -150,23 +121,42 @@ static void one_line(char *text)
 			*at = ' ';
 }
 
-enum sink_outcome postgres_fault(const struct postgres *postgres, const PGresult *result, struct error *error)
+/* The server's words, or libpq's. */
+static void words_print(const struct postgres *postgres, const PGresult *result, char *text, size_t size)
 {
 	const char *state = postgres_state(result);
-	enum sink_outcome outcome = state_outcome(state);
-	enum result code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
 
 	if (*state) {
 		const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
 		const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
-		error_set(error, code, "PostgreSQL: %s%s%s%s%s (SQLSTATE %s)",
-		    PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), detail && *state != 'S' ? ": " : "",
-		    detail && *state != 'S' ? detail : "", hint ? ": " : "", hint ? hint : "", state);
+		snprintf(text, size, "%s%s%s%s%s (SQLSTATE %s)", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+		    detail && *state != 'S' ? ": " : "", detail && *state != 'S' ? detail : "", hint ? ": " : "",
+		    hint ? hint : "", state);
 	} else {
 		const char *words = postgres->link ? PQerrorMessage(postgres->link) : "";
-		error_set(error, code, "PostgreSQL: %s", *words ? words : "no answer; the connection is given up");
+		snprintf(text, size, "%s", *words ? words : "no answer; the connection is given up");
 	}
-	one_line(error->text);
+	one_line(text);
+}
+
+void postgres_words(const struct postgres *postgres, const PGresult *result, struct error *error)
+{
+	char text[ERROR_TEXT_MAX];
+
+	words_print(postgres, result, text, sizeof text);
+	error_set(error, RESULT_RETRY, "PostgreSQL: %s", text);
+}
+
+enum sink_outcome postgres_fault(const struct postgres *postgres, const PGresult *result, struct error *error)
+{
+	const char *state = postgres_state(result);
+	enum sink_outcome outcome = postgres_state_outcome(state);
+
+	postgres_words(postgres, result, error);
+	if (outcome == SINK_CONFIG) {
+		struct error words = *error;
+		error_stop(error, postgres_state_stop(state), "%s", words.text);
+	}
 	return outcome;
 }
 

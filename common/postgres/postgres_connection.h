@@ -17,14 +17,15 @@
 #include "common/base/buffer.h"
 #include "common/base/pipeline.h"
 #include "common/base/sink_outcome.h"
+#include "common/postgres/postgres_states.h"
 
 enum {
 	POSTGRES_STATEMENT_MS = 60000,
 	POSTGRES_LOCK_MS = 30000,
 	POSTGRES_SILENCE_MS = 75000,
-	POSTGRES_MISSING_MS = 60000, /* a database that does not exist is waited for as long as a missing topic */
+	POSTGRES_MISSING_MS =
+	    60000, /* a database that does not exist is waited for as long as a missing topic; and a password that was right until now */
 	POSTGRES_BINARY_MAX = 64, /* parameters of postgres_query_binary */
-	POSTGRES_STATE = 5, /* length of a SQLSTATE */
 	POSTGRES_NAME_MAX = 64, /* of a schema or table, with a NUL */
 };
 
@@ -36,13 +37,19 @@ struct postgres {
 	char schema[POSTGRES_NAME_MAX]; /* of the tables that the pipeline file declares */
 	char state[POSTGRES_STATE +
 	           1]; /* SQLSTATE of the last postgres_query that failed; empty: not the server's doing */
-	uint64_t missing_since_us; /* when the database was first said not to exist; 0: it was not */
+	uint64_t
+	    missing_since_us; /* when the database was first said not to exist, or the password to be wrong; 0: it was not */
+	bool was_connected; /* by this process, once */
+	char *
+	    url; /* read anew from the pipeline file when the one in it was refused; NULL: the pipeline's. The heap's */
 };
 
 /* Connects and sets the session up (postgres_session.h); an open link is closed first. */
 enum sink_outcome postgres_connect(struct postgres *postgres, const struct pipeline *pipeline,
     const char *application_name, struct error *error) MUST_USE;
 void postgres_disconnect(struct postgres *postgres);
+/* And what belongs to it. */
+void postgres_fini(struct postgres *postgres);
 bool postgres_alive(const struct postgres *postgres);
 
 /* Runs one statement with text parameters, or a string of statements where params_len is 0. With result: the last
@@ -64,8 +71,10 @@ bool postgres_copy_end(struct postgres *postgres) MUST_USE;
 /* The next message of COPY ... TO STDOUT, to be given to PQfreemem; NULL: it has ended, go on with postgres_next. */
 bool postgres_copy_get(struct postgres *postgres, char **message, size_t *len) MUST_USE;
 
-/* What a failed result means; fills error. NULL: what the link itself says. */
+/* What a failed result means (postgres_states.h); fills error. NULL: what the link itself says. */
 enum sink_outcome postgres_fault(const struct postgres *postgres, const PGresult *result, struct error *error);
+/* Its words alone, with RETRY. */
+void postgres_words(const struct postgres *postgres, const PGresult *result, struct error *error);
 /* The link is in a state that nobody knows: closes it; what was sent may still be carried out. */
 enum sink_outcome postgres_lost(struct postgres *postgres, struct error *error);
 /* The SQLSTATE of a failed result, or "". */

@@ -15,6 +15,7 @@ struct schema {
 	struct postgres *postgres;
 	const struct pipeline *pipeline;
 	const char *job;
+	struct postgres_objects *objects;
 	struct buffer *report;
 	struct error *error;
 	int version; /* of sluice's own schema; 0: not there */
@@ -61,7 +62,7 @@ static enum sink_outcome version_read(struct schema *schema)
 	bool migrated = PQgetvalue(result, 0, 0)[0] == 't', frontier = PQgetvalue(result, 0, 1)[0] == 't';
 	PQclear(result);
 	if (migrated != frontier) {
-		error_set(schema->error, RESULT_CONFIG, "schema sluice is there, but not as Sluice makes it");
+		error_stop(schema->error, STOP_SCHEMA_OF_OTHERS, "schema sluice is there, but not as Sluice makes it");
 		return SINK_CONFIG;
 	}
 	if (!migrated)
@@ -74,7 +75,7 @@ static enum sink_outcome version_read(struct schema *schema)
 	int newest = migrations[migrations_len - 1].version;
 	if (schema->version <= newest)
 		return SINK_DONE;
-	error_set(schema->error, RESULT_CONFIG,
+	error_stop(schema->error, STOP_NEWER_RELEASE,
 	    "schema sluice has version %d, made by a newer release than this one, which knows version %d",
 	    schema->version, newest);
 	return SINK_CONFIG;
@@ -215,10 +216,9 @@ static enum sink_outcome table_check(struct schema *schema, size_t place)
 	if (outcome != SINK_DONE)
 		return outcome;
 	if (!schema->started && state->rows) {
-		error_set(schema->error, RESULT_CONFIG,
+		error_stop(schema->error, STOP_ROWS_OF_OTHERS,
 		    "table \"%s\" holds rows, but job %s has no frontier here: rows that Sluice did not write cannot "
-		    "be "
-		    "continued; empty the table, or give it another name in the pipeline file",
+		    "be continued",
 		    table.name, schema->job);
 		return SINK_CONFIG;
 	}
@@ -341,8 +341,10 @@ static enum sink_outcome frontier_make(struct schema *schema)
 static enum sink_outcome check_and_make(struct schema *schema)
 {
 	size_t tables = ddl_tables(schema->pipeline);
-	enum sink_outcome outcome = lock_take(schema);
+	enum sink_outcome outcome = postgres_encoding_check(schema->postgres, schema->error);
 
+	if (outcome == SINK_DONE)
+		outcome = lock_take(schema);
 	if (outcome == SINK_DONE)
 		outcome = version_read(schema);
 	if (outcome == SINK_DONE)
@@ -365,14 +367,21 @@ static enum sink_outcome check_and_make(struct schema *schema)
 		outcome = frontier_make(schema);
 	if (outcome == SINK_DONE)
 		outcome = schema_remember(schema);
+	if (outcome == SINK_DONE)
+		outcome = postgres_objects_look(
+		    schema->postgres, schema->pipeline, schema->job, schema->objects, schema->error);
 	return outcome;
 }
 
 enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
-    struct buffer *report, struct error *error)
+    struct postgres_objects *objects, struct buffer *report, struct error *error)
 {
-	struct schema schema = {
-	    .postgres = postgres, .pipeline = pipeline, .job = job, .report = report, .error = error};
+	struct schema schema = {.postgres = postgres,
+	    .pipeline = pipeline,
+	    .job = job,
+	    .objects = objects,
+	    .report = report,
+	    .error = error};
 	size_t said = report ? report->len : 0;
 
 	enum sink_outcome outcome = postgres_query(postgres, NULL, error, "BEGIN", 0, NULL);
@@ -402,12 +411,13 @@ enum result postgres_init(
     const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error)
 {
 	struct postgres postgres = {.stop_fd = -1};
+	struct postgres_objects objects;
 	char job[JOB_NAME_MAX];
 	enum sink_outcome outcome = postgres_connect(&postgres, pipeline, application_name, error);
 	if (outcome == SINK_DONE)
-		outcome =
-		    postgres_schema_apply(&postgres, pipeline, job_name(pipeline, JOB_TOTALS, job), report, error);
-	postgres_disconnect(&postgres);
+		outcome = postgres_schema_apply(
+		    &postgres, pipeline, job_name(pipeline, JOB_TOTALS, job), &objects, report, error);
+	postgres_fini(&postgres);
 	if (outcome == SINK_DONE)
 		return RESULT_OK;
 	error->code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;

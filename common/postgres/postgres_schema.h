@@ -2,17 +2,18 @@
  *
  * One transaction under an advisory lock: what an older release made is brought to the shape of now, everything that is there is
  * checked, then what is missing is made. A table with other columns than declared, of another job, or with rows while the job has
- * no started frontier, is refused and nothing is changed.
+ * no started frontier, is refused and nothing is changed; and so is what postgres_objects.h tells of.
  */
 #ifndef POSTGRES_SCHEMA_H
 #define POSTGRES_SCHEMA_H
 
 #include "common/postgres/ddl.h"
 #include "common/postgres/postgres_connection.h"
+#include "common/postgres/postgres_objects.h"
 
-/* Says in report what was made and what was there (NULL: nobody asks). */
+/* Says in report what was made and what was there (NULL: nobody asks), and in objects what hangs on the tables. */
 enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
-    struct buffer *report, struct error *error) MUST_USE;
+    struct postgres_objects *objects, struct buffer *report, struct error *error) MUST_USE;
 
 /* Makes schema, tables and frontier row where they are missing, as a sink writer does; harmless when repeated. report says what was
  * made and what was found, a line each. RETRY: the database is away. */

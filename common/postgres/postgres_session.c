@@ -66,18 +66,16 @@ static enum sink_outcome settings_set(struct postgres *postgres, struct error *e
 	settings_print(&sql);
 	buffer_append_text(&sql,
 	    "SELECT coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), ''), "
-	    "current_setting('fsync'), current_setting('server_encoding')");
+	    "current_setting('fsync'), pg_backend_pid()");
 	buffer_append(&sql, "", 1);
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 0, NULL);
 	buffer_fini(&sql);
 	if (outcome != SINK_DONE)
 		return outcome;
+	postgres->pid = atoi(PQgetvalue(result, 0, 2));
 	snprintf(postgres->started, sizeof postgres->started, "%s", PQgetvalue(result, 0, 0));
 	if (strcmp(PQgetvalue(result, 0, 1), "on") != 0)
 		log_warn("PostgreSQL runs with fsync=off: a power failure can lose or damage what was committed");
-	if (strcmp(PQgetvalue(result, 0, 2), "UTF8") != 0)
-		log_warn("the database's encoding is %s, not UTF8: texts that it cannot hold stop the job",
-		    PQgetvalue(result, 0, 2));
 	PQclear(result);
 	return SINK_DONE;
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/crash_point.h"
 #include "common/base/key_group.h"
+#include "common/base/mutant.h"
 #include "common/postgres/ddl.h"
 #include "common/postgres/postgres_counts.h"
 
@@ -42,6 +43,7 @@ enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct
 	commit->job = job;
 	buffer_clear(&commit->sql);
 	totals_prepare_print(&commit->totals, pipeline, postgres->schema, &commit->sql);
+	postgres_objects_prepare_print(&commit->objects, &commit->sql);
 	commit->frontier = key_hash(text_bytes(job));
 	buffer_append(&commit->sql, "", 1);
 	return postgres_query(postgres, NULL, error, (const char *)commit->sql.data, 0, NULL);
@@ -140,6 +142,8 @@ static void string_build(struct run *run)
 		                        "FROM STDIN (FORMAT binary);\n");
 	}
 	totals_execute_print(&commit->totals, commit->pipeline, sql);
+	if (!MUTANT(tables_unasked))
+		buffer_append_text(sql, OBJECTS_ASK);
 	buffer_append(sql, "COMMIT", sizeof "COMMIT");
 }
 
@@ -252,7 +256,7 @@ static void on_refused(struct run *run, const PGresult *result)
 		return;
 	if (rows && strcmp(state, "23505") == 0) {
 		run->outcome = SINK_LATE; /* most likely: see late */
-		run->error->code = RESULT_RETRY;
+		postgres_words(run->postgres, result, run->error);
 	}
 	if (rows)
 		record_name(run, result);

@@ -2,11 +2,13 @@
  *
  * Everything is encoded before anything is sent. Then one string of statements goes out: BEGIN, the frontier's compare and
  * swap, a COPY for rows, letters and decisions where there are any, the totals, COMMIT; the server asks for the data of
- * each COPY when it gets there. A string ends at its first error, so the frontier's refusal leaves nothing behind it.
+ * each COPY when it gets there. A string ends at its first error, so the frontier's refusal leaves nothing behind it. The last question
+ * is whether the tables are still those that were looked at (postgres_objects.h).
  */
 #ifndef POSTGRES_COMMIT_H
 #define POSTGRES_COMMIT_H
 
+#include "common/postgres/postgres_objects.h"
 #include "services/sink/postgres_copy.h"
 #include "services/sink/postgres_rows.h"
 #include "services/sink/postgres_totals.h"
@@ -19,6 +21,7 @@ struct postgres_commit {
 	struct totals totals;
 	struct copy copy;
 	struct buffer sql;
+	struct postgres_objects objects; /* as they were looked at last */
 	uint64_t frontier; /* hash of the frontier's row, for its place */
 	struct way way; /* to it */
 };

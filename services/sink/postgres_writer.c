@@ -30,7 +30,7 @@ void postgres_writer_init(
 
 void postgres_writer_fini(struct postgres_writer *writer)
 {
-	postgres_disconnect(&writer->postgres);
+	postgres_fini(&writer->postgres);
 	postgres_commit_fini(&writer->commit);
 	free(writer->application_name);
 	free(writer->job);
@@ -155,7 +155,8 @@ enum sink_outcome postgres_writer_fence(struct postgres_writer *writer, uint64_t
 	    postgres_connect(postgres, writer->pipeline, writer->application_name, &answer->error);
 
 	if (outcome == SINK_DONE)
-		outcome = postgres_schema_apply(postgres, writer->pipeline, writer->job, NULL, &answer->error);
+		outcome = postgres_schema_apply(
+		    postgres, writer->pipeline, writer->job, &writer->commit.objects, NULL, &answer->error);
 	CRASH_POINT(fence_connected);
 	if (outcome == SINK_DONE)
 		outcome = fence_raise(writer, attempt, answer);
@@ -250,6 +251,9 @@ enum sink_outcome postgres_writer_look(struct postgres_writer *writer, uint64_t 
 	CRASH_POINT(look_ended);
 	if (outcome == SINK_DONE)
 		outcome = postgres_lock_take(writer, attempt, &answer->error);
+	if (outcome == SINK_DONE)
+		outcome = postgres_objects_look(
+		    postgres, writer->pipeline, writer->job, &writer->commit.objects, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome =
 		    postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);

@@ -380,7 +380,7 @@ enum result audit_database_read(struct audit *audit, struct error *error)
 	enum sink_outcome outcome = postgres_connect(&database.postgres, audit->pipeline, "sluicectl audit", error);
 	if (outcome == SINK_DONE)
 		outcome = read_snapshot(&database, error);
-	postgres_disconnect(&database.postgres);
+	postgres_fini(&database.postgres);
 	buffer_fini(&database.content);
 	if (outcome != SINK_DONE)
 		return outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;

@@ -277,9 +277,10 @@ static enum result within_transaction(struct rebuild *rebuild, struct error *err
 static enum result run(struct rebuild *rebuild, struct error *error)
 {
 	const struct pipeline *pipeline = rebuild->pipeline;
+	struct postgres_objects objects;
 	enum sink_outcome outcome = postgres_connect(&rebuild->postgres, pipeline, "sluicectl rebuild", error);
 	if (outcome == SINK_DONE && !rebuild->dry_run)
-		outcome = postgres_schema_apply(&rebuild->postgres, pipeline, rebuild->job, NULL, error);
+		outcome = postgres_schema_apply(&rebuild->postgres, pipeline, rebuild->job, &objects, NULL, error);
 	enum result result = outcome == SINK_DONE     ? RESULT_OK
 	                     : outcome == SINK_CONFIG ? (error->code = RESULT_CONFIG)
 	                                              : (error->code = RESULT_RETRY);
@@ -342,7 +343,7 @@ static int rebuild_job(const struct arguments *arguments, const struct pipeline 
 		print(&rebuild, arguments->json);
 	else
 		code = sluicectl_fail(&error);
-	postgres_disconnect(&rebuild.postgres);
+	postgres_fini(&rebuild.postgres);
 	if (rebuild.store != NULL)
 		rebuild.store->ops->close(rebuild.store);
 	free(rebuild.cut_text);

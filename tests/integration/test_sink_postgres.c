@@ -101,6 +101,10 @@ static void test_predecessor(void **state)
 	draft_sale(&draft, 0, "a", 162753);
 	draft.transaction.counters.n[COUNTER_CONSUMED] = UINT64_C(9007199254740993);
 	draft.transaction.counters.n[COUNTER_ACCEPTED] = 1;
+	struct value category[] = {value_integer(19737), value_text("books")};
+	struct value month[] = {value_integer(2024), value_integer(1)};
+	draft_group(&draft, 0, category, 2, 162753);
+	draft_group(&draft, 1, month, 2, 162753);
 	assert_done(draft_commit(&draft, port));
 	draft_close(&draft);
 
@@ -342,7 +346,8 @@ static void test_totals(void **state)
 	/* One unit more than the column holds: nothing is sent, and the epoch can be told from a committed one. */
 	draft_open(&draft, 1, epoch_of(1, 2), epoch_of(1, 3), 3);
 	draft_group(&draft, 0, day, 2, decimal_limit(15));
-	assert_says(draft_commit(&draft, port), SINK_CONFIG, "\"total_sales\" of \"sales_per_category\" has 15 digits");
+	assert_says(draft_commit(&draft, port), SINK_CONFIG,
+	    "a total has more than the 15 digits of its column \"total_sales\"");
 	draft_close(&draft);
 	/* A key of the wrong shape is not sent either. */
 	draft_open(&draft, 1, epoch_of(1, 2), epoch_of(1, 3), 3);
@@ -361,6 +366,7 @@ static void test_refused_rows(void **state)
 	struct draft draft;
 
 	fixture_run(fixture, "ALTER TABLE transactions ADD CONSTRAINT poor CHECK (total_amount <> 13)");
+	assert_done(fixture_look(port, 1));
 	draft_open(&draft, 1, none, epoch_of(1, 1), 3);
 	draft_sale(&draft, 100, "zz", 100);
 	draft_sale(&draft, 101, "mm", 1300);
@@ -462,6 +468,7 @@ enum { PLACE_GROUPS = 20 };
 /* Epochs n + 1 to n + epochs, each of which changes PLACE_GROUPS totals to its number. */
 static uint64_t change_totals(struct sink_port *port, uint64_t n, uint64_t epochs)
 {
+	/* Where a table was altered meanwhile, the first epoch is refused once, and committed after a look. */
 	for (uint64_t end = n + epochs; n < end; n++) {
 		struct draft draft;
 		draft_open(&draft, 1, n ? epoch_of(1, n) : none, epoch_of(1, n + 1), (int64_t)n + 1);
@@ -471,7 +478,14 @@ static uint64_t change_totals(struct sink_port *port, uint64_t n, uint64_t epoch
 			const struct value key[] = {value_integer(19737), value_text(category)};
 			draft_group(&draft, 0, key, 2, (int64_t)n + 1);
 		}
-		assert_done(draft_commit(&draft, port));
+		struct sink_answer *answer = draft_commit(&draft, port);
+		if (answer->outcome == SINK_UNKNOWN && strstr(answer->error.text, "SL003")) {
+			assert_done(fixture_look(port, 1));
+			draft.rows = (struct rows_writer){0};
+			rows_begin(&draft.rows);
+			answer = draft_commit(&draft, port);
+		}
+		assert_done(answer);
 		draft_close(&draft);
 	}
 	return n;

@@ -1,0 +1,42 @@
+/* common/postgres/postgres_objects.h - what else hangs on the tables, and could change, drop, refuse or lose rows.
+ *
+ * Looked at when a writer begins and whenever it looks again; then every epoch's transaction ends with one question, whether the
+ * catalog's rows about these tables and their triggers are still the same versions. By then the transaction holds its locks, so nobody
+ * changes them before it commits.
+ *
+ * Decided, with a row each in postgres_objects.c: triggers and rules that come between (BEFORE, INSTEAD, rewriting), row security that
+ * applies to this user, UNLOGGED and temporary tables, inheritance, other access methods, keys that are compared otherwise than byte by
+ * byte, exclusion constraints: refused. CHECK and FOREIGN KEY constraints: warned of, for the data may keep them. AFTER triggers are
+ * their owner's business, but for one that is deferred to the commit, where it could not be seen.
+ */
+#ifndef POSTGRES_OBJECTS_H
+#define POSTGRES_OBJECTS_H
+
+#include "common/postgres/postgres_connection.h"
+
+enum { OBJECTS_TABLES_MAX = 640, OBJECTS_PRINT_MAX = 33 };
+
+struct postgres_objects {
+	char tables
+	    [OBJECTS_TABLES_MAX]; /* oids, as an array: those of the pipeline file, then those of the schema sluice */
+	char print[OBJECTS_PRINT_MAX]; /* of the catalog's rows about them */
+};
+
+/* CONFIG, with what was found. Also where a frontier that counts rows stands beside an empty table. */
+enum sink_outcome postgres_objects_look(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
+    struct postgres_objects *objects, struct error *error) MUST_USE;
+/* A text is to be stored as it came, and its characters counted as the pipeline file counts them. */
+enum sink_outcome postgres_encoding_check(struct postgres *postgres, struct error *error) MUST_USE;
+/* PREPARE tables_are_the_same ...; for that question. */
+void postgres_objects_prepare_print(const struct postgres_objects *objects, struct buffer *out);
+#define OBJECTS_ASK "EXECUTE tables_are_the_same;\n"
+
+struct object_rule {
+	const char *name;
+	enum stop stop; /* STOP_KINDS: only warned of */
+	const char *sql; /* $1: the oids. A row for what is found: table, words */
+};
+extern const struct object_rule object_rules[];
+extern const size_t object_rules_len;
+
+#endif

@@ -1,0 +1,361 @@
+/* What hangs on the tables and would change, drop, refuse or lose rows: found at the start, and when it appears while epochs are
+ * committed. Needs DATABASE_URL. */
+#include "tests/integration/sink_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/postgres/postgres_objects.h"
+
+static const struct epoch_id none = {0, 0};
+
+/* One row a way in which somebody may have arranged the tables. rule: of object_rules, or what other check finds it; NULL: it is harmless,
+ * and goes on. `back` makes it good again, as the way out says. */
+static const struct {
+	const char *rule, *sql, *words, *back;
+} harms[] = {
+    {"kind", "DROP TABLE dead_letters; CREATE VIEW dead_letters AS SELECT 1", "a view", "DROP VIEW dead_letters"},
+    {"kind",
+        "DROP TABLE sales_per_month; CREATE TABLE sales_per_month (year int, month int, total_sales numeric(38,2), "
+        "PRIMARY KEY "
+        "(year, month)) PARTITION BY LIST (year)",
+        "partitioned", "DROP TABLE sales_per_month"},
+    {"kind", "DROP TABLE sales_per_month; CREATE MATERIALIZED VIEW sales_per_month AS SELECT 1", "a materialized view",
+        "DROP MATERIALIZED VIEW sales_per_month"},
+    {"persistence", "ALTER TABLE transactions SET UNLOGGED", "\"transactions\" is UNLOGGED",
+        "ALTER TABLE transactions SET LOGGED"},
+    {"persistence", "ALTER TABLE sales_per_month SET UNLOGGED", "\"sales_per_month\" is UNLOGGED",
+        "ALTER TABLE sales_per_month SET LOGGED"},
+    {"persistence", "ALTER TABLE dead_letters SET UNLOGGED", "\"dead_letters\" is UNLOGGED",
+        "ALTER TABLE dead_letters SET LOGGED"},
+    {"persistence", "ALTER TABLE sluice.decisions SET UNLOGGED", "\"decisions\" is UNLOGGED",
+        "ALTER TABLE sluice.decisions SET LOGGED"},
+    {"persistence", "ALTER TABLE sluice.frontier SET UNLOGGED", "\"frontier\" is UNLOGGED",
+        "ALTER TABLE sluice.frontier SET LOGGED"},
+    {"inheritance", "CREATE TABLE old_ones () INHERITS (transactions)", "inheritance", "DROP TABLE old_ones"},
+    {"trigger", "CREATE TRIGGER nosy BEFORE INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION drop_row()",
+        "trigger nosy", "DROP TRIGGER nosy ON transactions"},
+    {"trigger", "CREATE TRIGGER nosy BEFORE UPDATE ON sales_per_month FOR EACH ROW EXECUTE FUNCTION drop_row()",
+        "trigger nosy", "ALTER TABLE sales_per_month DISABLE TRIGGER nosy"},
+    {"trigger", "CREATE TRIGGER nosy BEFORE DELETE ON sales_per_category FOR EACH ROW EXECUTE FUNCTION drop_row()",
+        "trigger nosy", "DROP TRIGGER nosy ON sales_per_category"},
+    {"trigger", "CREATE TRIGGER nosy BEFORE INSERT ON transactions FOR EACH STATEMENT EXECUTE FUNCTION drop_row()",
+        "trigger nosy", "DROP TRIGGER nosy ON transactions"},
+    {"trigger",
+        "CREATE TRIGGER nosy BEFORE INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION drop_row(); ALTER TABLE "
+        "dead_letters ENABLE ALWAYS TRIGGER nosy",
+        "trigger nosy", "DROP TRIGGER nosy ON dead_letters"},
+    {"trigger", "CREATE TRIGGER nosy BEFORE UPDATE ON sluice.frontier FOR EACH ROW EXECUTE FUNCTION drop_row()",
+        "\"frontier\"", "DROP TRIGGER nosy ON sluice.frontier"},
+    {"deferred trigger",
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+        "EXECUTE FUNCTION drop_row()",
+        "trigger late", "DROP TRIGGER late ON transactions"},
+    {"rule", "CREATE RULE nosy AS ON INSERT TO sales_per_month DO INSTEAD NOTHING", "rule nosy",
+        "DROP RULE nosy ON sales_per_month"},
+    {"rule",
+        "CREATE RULE nosy AS ON UPDATE TO sales_per_category DO ALSO NOTHING; ALTER TABLE sales_per_category DISABLE "
+        "RULE nosy",
+        "rule nosy", "DROP RULE nosy ON sales_per_category"},
+    {"collation", "ALTER TABLE transactions ALTER transaction_id TYPE varchar(36) COLLATE easy", "collation easy",
+        "ALTER TABLE transactions ALTER transaction_id TYPE varchar(36)"},
+    {"collation", "ALTER TABLE sales_per_category ALTER category TYPE varchar(100) COLLATE easy", "collation easy",
+        "ALTER TABLE sales_per_category ALTER category TYPE varchar(100)"},
+    {"surplus", "CREATE UNIQUE INDEX extra ON transactions (customer_id)", "unique index \"extra\"",
+        "DROP INDEX extra"},
+    {"surplus", "CREATE UNIQUE INDEX extra ON transactions (lower(transaction_id))", "unique index \"extra\"",
+        "DROP INDEX extra"},
+    {"surplus", "CREATE UNIQUE INDEX extra ON sales_per_month (year) WHERE month > 1", "unique index \"extra\"",
+        "DROP INDEX extra"},
+    {"exclusion", "ALTER TABLE transactions ADD CONSTRAINT apart EXCLUDE USING btree (customer_id WITH =)",
+        "constraint apart", "ALTER TABLE transactions DROP CONSTRAINT apart"},
+    {"referenced totals",
+        "CREATE TABLE report (year int, month int, FOREIGN KEY (year, month) REFERENCES sales_per_month)",
+        "foreign key", "DROP TABLE report"},
+    {"column",
+        "ALTER TABLE transactions DROP customer_id, ADD customer_id varchar(255) GENERATED ALWAYS AS ('x') STORED",
+        "generated", "ALTER TABLE transactions DROP customer_id, ADD customer_id varchar(255)"},
+    {"column",
+        "ALTER TABLE transactions ALTER product_quantity SET NOT NULL, ALTER product_quantity ADD GENERATED ALWAYS AS "
+        "IDENTITY",
+        "\"product_quantity\"",
+        "ALTER TABLE transactions ALTER product_quantity DROP IDENTITY, ALTER product_quantity DROP NOT NULL"},
+    {"column",
+        "CREATE DOMAIN cents AS numeric(10,2) CHECK (VALUE < 5); ALTER TABLE transactions ALTER total_amount TYPE "
+        "cents",
+        "cents instead of numeric(10,2)", "ALTER TABLE transactions ALTER total_amount TYPE numeric(10,2)"},
+    {NULL, "CREATE TRIGGER tell AFTER INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION drop_row()", NULL,
+        "DROP TRIGGER tell ON transactions"},
+    {NULL, "CREATE TRIGGER tell BEFORE TRUNCATE ON transactions EXECUTE FUNCTION drop_row()", NULL,
+        "DROP TRIGGER tell ON transactions"},
+    {NULL,
+        "CREATE TRIGGER off BEFORE INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION drop_row(); ALTER TABLE "
+        "transactions "
+        "DISABLE TRIGGER off",
+        NULL, "DROP TRIGGER off ON transactions"},
+    {NULL, "ALTER TABLE transactions ENABLE ROW LEVEL SECURITY", NULL,
+        "ALTER TABLE transactions DISABLE ROW LEVEL SECURITY"},
+    {NULL, "CREATE UNIQUE INDEX wider ON transactions (transaction_id, customer_id)", NULL, "DROP INDEX wider"},
+    {NULL, "ALTER TABLE transactions ADD id bigserial UNIQUE", NULL, "ALTER TABLE transactions DROP id"},
+    {NULL, "CREATE TABLE refunds (transaction_id varchar(36) REFERENCES transactions)", NULL, "DROP TABLE refunds"},
+    {"constraint", "ALTER TABLE transactions ADD CONSTRAINT sane CHECK (total_amount >= 0)", NULL,
+        "ALTER TABLE transactions DROP CONSTRAINT sane"},
+    {NULL,
+        "CREATE INDEX more ON transactions (customer_id); CREATE STATISTICS s ON customer_id, product_category FROM "
+        "transactions; GRANT SELECT ON transactions TO PUBLIC; COMMENT ON TABLE transactions IS 'x'",
+        NULL, "DROP INDEX more; DROP STATISTICS s"},
+};
+enum { HARMS = sizeof harms / sizeof harms[0] };
+
+static void prepare(struct fixture *fixture)
+{
+	fixture_run(fixture,
+	    "CREATE COLLATION easy (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+	    "CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$");
+}
+
+static void assert_says(
+    const struct sink_answer *answer, enum sink_outcome outcome, const char *words, const char *after)
+{
+	if (answer->outcome != outcome || !strstr(answer->error.text, words))
+		fail_msg("after %s: outcome %d instead of %d, or \"%s\" does not say \"%s\"", after,
+		    (int)answer->outcome, (int)outcome, answer->error.text, words);
+}
+
+static struct sink_answer *commit_one(struct fixture *fixture, uint64_t fence, struct epoch_id from, struct epoch_id to)
+{
+	struct value category[] = {value_integer(19737), value_text("books")};
+	struct value month[] = {value_integer(2024), value_integer(1)};
+	struct draft draft;
+	char key[32];
+
+	snprintf(key, sizeof key, "%d.%d", (int)to.attempt, (int)to.n);
+	draft_open(&draft, fence, from, to, (int64_t)to.n);
+	draft_sale(&draft, 0, key, 100);
+	draft_group(&draft, 0, category, 2, 100 * (__int128)to.n);
+	draft_group(&draft, 1, month, 2, 100 * (__int128)to.n);
+	draft.transaction.counters.n[COUNTER_ACCEPTED] = 1;
+	struct sink_answer *answer = draft_commit(&draft, fixture->port);
+	draft_close(&draft);
+	return answer;
+}
+
+/* Before the start: nothing is written, and the way out leads on. */
+static void test_found_at_the_start(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error = {0};
+
+	prepare(fixture);
+	assert_int_equal(postgres_init(&fixture->pipeline, "test", NULL, &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", &error), RESULT_OK);
+	for (size_t i = 0; i < HARMS; i++) {
+		if (harms[i].rule && strcmp(harms[i].rule, "kind") == 0)
+			continue;
+		fixture_run(fixture, harms[i].sql);
+		struct sink_answer *answer = fixture_fence(fixture->port, 1 + i);
+		assert_says(answer, harms[i].words ? SINK_CONFIG : SINK_DONE, harms[i].words ? harms[i].words : "",
+		    harms[i].sql);
+		if (harms[i].words && !strstr(answer->error.text, "start again"))
+			fail_msg("no way out: %s", answer->error.text);
+		fixture_run(fixture, harms[i].back);
+	}
+	assert_says(fixture_fence(fixture->port, 1000), SINK_DONE, "", "all");
+	for (size_t i = 0; i < HARMS; i++) {
+		if (!harms[i].rule || strcmp(harms[i].rule, "kind") != 0)
+			continue;
+		fixture_run(fixture, harms[i].sql);
+		assert_says(fixture_fence(fixture->port, 1001 + i), SINK_CONFIG, harms[i].words, harms[i].sql);
+		fixture_run(fixture, harms[i].back);
+		assert_int_equal(postgres_init(&fixture->pipeline, "test", NULL, &error), RESULT_OK);
+	}
+}
+
+/* Every row of the table of rules has a case here. */
+static void test_every_rule_has_a_case(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < object_rules_len; i++) {
+		bool found = strcmp(object_rules[i].name, "row security") == 0 ||
+		             strcmp(object_rules[i].name, "access method") == 0 ||
+		             strcmp(object_rules[i].name, "operator class") == 0; /* cases of their own */
+		for (size_t j = 0; j < HARMS && !found; j++)
+			found = harms[j].rule && strcmp(harms[j].rule, object_rules[i].name) == 0;
+		if (!found)
+			fail_msg("no case for rule %s", object_rules[i].name);
+	}
+}
+
+/* While epochs are committed: what matters is refused before anything is, what does not costs a look. */
+static void test_found_while_it_runs(void **state)
+{
+	struct fixture *fixture = *state;
+	struct epoch_id last = none;
+	uint64_t attempt = 1, n = 1;
+
+	prepare(fixture);
+	fixture->port = fixture_writer(fixture, attempt);
+	assert_says(commit_one(fixture, attempt, last, (struct epoch_id){attempt, n}), SINK_DONE, "", "the start");
+	last = (struct epoch_id){attempt, n++};
+	for (size_t i = 0; i < HARMS; i++) {
+		if (!harms[i].rule || strcmp(harms[i].rule, "kind") == 0 || strcmp(harms[i].rule, "column") == 0 ||
+		    strcmp(harms[i].rule, "surplus") == 0)
+			continue;
+		fixture_run(fixture, harms[i].sql);
+		struct sink_answer *answer = commit_one(fixture, attempt, last, (struct epoch_id){attempt, n});
+		/* One that takes the epoch's first statement from us is seen at once. */
+		if (answer->outcome == SINK_DONE && harms[i].words && strcmp(harms[i].rule, "inheritance") != 0 &&
+		    strcmp(harms[i].rule, "exclusion") != 0 && strcmp(harms[i].rule, "collation") != 0)
+			fail_msg("after %s: committed", harms[i].sql);
+		if (answer->outcome == SINK_DONE)
+			last = (struct epoch_id){attempt, n++};
+		answer = fixture_look(fixture->port, attempt);
+		assert_says(answer, harms[i].words ? SINK_CONFIG : SINK_DONE, harms[i].words ? harms[i].words : "",
+		    harms[i].sql);
+		fixture_run(fixture, harms[i].back);
+		assert_says(fixture_look(fixture->port, attempt), SINK_DONE, "", harms[i].back);
+		assert_says(
+		    commit_one(fixture, attempt, last, (struct epoch_id){attempt, n}), SINK_DONE, "", harms[i].back);
+		last = (struct epoch_id){attempt, n++};
+	}
+	char wanted[32];
+	snprintf(wanted, sizeof wanted, "%d", (int)n - 1);
+	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), wanted);
+}
+
+/* Row security that applies to the user, as it does not to a superuser. */
+static void test_row_security(void **state)
+{
+	struct fixture *fixture = *state;
+	struct pipeline pipeline;
+	struct error error = {0};
+	struct sink_port *port = NULL;
+
+	assert_int_equal(postgres_init(&fixture->pipeline, "test", NULL, &error), RESULT_OK);
+	fixture_run(fixture,
+	    "DROP ROLE IF EXISTS sluice_reader; CREATE ROLE sluice_reader LOGIN PASSWORD 'r';"
+	    "GRANT ALL ON ALL TABLES IN SCHEMA public, sluice TO sluice_reader; GRANT USAGE ON SCHEMA sluice TO "
+	    "sluice_reader; ALTER TABLE sales_per_month ENABLE ROW LEVEL SECURITY; CREATE POLICY few ON "
+	    "sales_per_month USING (year > 2024)");
+	struct buffer url = fixture_url(fixture->database, "sluice_reader", "r", NULL);
+	fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
+	buffer_fini(&url);
+	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 0", &error), RESULT_OK);
+	struct sink_answer *answer = fixture_fence(port, 1);
+	assert_int_equal(answer->outcome, SINK_CONFIG);
+	if (!strstr(answer->error.text, "row-level security") && !strstr(answer->error.text, "row security"))
+		fail_msg("%s", answer->error.text);
+	fixture_run(fixture, "ALTER TABLE sales_per_month DISABLE ROW LEVEL SECURITY");
+	assert_says(fixture_fence(port, 2), SINK_DONE, "", "DISABLE");
+	port->ops->close(port);
+	pipeline_fini(&pipeline);
+	fixture_run(fixture, "DROP OWNED BY sluice_reader; DROP ROLE sluice_reader");
+}
+
+/* A key of somebody's own notion of equality. */
+static void test_operator_class(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error = {0};
+
+	assert_int_equal(postgres_init(&fixture->pipeline, "test", NULL, &error), RESULT_OK);
+	fixture_run(fixture,
+	    "CREATE FUNCTION easy(text, text) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT bttextcmp(lower($1), "
+	    "lower($2))'; CREATE OPERATOR CLASS easy FOR TYPE text USING btree AS OPERATOR 1 <, OPERATOR 2 <=, "
+	    "OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 easy(text, text);"
+	    "CREATE UNIQUE INDEX easily ON transactions (transaction_id easy, customer_id)");
+	assert_int_equal(sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", &error), RESULT_OK);
+	assert_says(fixture_fence(fixture->port, 1), SINK_CONFIG, "operator class easy", "operator class");
+	fixture_run(fixture, "DROP INDEX easily");
+	assert_says(fixture_fence(fixture->port, 2), SINK_DONE, "", "DROP INDEX");
+}
+
+/* Another way to keep a table, that only says that it is one. */
+static void test_access_method(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error = {0};
+
+	fixture_run(fixture, "CREATE ACCESS METHOD own TYPE TABLE HANDLER heap_tableam_handler");
+	assert_int_equal(postgres_init(&fixture->pipeline, "test", NULL, &error), RESULT_OK);
+	fixture_run(fixture, "ALTER TABLE sales_per_month SET ACCESS METHOD own");
+	assert_int_equal(sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", &error), RESULT_OK);
+	assert_says(fixture_fence(fixture->port, 1), SINK_CONFIG, "by access method own", "own");
+	fixture_run(fixture, "ALTER TABLE sales_per_month SET ACCESS METHOD heap");
+	assert_says(fixture_fence(fixture->port, 2), SINK_DONE, "", "heap");
+}
+
+/* Each table that was emptied behind the frontier's back. */
+static void test_emptied(void **state)
+{
+	static const char *const tables[] = {"transactions", "sales_per_category", "sales_per_month"};
+	struct fixture *fixture = *state;
+
+	fixture->port = fixture_writer(fixture, 1);
+	assert_says(commit_one(fixture, 1, none, (struct epoch_id){1, 1}), SINK_DONE, "", "the start");
+	for (size_t i = 0; i < 3; i++) {
+		char sql[256];
+		snprintf(sql, sizeof sql,
+		    "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM %s; TRUNCATE %s", tables[i],
+		    tables[i]);
+		fixture_run(fixture, sql);
+		assert_says(commit_one(fixture, 1, (struct epoch_id){1, 1}, (struct epoch_id){1, 2}), SINK_UNKNOWN,
+		    "truncated", sql);
+		assert_says(fixture_look(fixture->port, 1), SINK_CONFIG,
+		    "is empty, but the frontier of job shop/totals counts 1", sql);
+		assert_says(fixture_fence(fixture->port, 1), SINK_CONFIG, tables[i], sql);
+		snprintf(sql, sizeof sql, "INSERT INTO %s SELECT * FROM kept", tables[i]);
+		fixture_run(fixture, sql);
+		assert_says(fixture_look(fixture->port, 1), SINK_DONE, "", sql);
+	}
+}
+
+static void test_encodings(void **state)
+{
+	static const char *const encodings[] = {"LATIN1", "SQL_ASCII", "WIN1252", "EUC_JP"};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < sizeof encodings / sizeof encodings[0]; i++) {
+		char sql[320], name[96];
+		struct pipeline pipeline;
+		struct error error = {0};
+		struct buffer report = {0};
+		snprintf(name, sizeof name, "%s_%zu", fixture->database, i);
+		snprintf(sql, sizeof sql,
+		    "CREATE DATABASE %s TEMPLATE template0 ENCODING '%s' LC_COLLATE 'C' LC_CTYPE 'C'", name,
+		    encodings[i]);
+		PGresult *result = PQexec(fixture->server, sql);
+		assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+		PQclear(result);
+		struct buffer url = fixture_url(name, NULL, NULL, NULL);
+		fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
+		assert_int_equal(postgres_init(&pipeline, "test", &report, &error), RESULT_CONFIG);
+		if (!strstr(error.text, encodings[i]) || !strstr(error.text, "ENCODING 'UTF8'"))
+			fail_msg("%s", error.text);
+		buffer_fini(&url);
+		buffer_fini(&report);
+		pipeline_fini(&pipeline);
+		snprintf(sql, sizeof sql, "DROP DATABASE %s WITH (FORCE)", name);
+		PQclear(PQexec(fixture->server, sql));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_found_at_the_start, fixture_setup, fixture_teardown),
+	    cmocka_unit_test(test_every_rule_has_a_case),
+	    cmocka_unit_test_setup_teardown(test_found_while_it_runs, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_row_security, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_operator_class, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_access_method, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_emptied, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_encodings, fixture_setup, fixture_teardown),
+	};
+	return cmocka_run_group_tests_name("sink_objects", tests, NULL, NULL);
+}
