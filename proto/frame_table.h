@@ -112,6 +112,7 @@
 #define FRAME_REGISTER_FIELDS(FIELD, S)                                                                                \
 	FIELD(S, UNSIGNED, process, "role of the process: enum process_role")                                          \
 	FIELD(S, UNSIGNED, pid, "for people")                                                                          \
+	FIELD(S, UNSIGNED, identity, "drawn when the process was started; kept where it starts itself afresh")         \
 	FIELD(S, UNSIGNED, highest_attempt, "that this process has obeyed")                                            \
 	FIELD(S, TEXT, job, "job name")                                                                                \
 	FIELD(S, TEXT, fingerprint, "of the pipeline file it runs with")                                               \

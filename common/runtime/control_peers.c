@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct control_peer *control_peers_add(
-    struct control_peers *peers, const char *worker, uint64_t incarnation, uint64_t pid)
+struct control_peer *control_peers_add(struct control_peers *peers, const char *worker, uint64_t incarnation,
+    const struct frame_registration *registration)
 {
 	struct control_peer *peer = memory_new(sizeof *peer);
 	peer->worker = text_clone(worker);
 	peer->incarnation = incarnation;
-	peer->pid = pid;
+	peer->identity = registration->identity;
+	peer->pid = registration->pid;
 	peers->items = memory_resize(peers->items, peers->len + 1, sizeof(struct control_peer *));
 	peers->items[peers->len++] = peer;
 	return peer;

@@ -11,7 +11,7 @@ struct control_request;
 
 struct control_peer {
 	char *worker;
-	uint64_t incarnation, pid;
+	uint64_t incarnation, identity, pid; /* pid: for people */
 	uint32_t job; /* place in the server's list */
 	uint32_t pipe;
 	uint64_t heard_us; /* of it, or when it was given its turn: its poll answered */
@@ -26,8 +26,8 @@ struct control_peers {
 	size_t len;
 };
 
-struct control_peer *control_peers_add(
-    struct control_peers *peers, const char *worker, uint64_t incarnation, uint64_t pid);
+struct control_peer *control_peers_add(struct control_peers *peers, const char *worker, uint64_t incarnation,
+    const struct frame_registration *registration);
 /* NULL: none. */
 struct control_peer *control_peers_find(const struct control_peers *peers, const char *worker);
 struct control_peer *control_peers_on(const struct control_peers *peers, uint32_t pipe);

@@ -220,17 +220,19 @@ static bool on_register(struct control_server *server, const struct control_news
 	struct control_peer *old = control_peers_find(&server->peers, heartbeat->worker);
 	if (old == NULL) {
 		struct control_peer *peer =
-		    control_peers_add(&server->peers, heartbeat->worker, heartbeat->incarnation, registration->pid);
+		    control_peers_add(&server->peers, heartbeat->worker, heartbeat->incarnation, registration);
 		peer->job = place_of(server, reader->job);
 		note_heard(server, peer, news->pipe);
 		start_reading(server, news, reader, peer);
 		return false;
 	}
-	if (old->pid == registration->pid && heartbeat->incarnation > old->incarnation) {
+	/* Not by pid: in containers all have the same. */
+	bool same = MUTANT(namesake_by_pid) ? old->pid == registration->pid : old->identity == registration->identity;
+	if (same && heartbeat->incarnation > old->incarnation) {
 		server->pending = *news;
 		return lose_peer(server, old, "it has started afresh", event);
 	}
-	if (old->pid == registration->pid) {
+	if (same) {
 		answer_cancel(server, news->request, "a newer incarnation of this worker is registered");
 		return false;
 	}
@@ -369,7 +371,8 @@ static bool settle_challenger(struct control_server *server)
 		} else {
 			struct buffer text = {0};
 			buffer_printf(&text,
-			    "another process (pid %llu) is registered as %s: give every worker its own name",
+			    "another process (pid %llu) is registered as %s: give every worker its own name (--name), "
+			    "or none: then one is drawn",
 			    (unsigned long long)holder->pid, holder->worker);
 			answer_stop(server, challenger.news.request, (const char *)text.data);
 			buffer_fini(&text);

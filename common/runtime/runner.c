@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ struct runner {
 	const struct runner_config *config;
 	struct worker worker;
 	char name[WORKER_NAME_MAX];
+	uint64_t identity;
 	struct channel_set *channels;
 	struct control_client *control;
 	int epoll_fd, signal_fd;
@@ -377,6 +379,22 @@ static void open_signals(struct runner *runner)
 	watch(runner, runner->signal_fd);
 }
 
+/* Drawn once per start, for host name and pid are the same in two containers. It outlives exec, in the environment: as
+ * "pid:number", so that nobody inherits it. */
+static void draw_identity(struct runner *runner)
+{
+	static const char variable[] = "SLUICE_IDENTITY";
+	const char *known = getenv(variable);
+	char text[48];
+	uint64_t pid = 0;
+	if (known != NULL && sscanf(known, "%" SCNu64 ":%" SCNx64, &pid, &runner->identity) == 2 &&
+	    pid == (uint64_t)getpid())
+		return;
+	CHECK(getrandom(&runner->identity, sizeof runner->identity, 0) == sizeof runner->identity);
+	(void)snprintf(text, sizeof text, "%d:%" PRIx64, (int)getpid(), runner->identity);
+	CHECK(setenv(variable, text, 1) == 0);
+}
+
 static void name_worker(struct runner *runner)
 {
 	char host[65] = "localhost";
@@ -385,8 +403,8 @@ static void name_worker(struct runner *runner)
 		return;
 	}
 	(void)gethostname(host, sizeof host - 1);
-	(void)snprintf(runner->name, sizeof runner->name, "%s-%s-%d", process_role_name(runner->config->process), host,
-	    (int)getpid());
+	(void)snprintf(runner->name, sizeof runner->name, "%s-%s-%08" PRIx32,
+	    process_role_name(runner->config->process), host, (uint32_t)runner->identity);
 }
 
 static enum result open_links(struct runner *runner, struct error *error)
@@ -396,6 +414,7 @@ static enum result open_links(struct runner *runner, struct error *error)
 	struct frame_registration registration = {
 	    .process = (uint64_t)config->process,
 	    .pid = (uint64_t)getpid(),
+	    .identity = runner->identity,
 	    .job = config->job,
 	    .fingerprint = config->pipeline->fingerprint,
 	    .topology = topology_print(&config->topology, topology),
@@ -421,6 +440,7 @@ int runner_run(const struct runner_config *config)
 	struct runner runner = {.host = {&runner_host}, .config = config};
 	struct error error = {0};
 	open_signals(&runner);
+	draw_identity(&runner);
 	name_worker(&runner);
 	log_set_job(config->job, 0);
 	if (open_links(&runner, &error) != RESULT_OK) {

@@ -15,7 +15,7 @@ struct runner_config {
 	const char *zone_rules; /* of its time zone: time_zone_rules */
 	const char *job; /* <pipeline job>/totals */
 	struct topology topology; /* of the job */
-	const char *name; /* of the worker; NULL: <role>-<host>-<pid> */
+	const char *name; /* of the worker; NULL: <role>-<host>-<drawn at random> */
 	const char *coordinator_url; /* tcp://host:port */
 	const char *advertise; /* host that peers dial; NULL: 127.0.0.1, then also the address listened on */
 	char **argv; /* for exec */

@@ -9,7 +9,8 @@
 static const struct option_row rows[] = {
     {"--config", "FILE", "SLUICE_CONFIG", "/etc/sluice/pipeline.yaml", AT(config), "the pipeline file"},
     {"--job", "JOB", "SLUICE_JOB", "totals", AT(job), "which job it works for: totals or search"},
-    {"--name", "NAME", "SLUICE_NAME", NULL, AT(name), "name of this worker; otherwise role, host and pid"},
+    {"--name", "NAME", "SLUICE_NAME", NULL, AT(name),
+        "name of this worker; otherwise role, host and a number drawn at random"},
     {"--coordinator", "URL", "SLUICE_COORDINATOR", NULL, AT(coordinator),
         "the coordinator's control link; otherwise coordinator.listen of the pipeline file"},
     {"--advertise", "HOST", "SLUICE_ADVERTISE", NULL, AT(advertise),

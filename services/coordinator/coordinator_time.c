@@ -26,7 +26,8 @@ static uint64_t gathered_us(const struct coordinator *coordinator)
 	const struct coordinator_config *config = &coordinator->config;
 	bool expected = config->expected_ingest > 0 && config->expected_aggregators > 0 &&
 	                ingest >= config->expected_ingest && aggregators >= config->expected_aggregators;
-	bool complete = expected || (coordinator->attempts_ended > 0 && registry_leaving(registry) == 0);
+	/* Whoever was told to start afresh would be left out, and actors be moved to it again behind the next checkpoint. */
+	bool complete = (expected || coordinator->attempts_ended > 0) && registry_leaving(registry) == 0;
 	uint64_t at = complete ? coordinator->registered_us : coordinator->registered_us + QUIET_US;
 	return at > coordinator->earliest_us ? at : coordinator->earliest_us;
 }

@@ -199,6 +199,7 @@ bool session_open(struct world *world, struct process *process)
 	struct frame_registration registration = {
 	    .process = process->role,
 	    .pid = process->pid,
+	    .identity = process->pid,
 	    .highest_attempt = process->highest_attempt,
 	    .job = world->job,
 	    .fingerprint = world->pipeline.fingerprint,

@@ -25,7 +25,7 @@
 #include "common/runtime/control_server.h"
 #include "common/runtime/control_session.h"
 
-enum { URL_MAX = 64, PATIENCE_US = 10000000, SHORT_HEARTBEAT_US = 1500000 };
+enum { URL_MAX = 64, PATIENCE_US = 10000000, SHORT_HEARTBEAT_US = 1500000, CONTAINER_PID = 1 };
 static const uint64_t COORDINATOR = 4711;
 static const char *const JOB = "shop/totals";
 
@@ -49,12 +49,18 @@ static inline struct control_server *open_server(char url[URL_MAX], uint64_t hea
 	return server;
 }
 
-static inline struct control_client *open_client_as(const char *url, const char *worker, const char *job, uint64_t pid)
+static inline struct control_client *open_client_as(
+    const char *url, const char *worker, const char *job, uint64_t identity)
 {
 	struct control_client *client;
 	struct error error;
-	struct frame_registration registration = {
-	    .process = 1, .pid = pid, .job = job, .fingerprint = "f", .topology = "t", .release = "0"};
+	struct frame_registration registration = {.process = 1,
+	    .pid = CONTAINER_PID,
+	    .identity = identity,
+	    .job = job,
+	    .fingerprint = "f",
+	    .topology = "t",
+	    .release = "0"};
 	assert_int_equal(control_client_open(&client, url, worker, job, &registration, &error), RESULT_OK);
 	return client;
 }

@@ -87,7 +87,7 @@ static void raw_send_queue(struct raw *raw, const struct control_outgoing *outgo
 }
 
 static const struct frame_registration raw_registration = {
-    .process = 1, .pid = 99, .job = "", .fingerprint = "", .topology = "", .release = ""};
+    .process = 1, .pid = 99, .identity = 99, .job = "", .fingerprint = "", .topology = "", .release = ""};
 
 /* The same events come again and again: acknowledged each time, handed on once. */
 static void repeated_events_are_dropped(void **state)
