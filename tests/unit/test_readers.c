@@ -140,7 +140,7 @@ static void test_decimals(void **state)
 	for (int scale = 0; scale < SCALES; scale++)
 		for (size_t i = 0; i < edges.len; i++)
 			for (size_t j = 0; j < sizeof rounded / sizeof rounded[0]; j++) {
-				char name[8], text[PAPER_TEXT_MAX], longer[2 * PAPER_TEXT_MAX];
+				char name[16], text[PAPER_TEXT_MAX], longer[2 * PAPER_TEXT_MAX];
 				int64_t edge = edges.values[i], more = rounded[j].more;
 				(void)snprintf(name, sizeof name, "d%d", scale);
 				paper_text(edge, scale, text);
@@ -184,7 +184,7 @@ static void test_zeros(void **state)
 	for (size_t i = 0; i < sizeof paper_zeros / sizeof paper_zeros[0]; i++) {
 		assert_read(readers, "n", paper_zeros[i], NULL, 0);
 		for (int scale = 0; scale < SCALES; scale++) {
-			char name[8];
+			char name[16];
 			(void)snprintf(name, sizeof name, "d%d", scale);
 			assert_read(readers, name, paper_zeros[i], NULL, 0);
 		}
