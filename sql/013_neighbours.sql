@@ -66,3 +66,23 @@ BEGIN
 	RETURN '';
 END
 $$;
+
+-- Ends all that schema sluice remembers of a job, whatever later versions add; its tables and letters are for the caller to empty.
+-- The fence stays, and is raised: what a process of before still has in hand is refused, and no attempt has its number again.
+CREATE FUNCTION sluice.job_forget(the_job text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	old_fence bigint;
+	memory regclass;
+BEGIN
+	SELECT f.fence INTO old_fence FROM sluice.frontier f WHERE f.job = the_job FOR UPDATE;
+	FOR memory IN
+		SELECT c.oid FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+		WHERE c.relnamespace = 'sluice'::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'job'
+	LOOP
+		EXECUTE format('DELETE FROM %s WHERE job = $1', memory) USING the_job;
+	END LOOP;
+	IF old_fence IS NOT NULL THEN
+		INSERT INTO sluice.frontier (job, fence) VALUES (the_job, old_fence + 1);
+	END IF;
+END
+$$;

@@ -256,6 +256,13 @@ enum result read_elasticsearch(struct pipeline_draft *draft, const struct yaml_n
 	}
 	if (wrong == NULL)
 		wrong = credentials_check(settings, &key);
+	/* Two pipelines that say nothing of it do not meet. */
+	if (settings->index == NULL)
+		settings->index = text_clone(draft->pipeline.record.table);
+	if (wrong == NULL && settings->urls_len > 0 && !index_is_valid(settings->index)) {
+		key = "index";
+		wrong = "the name in record.table, which is the default, cannot be that of an index; expected another one";
+	}
 	if (wrong == NULL)
 		return RESULT_OK;
 	/* A user may have come out of the url: then there is no such key. */

@@ -309,6 +309,8 @@ void pipeline_help(struct buffer *out)
 			buffer_printf(out, " (%s", kinds[row->kind]);
 		if (row->needed)
 			buffer_append_text(out, row->kind == SETTING_NODE ? " (needed)" : ", needed)");
+		else if (row->kind != SETTING_NODE && row->fallback == NULL)
+			buffer_append_text(out, ")"); /* the words say what it is */
 		else if (row->kind != SETTING_NODE)
 			buffer_printf(out, ", default %s)", row->fallback[0] != '\0' ? row->fallback : "empty");
 		buffer_append_text(out, "\n");

@@ -88,7 +88,29 @@
 	                       "security (ALTER TABLE ... DISABLE ...), and start again")                              \
 	STOP(TABLE_KEY,                                                                                                \
 	    "drop that index or constraint, or make the column what sluicectl validate --ddl prints, and start again") \
-	STOP(ROWS_GONE, "restore this database from a backup, and start again")
+	STOP(ROWS_GONE, "restore this database from a backup, and start again")                                        \
+	STOP(NO_CHECKPOINT,                                                                                            \
+	    "point checkpoint.dir at the folder that was used before; or run `sluicectl rebuild`, which writes a "     \
+	    "checkpoint anew from the database, then start; or, to start over with empty tables, run `sluicectl "      \
+	    "reset --job totals "                                                                                      \
+	    "--yes`, then start: no other job is touched")                                                             \
+	STOP(INDEX_OF_ANOTHER,                                                                                         \
+	    "give this pipeline an index of its own in sinks.elasticsearch.index; or, where that job is over, run "    \
+	    "`sluicectl reset --job search --yes` with its pipeline file")                                             \
+	STOP(INDEX_GONE, "run `sluicectl reset --job search --yes`, then start: the index is filled anew from "        \
+	                 "source.start, and documents "                                                                \
+	                 "that are in it stay")                                                                        \
+	STOP(INDEX_UNFIT, "remove what is named (index template, ingest pipeline, alias, data stream, setting), run "  \
+	                  "`sluicectl reset --job "                                                                    \
+	                  "search --with-index --yes`, which deletes the documents, then start: the index is made "    \
+	                  "and filled anew from source.start; or "                                                     \
+	                  "do so with another index in sinks.elasticsearch.index")                                     \
+	STOP(INDEX_RENAMED, "take the old one again; or run `sluicectl reset --job search --yes`, then start: the "    \
+	                    "new one is filled from "                                                                  \
+	                    "source.start, and the old one stays as it is")                                            \
+	STOP(LETTER_REFUSED, "correct that index, or delete it, then start: it is made anew")                          \
+	STOP(ELASTICSEARCH_REFUSES, "mend what it says (address, certificate, credentials, privileges, or the "        \
+	                            "setting that it names), then start")
 
 enum stop {
 #define STOP(name, way) STOP_##name,

@@ -8,8 +8,11 @@
 #include "common/base/crash_point.h"
 #include "common/base/job.h"
 #include "common/base/key_group.h"
+#include "common/base/timestamp.h"
 #include "common/base/log.h"
 #include "common/postgres/postgres_session.h"
+
+enum { GONE_WITHIN_US = 5000000, LOOK_EVERY_MS = 50 };
 
 struct schema {
 	struct postgres *postgres;
@@ -395,6 +398,58 @@ enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct 
 	if (report)
 		report->len = said;
 	return outcome;
+}
+
+static enum sink_outcome upgrade(struct schema *schema)
+{
+	enum sink_outcome outcome = lock_take(schema);
+
+	if (outcome == SINK_DONE)
+		outcome = version_read(schema);
+	if (outcome != SINK_DONE || schema->version == 0)
+		return outcome;
+	outcome = migrate(schema);
+	return outcome == SINK_DONE ? letters_tell_jobs(schema) : outcome;
+}
+
+enum sink_outcome postgres_schema_upgrade(struct postgres *postgres, const char *job, bool *there, struct error *error)
+{
+	struct schema schema = {.postgres = postgres, .job = job, .error = error};
+	enum sink_outcome outcome = postgres_query(postgres, NULL, error, "BEGIN", 0, NULL);
+
+	if (outcome == SINK_DONE)
+		outcome = upgrade(&schema);
+	if (outcome == SINK_DONE)
+		outcome = postgres_query(postgres, NULL, error, "COMMIT", 0, NULL);
+	if (outcome != SINK_DONE)
+		postgres_rollback(postgres);
+	*there = schema.version > 0;
+	return outcome;
+}
+
+enum sink_outcome postgres_lock_free(struct postgres *postgres, const char *job, struct error *error)
+{
+	uint64_t began_us = clock_monotonic_us();
+	char key[24];
+	const char *params[] = {key};
+	PGresult *result = NULL;
+
+	(void)snprintf(key, sizeof key, "%lld", (long long)postgres_lock_key(job));
+	for (;;) {
+		enum sink_outcome outcome =
+		    postgres_query(postgres, &result, error, "SELECT pg_try_advisory_lock($1)", 1, params);
+		if (outcome != SINK_DONE)
+			return outcome;
+		bool mine = PQgetvalue(result, 0, 0)[0] == 't';
+		PQclear(result);
+		if (mine)
+			return SINK_DONE;
+		if (clock_monotonic_us() - began_us > GONE_WITHIN_US || !postgres_pause(postgres, LOOK_EVERY_MS))
+			break;
+	}
+	error_set(
+	    error, RESULT_CONFIG, "job %s is running (a writer is connected to its database): stop it first", job);
+	return SINK_CONFIG;
 }
 
 int64_t postgres_lock_key(const char *job)

@@ -20,8 +20,15 @@ enum sink_outcome postgres_schema_apply(struct postgres *postgres, const struct 
 enum result postgres_init(
     const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error) MUST_USE;
 
+/* Brings what an older release made to the shape of now, and checks nothing else: for whoever ends a job that cannot start. *there
+ * is false where there is no schema sluice. */
+enum sink_outcome postgres_schema_upgrade(
+    struct postgres *postgres, const char *job, bool *there, struct error *error) MUST_USE;
+
 /* The session advisory lock that whoever writes for this job holds. */
 int64_t postgres_lock_key(const char *job);
+/* Takes it for as long as the session lasts. CONFIG where a writer keeps it: one that has just ended may for a moment. */
+enum sink_outcome postgres_lock_free(struct postgres *postgres, const char *job, struct error *error) MUST_USE;
 
 /* postgres_meaning.c: CONFIG, with the first lines that differ, when the pipeline file does not mean what it meant when the job was started. */
 enum sink_outcome postgres_meaning_check(

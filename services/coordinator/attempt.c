@@ -213,10 +213,7 @@ static bool find_base(struct coordinator *coordinator, const struct checkpoints 
 	if (checkpoint_keeper_choose(&coordinator->checkpoints, named, &found, &passed_over, error) != RESULT_OK)
 		return false;
 	if (!found) {
-		error_set(error, RESULT_CONFIG,
-		    "the database holds totals of job %s up to a cut, but %s. Ways out: point checkpoint.dir at the "
-		    "folder that was used before; or `sluicectl rebuild`, which writes a checkpoint anew; or start "
-		    "over with empty tables (drop the job's tables and the schema sluice)",
+		error_stop(error, STOP_NO_CHECKPOINT, "the database holds totals of job %s up to a cut, but %s",
 		    coordinator->config.job,
 		    named->len == 0 ? "names no checkpoint of it"
 		                    : "the checkpoint folder knows none of its checkpoints");

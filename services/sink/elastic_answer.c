@@ -110,24 +110,60 @@ static const char *advice(long status, enum result code)
 	return "";
 }
 
+static void say(struct error *error, enum result code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void say(struct error *error, enum result code, const char *format, ...)
+{
+	char words[ERROR_TEXT_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(words, sizeof words, format, arguments);
+	va_end(arguments);
+	if (code == RESULT_CONFIG)
+		error_stop(error, STOP_ELASTICSEARCH_REFUSES, "%s", words);
+	else
+		error_set(error, code, "%s", words);
+}
+
 void elastic_error_say(const struct http *http, const struct http_request *request, struct error *error,
     enum result code, const char *what)
 {
 	struct elastic_error words;
 
 	if (request->status == 0) {
-		error_set(
-		    error, code, "Elasticsearch at %s: %s: %s", http_where(http, request), what, request->failure);
+		say(error, code, "Elasticsearch at %s: %s: %s", http_where(http, request), what, request->failure);
 		return;
 	}
 	elastic_error_read(request, &words);
 	/* The answer to a HEAD has neither. */
-	error_set(error, code, "Elasticsearch at %s: %s: %ld%s%s%s%.400s%s", http_where(http, request), what,
-	    request->status, words.type[0] != '\0' ? " " : "", words.type,
+	say(error, code, "Elasticsearch at %s: %s: %ld%s%s%s%.400s%s", http_where(http, request), what, request->status,
+	    words.type[0] != '\0' ? " " : "", words.type,
 	    words.reason[0] == '\0' ? ""
 	    : words.type[0] != '\0' ? ": "
 	                            : " ",
 	    words.reason, advice(request->status, code));
+}
+
+enum sink_outcome elastic_trouble(
+    const struct http *http, const struct http_request *request, bool sent, const char *what, struct error *error)
+{
+	enum elastic_verdict verdict = ELASTIC_AWAY;
+	struct elastic_error words;
+
+	if (!sent) {
+		error_set(error, RESULT_RETRY, "the process is ending");
+		return SINK_UNKNOWN;
+	}
+	if (request->status != 0) {
+		elastic_error_read(request, &words);
+		verdict = elastic_judge(request->status, words.type, words.reason);
+	}
+	if (request->unsafe || (verdict != ELASTIC_AWAY && verdict != ELASTIC_BUSY)) {
+		elastic_error_say(http, request, error, RESULT_CONFIG, what);
+		return SINK_CONFIG;
+	}
+	elastic_error_say(http, request, error, RESULT_RETRY, what);
+	return SINK_UNKNOWN;
 }
 
 /* --- bulk -------------------------------------------------------------------------------------------------------- */

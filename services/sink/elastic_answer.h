@@ -10,6 +10,7 @@
 #ifndef ELASTIC_ANSWER_H
 #define ELASTIC_ANSWER_H
 
+#include "common/base/sink_outcome.h"
 #include "services/sink/elastic_http.h"
 #include "services/sink/elastic_json.h"
 
@@ -41,6 +42,10 @@ void elastic_error_read(const struct http_request *request, struct elastic_error
 void elastic_error_say(const struct http *http, const struct http_request *request, struct error *error,
     enum result code, const char *what);
 
+/* What follows from an answer that is not the one hoped for, in words: UNKNOWN or CONFIG. sent false: the process is ending. */
+enum sink_outcome elastic_trouble(
+    const struct http *http, const struct http_request *request, bool sent, const char *what, struct error *error);
+
 /* An item that was not stored. */
 struct bulk_failure {
 	uint32_t item;
@@ -65,9 +70,10 @@ bool bulk_answer_piece(void *context, struct bytes piece);
 /* true: every item has been told, once. */
 bool bulk_answer_end(struct bulk_answer *answer) MUST_USE;
 void bulk_answer_fini(struct bulk_answer *answer);
-/* What is asked for: all that is read, and no more. */
-#define BULK_FILTER                                                                                                    \
-	"filter_path=error.type,error.reason,status,items.*.status,items.*.error.type,items.*.error.reason,"           \
+/* What is asked for: all that is read, and no more. Documents are stored as they are sent: no pipeline by default. */
+#define BULK_QUERY                                                                                                     \
+	"pipeline=_none&filter_path=error.type,error.reason,status,items.*.status,items.*.error.type,items.*.error."   \
+	"reason,"                                                                                                      \
 	"items.*.error.caused_by.reason"
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/crash_point.h"
+#include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "services/sink/elastic_items.h"
 
@@ -308,11 +309,41 @@ static enum result epochs_take(struct bulk *bulk, const struct transaction *tran
 	return result;
 }
 
+/* Every index that an epoch's documents go to. */
+static enum sink_outcome indices_of(struct bulk *bulk, struct bulk_epoch *epoch, struct error *error)
+{
+	for (size_t i = 0; i < epoch->items.len && bulk->plan.dated; i++) {
+		uint32_t period = epoch->items.items[i].period;
+		if (indices_know(bulk->indices, period) || MUTANT(dated_unlooked))
+			continue;
+		const char *name = document_index(&bulk->plan, epoch_items_row(&epoch->items, (uint32_t)i));
+		enum sink_outcome outcome = indices_use(bulk->indices, period, name, error);
+		if (outcome != SINK_DONE)
+			return outcome;
+	}
+	return SINK_DONE;
+}
+
+/* Nothing is sent meanwhile; what is under way is judged later. */
+static enum sink_outcome indices_check(struct bulk *bulk, struct error *error)
+{
+	bulk->running = false;
+	enum sink_outcome outcome = indices_prepare_letters(bulk->indices, error);
+	if (outcome == SINK_DONE)
+		outcome = indices_of(bulk, bulk->now, error);
+	if (outcome == SINK_DONE)
+		outcome = indices_of(bulk, bulk->next, error);
+	return outcome;
+}
+
 enum sink_outcome bulk_store(
     struct bulk *bulk, const struct transaction *transaction, struct counters *counters, struct error *error)
 {
 	if (epochs_take(bulk, transaction, error) != RESULT_OK)
 		return SINK_CONFIG; /* error.code tells CORRUPT from CONFIG */
+	enum sink_outcome outcome = indices_check(bulk, error);
+	if (outcome != SINK_DONE)
+		return outcome;
 	bulk->running = true;
 	drive(bulk);
 	if (bulk->over) {
@@ -345,12 +376,14 @@ void bulk_forget(struct bulk *bulk)
 
 /* --- beginning and end ------------------------------------------------------------------------------------------- */
 
-enum result bulk_init(struct bulk *bulk, struct http *http, const struct pipeline *pipeline, struct error *error)
+enum result bulk_init(
+    struct bulk *bulk, struct http *http, struct indices *indices, const struct pipeline *pipeline, struct error *error)
 {
 	const struct elasticsearch *settings = &pipeline->sinks.elasticsearch;
 	char letters[INDEX_NAME_MAX];
 
 	*bulk = (struct bulk){.http = http,
+	    .indices = indices,
 	    .pipeline = pipeline,
 	    .lanes_len = settings->max_requests + 1,
 	    .limit_bytes = settings->max_batch_bytes,
@@ -366,10 +399,10 @@ enum result bulk_init(struct bulk *bulk, struct http *http, const struct pipelin
 	CHECK(bulk->lanes_len <= BULK_LANES_MAX);
 	letters_index(pipeline, letters);
 	if (bulk->plan.dated)
-		buffer_append_text(&bulk->documents_path, "/_bulk?" BULK_FILTER);
+		buffer_append_text(&bulk->documents_path, "/_bulk?" BULK_QUERY);
 	else
-		buffer_printf(&bulk->documents_path, "/%s/_bulk?" BULK_FILTER, settings->index);
-	buffer_printf(&bulk->letters_path, "/%s/_bulk?" BULK_FILTER, letters);
+		buffer_printf(&bulk->documents_path, "/%s/_bulk?" BULK_QUERY, settings->index);
+	buffer_printf(&bulk->letters_path, "/%s/_bulk?" BULK_QUERY, letters);
 	return RESULT_OK;
 }
 

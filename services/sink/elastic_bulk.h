@@ -8,6 +8,8 @@
  * Elasticsearch is never left without work while there is some: lanes that find nothing more of the epoch take documents of the one behind
  * it, also while whatever else is asked (http_finish) is waited for: the control document. A key that the epoch has waits until that is committed.
  *
+ * An index is known (elastic_index.h) before the first document goes there. Whatever pipeline it would have by default is not used.
+ *
  * Ownership: rows are borrowed until their epoch is committed, bulk_forget or the end. Buffers are kept.
  * Errors:    UNKNOWN: away or busy; what was stored is remembered for the next try of the same epoch. CONFIG: a person has
  *            to act. Never with credentials.
@@ -17,6 +19,7 @@
 #ifndef ELASTIC_BULK_H
 #define ELASTIC_BULK_H
 
+#include "services/sink/elastic_index.h"
 #include "services/sink/elastic_letters.h"
 
 enum { BULK_LANES_MAX = 17 /* max_requests, and one that is ready */ };
@@ -41,6 +44,7 @@ struct bulk_lane {
 
 struct bulk {
 	struct http *http;
+	struct indices *indices;
 	const struct pipeline *pipeline;
 	struct document_plan plan;
 	struct bulk_epoch epochs[2];
@@ -63,8 +67,8 @@ struct bulk {
 	struct error error;
 };
 
-enum result bulk_init(
-    struct bulk *bulk, struct http *http, const struct pipeline *pipeline, struct error *error) MUST_USE;
+enum result bulk_init(struct bulk *bulk, struct http *http, struct indices *indices, const struct pipeline *pipeline,
+    struct error *error) MUST_USE;
 void bulk_fini(struct bulk *bulk);
 
 /* counters: what the rows came to; only where it is DONE. Requests of the epoch behind may be under way then. */

@@ -73,11 +73,8 @@ static enum sink_outcome index_check(struct elastic_writer *self, const struct c
 
 	if (!control->started || strcmp(control->index, index) == 0)
 		return SINK_DONE;
-	error_set(error, RESULT_CONFIG,
-	    "job %s writes to index %.180s, and sinks.elasticsearch.index now is %s: take the old one again, give the "
-	    "pipeline another name (job), or delete the documents \"%s.*\" of index " CONTROL_INDEX
-	    " to fill the new one from the start of the topic",
-	    self->job, control->index, index, self->job);
+	error_stop(error, STOP_INDEX_RENAMED, "job %s writes to index %.180s, and sinks.elasticsearch.index now is %s",
+	    self->job, control->index, index);
 	return SINK_CONFIG;
 }
 
@@ -383,11 +380,12 @@ enum result elastic_writer_init(struct elastic_writer *self, const struct pipeli
 	*self = (struct elastic_writer){
 	    .pipeline = pipeline, .job = text_clone(job), .writer = writer, .writers = writers, .surplus_end = writers};
 	self->controls = (struct controls){.http = &self->http, .request = &self->request, .job = self->job};
-	self->indices = (struct indices){.http = &self->http, .request = &self->request, .pipeline = pipeline};
+	self->indices =
+	    (struct indices){.http = &self->http, .request = &self->request, .pipeline = pipeline, .job = self->job};
 	groups_find(self);
 	enum result result = http_open(&self->http, &pipeline->sinks.elasticsearch, stop_fd, error);
 	if (result == RESULT_OK)
-		result = bulk_init(&self->bulk, &self->http, pipeline, error);
+		result = bulk_init(&self->bulk, &self->http, &self->indices, pipeline, error);
 	return result;
 }
 
@@ -395,6 +393,7 @@ void elastic_writer_fini(struct elastic_writer *self)
 {
 	http_request_fini(&self->request);
 	bulk_fini(&self->bulk);
+	indices_fini(&self->indices);
 	http_close(&self->http);
 	control_fini(&self->mine);
 	control_fini(&self->next);

@@ -7,11 +7,14 @@
 
 #include "common/base/key_group.h"
 #include "common/base/timestamp.h"
+#include "common/base/log.h"
+#include "common/base/mutant.h"
 #include "services/sink/elastic_answer.h"
+#include "services/sink/elastic_claim.h"
 #include "services/sink/elastic_control.h"
 #include "services/sink/elastic_letters.h"
 
-enum { WATCH_US = 5000000, TEMPLATE_PRIORITY = 200 };
+enum { WATCH_US = 5000000, TEMPLATE_PRIORITY = 200, TRIES_MAX = 5 };
 
 /* What was acknowledged has to survive a power cut. */
 #define DURABLE "\"index.translog.durability\":\"request\""
@@ -51,6 +54,14 @@ void mapping_put(const struct pipeline *pipeline, struct buffer *out)
 	buffer_append_text(out, "}}");
 }
 
+/* Documents, as an index is made for them. */
+static void documents_body_put(const struct pipeline *pipeline, struct buffer *out)
+{
+	buffer_append_text(out, "{\"settings\":{" DURABLE "},\"mappings\":");
+	mapping_put(pipeline, out);
+	buffer_append_text(out, "}");
+}
+
 static const char control_body[] =
     "{\"settings\":{\"number_of_shards\":1,\"auto_expand_replicas\":\"0-1\"," DURABLE "},"
     "\"mappings\":{\"dynamic\":false,\"properties\":{\"job\":{\"type\":\"keyword\"},\"writer\":{\"type\":\"integer\"},"
@@ -65,28 +76,6 @@ static const char letters_body[] =
     "\"index\":{\"type\":\"keyword\"},\"at\":{\"type\":\"date\"}}}}";
 
 /* --- asking ------------------------------------------------------------------------------------------------------ */
-
-static enum sink_outcome trouble(struct indices *indices, bool sent, const char *what, struct error *error)
-{
-	const struct http_request *request = indices->request;
-	enum elastic_verdict verdict = ELASTIC_AWAY;
-	struct elastic_error words;
-
-	if (!sent) {
-		error_set(error, RESULT_RETRY, "the process is ending");
-		return SINK_UNKNOWN;
-	}
-	if (request->status != 0) {
-		elastic_error_read(request, &words);
-		verdict = elastic_judge(request->status, words.type, words.reason);
-	}
-	if (request->unsafe || (verdict != ELASTIC_AWAY && verdict != ELASTIC_BUSY)) {
-		elastic_error_say(indices->http, request, error, RESULT_CONFIG, what);
-		return SINK_CONFIG;
-	}
-	elastic_error_say(indices->http, request, error, RESULT_RETRY, what);
-	return SINK_UNKNOWN;
-}
 
 static bool ask(struct indices *indices, const char *method, struct bytes body)
 {
@@ -105,24 +94,76 @@ static void path_set(struct indices *indices, const char *format, const char *na
 	buffer_append_text(&indices->request->path, format);
 }
 
-static enum sink_outcome index_find(struct indices *indices, const char *name, bool *found, struct error *error)
+/* --- one index --------------------------------------------------------------------------------------------------- */
+
+enum index_role { INDEX_CONTROL, INDEX_LETTERS, INDEX_DOCUMENTS, INDEX_DATED };
+
+static bool holds_documents(enum index_role role)
 {
-	path_set(indices, "", name);
-	bool sent = ask(indices, "HEAD", (struct bytes){0});
-	long status = indices->request->status;
-	*found = sent && status == 200;
-	if (sent && (status == 200 || status == 404))
-		return SINK_DONE;
-	return trouble(indices, sent, "asking for an index", error);
+	return role == INDEX_DOCUMENTS || role == INDEX_DATED;
 }
 
-static enum sink_outcome index_make(struct indices *indices, const char *name, struct bytes body, struct error *error)
+enum sink_outcome indices_gone(const struct indices *indices, const char *how, struct error *error)
+{
+	error_stop(error, STOP_INDEX_GONE, "index %s at %s %s, with documents that were written to it",
+	    indices->pipeline->sinks.elasticsearch.index, http_where(indices->http, indices->request), how);
+	return SINK_CONFIG;
+}
+
+static enum sink_outcome index_look(struct indices *indices, const char *name, enum index_role role,
+    struct index_look *look, bool *found, struct error *error)
+{
+	struct buffer mapping = {0};
+
+	*found = false;
+	path_set(indices, "", name);
+	bool sent = ask(indices, "GET", (struct bytes){0});
+	if (sent && indices->request->status == 404)
+		return SINK_DONE;
+	if (!sent || indices->request->status != 200)
+		return elastic_trouble(indices->http, indices->request, sent, "asking for an index", error);
+	if (holds_documents(role))
+		mapping_put(indices->pipeline, &mapping);
+	*found = index_look_read(look, name, buffer_bytes(&mapping), buffer_bytes(&indices->request->answer));
+	buffer_fini(&mapping);
+	if (*found)
+		return SINK_DONE;
+	error_set(
+	    error, RESULT_RETRY, "%s does not say what index %s is", http_where(indices->http, indices->request), name);
+	return SINK_UNKNOWN;
+}
+
+/* What it is found to be, if it may not be that. */
+static enum sink_outcome look_judge(
+    struct indices *indices, const char *name, const struct index_look *look, struct error *error)
+{
+	const char *where = http_where(indices->http, indices->request);
+
+	if (look->wrong[0] != '\0') {
+		error_stop(error, STOP_INDEX_UNFIT, "index %s at %s %s", name, where, look->wrong);
+		return SINK_CONFIG;
+	}
+	if (look->closed) {
+		error_set(error, RESULT_RETRY, "index %s at %s is closed", name, where);
+		return SINK_UNKNOWN;
+	}
+	return SINK_DONE;
+}
+
+static enum sink_outcome index_make(
+    struct indices *indices, const char *name, enum index_role role, struct error *error)
 {
 	struct elastic_error words;
+	struct buffer body = {0};
 	char what[320];
 
+	if (holds_documents(role))
+		documents_body_put(indices->pipeline, &body);
+	else
+		buffer_append_text(&body, role == INDEX_CONTROL ? control_body : letters_body);
 	path_set(indices, "", name);
-	bool sent = ask(indices, "PUT", body);
+	bool sent = ask(indices, "PUT", buffer_bytes(&body));
+	buffer_fini(&body);
 	if (sent && indices->request->status == 200)
 		return SINK_DONE;
 	if (sent && indices->request->status == 400) {
@@ -131,83 +172,182 @@ static enum sink_outcome index_make(struct indices *indices, const char *name, s
 			return SINK_DONE; /* another writer was faster */
 	}
 	(void)snprintf(what, sizeof what, "making index %s", name);
-	return trouble(indices, sent, what, error);
+	return elastic_trouble(indices->http, indices->request, sent, what, error);
 }
 
-static enum sink_outcome index_ensure(struct indices *indices, const char *name, const char *body, struct error *error)
+/* Adds what is missing. */
+static enum sink_outcome mapping_add(struct indices *indices, const char *name, struct error *error)
 {
-	bool found;
-	enum sink_outcome outcome = index_find(indices, name, &found, error);
-
-	if (outcome != SINK_DONE || found)
-		return outcome;
-	return index_make(indices, name, (struct bytes){(const uint8_t *)body, strlen(body)}, error);
-}
-
-enum sink_outcome indices_prepare_control(struct indices *indices, struct error *error)
-{
-	return index_ensure(indices, CONTROL_INDEX, control_body, error);
-}
-
-/* --- the index of documents -------------------------------------------------------------------------------------- */
-
-static enum sink_outcome gone(struct indices *indices, const char *how, struct error *error)
-{
-	error_set(error, RESULT_CONFIG,
-	    "index %s at %s %s, with documents that were written to it: restore it, or delete it and the documents "
-	    "\"%s/search.*\" of index " CONTROL_INDEX " to fill it anew from the start of the topic",
-	    indices->pipeline->sinks.elasticsearch.index, http_where(indices->http, indices->request), how,
-	    indices->pipeline->job);
-	return SINK_CONFIG;
-}
-
-/* Adds what is missing; what is mapped otherwise already cannot be changed. */
-static enum sink_outcome mapping_check(struct indices *indices, struct error *error)
-{
-	const char *index = indices->pipeline->sinks.elasticsearch.index;
+	struct elastic_error words;
 	struct buffer body = {0};
 
 	mapping_put(indices->pipeline, &body);
-	path_set(indices, "/_mapping", index);
+	path_set(indices, "/_mapping", name);
 	bool sent = ask(indices, "PUT", buffer_bytes(&body));
 	buffer_fini(&body);
 	if (sent && indices->request->status == 200)
 		return SINK_DONE;
-	enum sink_outcome outcome = trouble(indices, sent, "the mapping of the index", error);
+	enum sink_outcome outcome =
+	    elastic_trouble(indices->http, indices->request, sent, "the mapping of the index", error);
 	if (outcome == SINK_CONFIG && indices->request->status == 400) {
-		struct elastic_error words;
 		elastic_error_read(indices->request, &words);
-		error_set(error, RESULT_CONFIG,
-		    "index %s at %s does not have the mapping that the pipeline file's fields need (%.400s): take "
-		    "another index in "
-		    "sinks.elasticsearch.index, or delete this one and the documents \"%s/search.*\" of "
-		    "index " CONTROL_INDEX " to fill it anew",
-		    index, http_where(indices->http, indices->request), words.reason, indices->pipeline->job);
+		error_stop(error, STOP_INDEX_UNFIT,
+		    "index %s at %s does not take the mapping that the pipeline file's fields need (%.300s)", name,
+		    http_where(indices->http, indices->request), words.reason);
 	}
 	return outcome;
 }
 
-static enum sink_outcome documents_prepare(struct indices *indices, bool started, struct error *error)
-{
-	const char *index = indices->pipeline->sinks.elasticsearch.index;
-	struct buffer body = {0};
-	bool found;
-	enum sink_outcome outcome = index_find(indices, index, &found, error);
+/* --- whose it is ------------------------------------------------------------------------------------------------- */
 
-	if (outcome == SINK_DONE && !found && started)
-		return gone(indices, "is gone", error);
-	if (outcome == SINK_DONE && !found) {
-		buffer_append_text(&body, "{\"settings\":{" DURABLE "},\"mappings\":");
-		mapping_put(indices->pipeline, &body);
-		buffer_append_text(&body, "}");
-		outcome = index_make(indices, index, buffer_bytes(&body), error);
-		buffer_fini(&body);
+/* Reads whose it is: another job's is refused, and one that is not the one that documents were written to. */
+static enum sink_outcome claim_check(struct indices *indices, const char *name, enum index_role role, const char *uuid,
+    struct claim *claim, struct error *error)
+{
+	enum sink_outcome outcome = claim_read(indices->http, indices->request, name, claim, error);
+
+	if (outcome != SINK_DONE || !claim->exists)
+		return outcome;
+	if (strcmp(claim->owner, indices->job) != 0 && !MUTANT(claim_unread)) {
+		error_stop(error, STOP_INDEX_OF_ANOTHER, "index %s at %s belongs to job %s, and this is job %s", name,
+		    http_where(indices->http, indices->request), claim->owner, indices->job);
+		return SINK_CONFIG;
 	}
-	/* Also of what was just made: another writer's pipeline file may be another one. */
+	if (role == INDEX_DOCUMENTS && strcmp(claim->uuid, uuid) != 0 && !MUTANT(uuid_forgotten))
+		return indices_gone(indices, uuid[0] != '\0' ? "was deleted and made anew" : "is gone", error);
+	return SINK_DONE;
+}
+
+/* After claim_check. MOVED: another writer was faster. */
+static enum sink_outcome claim_take(
+    struct indices *indices, const char *name, struct claim *claim, const char *uuid, struct error *error)
+{
+	if (claim->exists && strcmp(claim->uuid, uuid) == 0)
+		return SINK_DONE;
+	if (claim->exists)
+		log_warn("index %s was deleted and made anew: what was in it is not there any more", name);
+	(void)snprintf(claim->owner, sizeof claim->owner, "%s", indices->job);
+	(void)snprintf(claim->uuid, sizeof claim->uuid, "%s", uuid);
+	return claim_write(indices->http, indices->request, name, claim, error);
+}
+
+/* --- all of it --------------------------------------------------------------------------------------------------- */
+
+/* One that is there: judged, mapped and claimed. */
+static enum sink_outcome found_settle(
+    struct indices *indices, const char *name, enum index_role role, struct index_look *look, struct error *error)
+{
+	struct claim claim = {.exists = false};
+	bool found = true;
+	enum sink_outcome outcome = SINK_DONE;
+
+	if (role != INDEX_CONTROL && look->uuid[0] != '\0')
+		outcome = claim_check(indices, name, role, look->uuid, &claim, error);
 	if (outcome == SINK_DONE)
-		outcome = mapping_check(indices, error);
-	indices->uuid[0] = '\0';
-	return outcome == SINK_DONE ? indices_watch(indices, error) : outcome;
+		outcome = look_judge(indices, name, look, error);
+	if (outcome == SINK_DONE && look->lacks) {
+		outcome = mapping_add(indices, name, error);
+		if (outcome == SINK_DONE)
+			outcome = index_look(indices, name, role, look, &found, error);
+		if (outcome == SINK_DONE && found)
+			outcome = look_judge(indices, name, look, error);
+	}
+	if (outcome == SINK_DONE && (!found || look->lacks)) {
+		error_set(error, RESULT_RETRY, "index %s at %s does not keep its mapping", name,
+		    http_where(indices->http, indices->request));
+		return SINK_UNKNOWN;
+	}
+	return outcome == SINK_DONE && role != INDEX_CONTROL ? claim_take(indices, name, &claim, look->uuid, error)
+	                                                     : outcome;
+}
+
+static enum sink_outcome index_settle_once(struct indices *indices, const char *name, enum index_role role,
+    bool started, struct index_look *look, struct error *error)
+{
+	struct claim claim;
+	bool found = false;
+	enum sink_outcome outcome = index_look(indices, name, role, look, &found, error);
+
+	if (outcome != SINK_DONE || found)
+		return outcome == SINK_DONE ? found_settle(indices, name, role, look, error) : outcome;
+	if (role == INDEX_DOCUMENTS) {
+		outcome = claim_check(indices, name, role, "", &claim, error);
+		if (outcome == SINK_DONE && started)
+			outcome = indices_gone(indices, "is gone", error);
+	}
+	if (outcome == SINK_DONE)
+		outcome = index_make(indices, name, role, error);
+	if (outcome == SINK_DONE)
+		outcome = index_look(indices, name, role, look, &found, error);
+	if (outcome == SINK_DONE && !found) {
+		error_set(error, RESULT_RETRY, "index %s at %s was made, and is not there", name,
+		    http_where(indices->http, indices->request));
+		return SINK_UNKNOWN;
+	}
+	return outcome == SINK_DONE ? found_settle(indices, name, role, look, error) : outcome;
+}
+
+/* Makes it where it is missing, looks at it, and claims it. started: documents are in it. */
+static enum sink_outcome index_settle(struct indices *indices, const char *name, enum index_role role, bool started,
+    struct index_look *look, struct error *error)
+{
+	enum sink_outcome outcome = SINK_MOVED;
+
+	for (int i = 0; i < TRIES_MAX && outcome == SINK_MOVED; i++)
+		outcome = index_settle_once(indices, name, role, started, look, error);
+	if (outcome == SINK_DONE && look->unsafe)
+		log_warn("index %s has index.translog.durability = async: a power cut may lose documents that it has "
+		         "acknowledged",
+		    name);
+	return outcome == SINK_MOVED ? SINK_UNKNOWN : outcome;
+}
+
+/* --- which are known --------------------------------------------------------------------------------------------- */
+
+/* Where this period stands, or would. */
+static size_t known_place(const struct indices *indices, uint32_t period)
+{
+	size_t low = 0, high = indices->known_len;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (indices->known[middle].period < period)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool indices_know(struct indices *indices, uint32_t period)
+{
+	if (indices->known_last < indices->known_len && indices->known[indices->known_last].period == period)
+		return true;
+	indices->known_last = known_place(indices, period);
+	return indices->known_last < indices->known_len && indices->known[indices->known_last].period == period;
+}
+
+static void known_add(struct indices *indices, uint32_t period, const char *name, const char *uuid)
+{
+	indices_forget(indices, period);
+	size_t place = known_place(indices, period);
+	indices->known = memory_resize(indices->known, indices->known_len + 1, sizeof *indices->known);
+	memmove(
+	    &indices->known[place + 1], &indices->known[place], (indices->known_len - place) * sizeof *indices->known);
+	indices->known[place] = (struct index_known){.period = period, .name = text_clone(name)};
+	(void)snprintf(indices->known[place].uuid, sizeof indices->known[place].uuid, "%s", uuid);
+	indices->known_len++;
+}
+
+void indices_forget(struct indices *indices, uint32_t period)
+{
+	if (!indices_know(indices, period))
+		return;
+	size_t place = indices->known_last;
+	free(indices->known[place].name);
+	indices->known_len--;
+	memmove(
+	    &indices->known[place], &indices->known[place + 1], (indices->known_len - place) * sizeof *indices->known);
 }
 
 /* --- an index with a date ---------------------------------------------------------------------------------------- */
@@ -245,6 +385,7 @@ static bool on_mark_value(void *context, const struct json_reader *json, const s
 	return true;
 }
 
+/* Only for what Elasticsearch makes by itself: somebody else's template for the same names is no obstacle. */
 static enum sink_outcome template_prepare(struct indices *indices, struct error *error)
 {
 	const struct pipeline *pipeline = indices->pipeline;
@@ -257,7 +398,7 @@ static enum sink_outcome template_prepare(struct indices *indices, struct error 
 	bool sent = ask(indices, "GET", (struct bytes){0});
 	long status = indices->request->status;
 	if (!sent || (status != 200 && status != 404))
-		return trouble(indices, sent, "reading the index template", error);
+		return elastic_trouble(indices->http, indices->request, sent, "reading the index template", error);
 	if (status == 200 && json_scan(buffer_bytes(&indices->request->answer), on_mark_value, there) &&
 	    strcmp(mark, there) == 0)
 		return SINK_DONE;
@@ -267,71 +408,105 @@ static enum sink_outcome template_prepare(struct indices *indices, struct error 
 	buffer_fini(&body);
 	if (sent && indices->request->status == 200)
 		return SINK_DONE;
-	return trouble(indices, sent, "making the index template", error);
+	enum sink_outcome outcome =
+	    elastic_trouble(indices->http, indices->request, sent, "making the index template", error);
+	if (!sent || indices->request->status != 400)
+		return outcome;
+	log_warn("there is no index template: %s", error->text);
+	return SINK_DONE;
 }
 
 /* --- all --------------------------------------------------------------------------------------------------------- */
 
-enum sink_outcome indices_prepare(struct indices *indices, bool started, struct error *error)
+static bool is_dated(const struct indices *indices)
 {
-	char letters[INDEX_NAME_MAX];
-	enum sink_outcome outcome;
-
-	letters_index(indices->pipeline, letters);
-	outcome = index_ensure(indices, letters, letters_body, error);
-	if (outcome != SINK_DONE)
-		return outcome;
-	if (strchr(indices->pipeline->sinks.elasticsearch.index, '%') != NULL)
-		return template_prepare(indices, error);
-	return documents_prepare(indices, started, error);
+	return strchr(indices->pipeline->sinks.elasticsearch.index, '%') != NULL;
 }
 
-struct uuid_reader {
-	const char *wanted; /* "": the first is taken */
-	char first[INDEX_UUID_MAX];
-	bool found;
-};
-
-/* <index>.settings.index.uuid; an alias may stand for several. */
-static bool on_uuid_value(void *context, const struct json_reader *json, const struct json_value *value)
+enum sink_outcome indices_prepare_control(struct indices *indices, struct error *error)
 {
-	struct uuid_reader *reader = context;
+	struct index_look look;
+	return index_settle(indices, CONTROL_INDEX, INDEX_CONTROL, false, &look, error);
+}
 
-	if (json->depth != 4 || !json_step_is(&json->steps[3], "uuid") || value->kind != JSON_TEXT)
-		return true;
-	if (value->text.len == 0 || value->text.len >= INDEX_UUID_MAX)
-		return false;
-	if (reader->first[0] == '\0')
-		memcpy(reader->first, value->text.data, value->text.len);
-	if (value->text.len == strlen(reader->wanted) && memcmp(value->text.data, reader->wanted, value->text.len) == 0)
-		reader->found = true;
-	return true;
+enum sink_outcome indices_prepare_letters(struct indices *indices, struct error *error)
+{
+	char name[INDEX_NAME_MAX];
+	struct index_look look;
+
+	if (indices->letters_known)
+		return SINK_DONE;
+	letters_index(indices->pipeline, name);
+	enum sink_outcome outcome = index_settle(indices, name, INDEX_LETTERS, false, &look, error);
+	indices->letters_known = outcome == SINK_DONE;
+	return outcome;
+}
+
+static void forget_all(struct indices *indices)
+{
+	for (size_t i = 0; i < indices->known_len; i++)
+		free(indices->known[i].name);
+	indices->known_len = indices->known_last = 0;
+	indices->letters_known = false;
+}
+
+void indices_fini(struct indices *indices)
+{
+	forget_all(indices);
+	free(indices->known);
+	*indices = (struct indices){0};
+}
+
+enum sink_outcome indices_prepare(struct indices *indices, bool started, struct error *error)
+{
+	const char *index = indices->pipeline->sinks.elasticsearch.index;
+	struct index_look look;
+
+	forget_all(indices);
+	enum sink_outcome outcome = indices_prepare_letters(indices, error);
+	if (outcome == SINK_DONE && is_dated(indices))
+		return template_prepare(indices, error);
+	if (outcome == SINK_DONE)
+		outcome = index_settle(indices, index, INDEX_DOCUMENTS, started, &look, error);
+	if (outcome == SINK_DONE)
+		known_add(indices, 0, index, look.uuid);
+	return outcome;
+}
+
+enum sink_outcome indices_use(struct indices *indices, uint32_t period, const char *name, struct error *error)
+{
+	struct index_look look;
+	enum sink_outcome outcome = index_settle(indices, name, INDEX_DATED, false, &look, error);
+
+	if (outcome == SINK_DONE)
+		known_add(indices, period, name, look.uuid);
+	return outcome;
 }
 
 enum sink_outcome indices_watch(struct indices *indices, struct error *error)
 {
-	const char *index = indices->pipeline->sinks.elasticsearch.index;
-	struct uuid_reader reader = {.wanted = indices->uuid};
+	struct index_look look;
+	bool found = false;
 
-	if (strchr(index, '%') != NULL)
-		return SINK_DONE;
-	path_set(indices, "/_settings?filter_path=*.settings.index.uuid", index);
-	bool sent = ask(indices, "GET", (struct bytes){0});
-	if (sent && indices->request->status == 404)
-		return gone(indices, "is gone", error);
-	if (!sent || indices->request->status != 200)
-		return trouble(indices, sent, "asking for an index", error);
-	if (!json_scan(buffer_bytes(&indices->request->answer), on_uuid_value, &reader) || reader.first[0] == '\0') {
-		error_set(error, RESULT_RETRY, "%s does not say which index %s is",
-		    http_where(indices->http, indices->request), index);
-		return SINK_UNKNOWN;
-	}
-	if (indices->uuid[0] == '\0')
-		memcpy(indices->uuid, reader.first, sizeof reader.first);
-	else if (!reader.found)
-		return gone(indices, "was deleted and made anew", error);
 	indices->watched_us = clock_monotonic_us();
-	return SINK_DONE;
+	if (indices->known_len == 0)
+		return SINK_DONE; /* nothing was written in this attempt */
+	size_t place = indices->watch_next++ % indices->known_len;
+	const struct index_known *known = &indices->known[place];
+	enum index_role role = is_dated(indices) ? INDEX_DATED : INDEX_DOCUMENTS;
+	enum sink_outcome outcome = index_look(indices, known->name, role, &look, &found, error);
+	if (outcome != SINK_DONE)
+		return outcome;
+	bool same = found && strcmp(look.uuid, known->uuid) == 0;
+	if (!same && role == INDEX_DATED) {
+		indices_forget(indices, known->period); /* looked at anew before it is written to */
+		return SINK_DONE;
+	}
+	if (!found)
+		return indices_gone(indices, "is gone", error);
+	if (!same && look.uuid[0] != '\0' && !MUTANT(uuid_unwatched))
+		return indices_gone(indices, "was deleted and made anew", error);
+	return look_judge(indices, known->name, &look, error);
 }
 
 enum sink_outcome indices_watch_sometimes(struct indices *indices, struct error *error)

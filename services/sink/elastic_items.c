@@ -33,6 +33,20 @@ void bulk_refuse(struct bulk_epoch *epoch, uint32_t item, uint16_t status, const
 	letter_note_add(&epoch->notes, item, status, error);
 }
 
+static void stop_for(struct bulk *bulk, enum stop stop, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void stop_for(struct bulk *bulk, enum stop stop, const char *format, ...)
+{
+	char words[ERROR_TEXT_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(words, sizeof words, format, arguments);
+	va_end(arguments);
+	error_stop(&bulk->error, stop, "%s", words);
+	bulk->over = true;
+	bulk->outcome = SINK_CONFIG;
+}
+
 /* --- pauses ------------------------------------------------------------------------------------------------------ */
 
 /* Exponential with jitter, so that lanes and writers do not come back in step. since_us: nothing has got on since then, at
@@ -131,35 +145,27 @@ static void item_config(
 	record_say(bulk, lane, at, record);
 	letters_index(bulk->pipeline, index);
 	if (lane->letters)
-		bulk_end(bulk, SINK_CONFIG, RESULT_CONFIG,
-		    "%s: the dead letter of %s is not taken by index %s (%ld %s: %.300s); correct that index or delete "
-		    "it, "
-		    "it is made anew",
-		    where, record, index, status, error->type, error->reason);
+		stop_for(bulk, STOP_LETTER_REFUSED,
+		    "%s: the dead letter of %s is not taken by index %s (%ld %s: %.300s)", where, record, index, status,
+		    error->type, error->reason);
 	else
-		bulk_end(bulk, SINK_CONFIG, RESULT_CONFIG, "%s: %s is not taken: %ld %s: %.400s", where, record, status,
+		stop_for(bulk, STOP_ELASTICSEARCH_REFUSES, "%s: %s is not taken: %ld %s: %.400s", where, record, status,
 		    error->type, error->reason);
 }
 
-/* The index of the documents is not there, and Elasticsearch may not make it. */
-static void index_missing(struct bulk *bulk, const struct bulk_lane *lane, const struct elastic_error *error)
+/* It was deleted, and Elasticsearch did not make it anew by itself. Unless it had all documents, we do, with the next try. */
+static void index_missing(struct bulk *bulk, const struct bulk_lane *lane, size_t at, const struct elastic_error *error)
 {
-	const char *where = http_where(bulk->http, &lane->request);
-
-	if (lane->letters)
-		bulk_end(bulk, SINK_CONFIG, RESULT_CONFIG,
-		    "%s: the index of dead letters is gone (%.200s); a restart makes it anew", where, error->reason);
-	else if (bulk->plan.dated)
-		bulk_end(bulk, SINK_CONFIG, RESULT_CONFIG,
-		    "%s: %.200s, and Elasticsearch may not make it: set action.auto_create_index so that %s can be "
-		    "made",
-		    where, error->reason, bulk->pipeline->sinks.elasticsearch.index);
-	else
-		bulk_end(bulk, SINK_CONFIG, RESULT_CONFIG,
-		    "%s: index %s is gone, with what was written to it; restore it, or delete the documents "
-		    "\"%s/search.*\" "
-		    "of index sluice-control to fill it anew from the start of the topic",
-		    where, bulk->pipeline->sinks.elasticsearch.index, bulk->pipeline->job);
+	if (lane->letters) {
+		bulk->indices->letters_known = false;
+	} else if (bulk->plan.dated) {
+		indices_forget(bulk->indices, lane->epoch->items.items[lane->places[at]].period);
+	} else {
+		bulk->over = true;
+		bulk->outcome = indices_gone(bulk->indices, "is gone", &bulk->error);
+		return;
+	}
+	bulk_end(bulk, SINK_UNKNOWN, RESULT_RETRY, "%s: %.300s", http_where(bulk->http, &lane->request), error->reason);
 }
 
 /* A document that is too large even alone is refused; its letter is tried once more without it. */
@@ -211,7 +217,7 @@ static void failure_judge(
 		}
 		return;
 	case ELASTIC_MISSING:
-		index_missing(bulk, lane, error);
+		index_missing(bulk, lane, failure->item, error);
 		return;
 	case ELASTIC_CONFIG:
 		item_config(bulk, lane, failure->item, failure->status, error);
@@ -307,7 +313,7 @@ static void request_refused(struct bulk *bulk, struct bulk_lane *lane)
 		all_return(lane);
 		return;
 	case ELASTIC_MISSING:
-		index_missing(bulk, lane, &error);
+		index_missing(bulk, lane, 0, &error);
 		return;
 	case ELASTIC_CONFIG:
 	case ELASTIC_CONFLICT:

@@ -18,6 +18,7 @@ static const struct verb *const verbs[] = {
     &verb_checkpoint,
     &verb_audit,
     &verb_rebuild,
+    &verb_reset,
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

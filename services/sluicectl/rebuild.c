@@ -13,8 +13,6 @@
 #include "common/postgres/postgres_schema.h"
 #include "services/sluicectl/sluicectl.h"
 
-enum { GONE_WITHIN_MS = 5000, LOOK_EVERY_MS = 50 };
-
 struct rebuild {
 	const struct pipeline *pipeline;
 	bool dry_run, from_kafka;
@@ -114,26 +112,13 @@ static enum result read_frontier(struct rebuild *rebuild, bool hold, struct erro
 	return outcome;
 }
 
-/* The backend of a process that has just ended may not have noticed yet. */
-static enum result take_lock(struct rebuild *rebuild, struct error *error)
+static enum result lock_free(struct rebuild *rebuild, struct error *error)
 {
-	uint64_t began_us = clock_monotonic_us();
-	char key[24];
-	const char *params[] = {key};
-	PGresult *result = NULL;
-	(void)snprintf(key, sizeof key, "%" PRId64, postgres_lock_key(rebuild->job));
-	for (;;) {
-		if (ask(rebuild, &result, error, "SELECT pg_try_advisory_lock($1)", 1, params) != RESULT_OK)
-			return error->code;
-		bool mine = PQgetvalue(result, 0, 0)[0] == 't';
-		PQclear(result);
-		if (mine)
-			return RESULT_OK;
-		if (clock_monotonic_us() - began_us > GONE_WITHIN_MS * UINT64_C(1000) ||
-		    !postgres_pause(&rebuild->postgres, LOOK_EVERY_MS))
-			return error_set(error, RESULT_CONFIG,
-			    "job %s is running (a writer is connected to its database): stop it first", rebuild->job);
-	}
+	enum sink_outcome outcome = postgres_lock_free(&rebuild->postgres, rebuild->job, error);
+	if (outcome == SINK_DONE)
+		return RESULT_OK;
+	error->code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
+	return error->code;
 }
 
 /* From here on a writer of before cannot commit. */
@@ -285,7 +270,7 @@ static enum result run(struct rebuild *rebuild, struct error *error)
 	                     : outcome == SINK_CONFIG ? (error->code = RESULT_CONFIG)
 	                                              : (error->code = RESULT_RETRY);
 	if (result == RESULT_OK)
-		result = take_lock(rebuild, error);
+		result = lock_free(rebuild, error);
 	if (result == RESULT_OK && !rebuild->dry_run) /* which makes folders */
 		result = checkpoint_folder_open(&rebuild->store, pipeline->checkpoint.dir, rebuild->job, error);
 	if (result == RESULT_OK)

@@ -45,7 +45,7 @@ class SearchBed(Bed):
     def __init__(self, folder, services, seed, rate):
         self.elastic = services.elasticsearch
         index = f"index: chaos_{seed}-%Y.%m"
-        super().__init__(folder, services, seed, rate, (("index: transactions", index), ("search: 1}", f"search: {WRITERS}}}")))
+        super().__init__(folder, services, seed, rate, (("# index: transactions-%Y.%m", index), ("search: 1}", f"search: {WRITERS}}}")))
         self.environment["ELASTICSEARCH_URL"] = f"http://127.0.0.1:{services.elastic_proxy.port}"
         self.misfits, self.sent = [], 0
 

@@ -34,7 +34,7 @@ def exactly(document):
 def control_documents(elasticsearch, job):
     """The frontiers of the job's writers, those of writers that are no more included."""
     hits = elasticsearch.search(CONTROL, {"size": 1000})["hits"]["hits"]
-    found = {hit["_id"]: hit["_source"] for hit in hits if hit["_source"]["job"] == f"{job}/search"}
+    found = {hit["_id"]: hit["_source"] for hit in hits if hit["_source"].get("job") == f"{job}/search"}
     for name, source in found.items():
         if name != f"{job}/search.{source['writer']}":
             raise Failure(f"the control document {name} says that it is of writer {source['writer']}")

@@ -136,7 +136,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not rest:
             if self.command == "DELETE":
                 del STORE.indices[name]
-            return 200, {"acknowledged": True}
+                return 200, {"acknowledged": True}
+            settings = dict(index["body"].get("settings", {}), uuid=index["uuid"])
+            return 200, {name: {"aliases": {}, "mappings": index["body"].get("mappings", {}), "settings": {"index": settings}}}
         if rest == ["_mapping"]:
             for field, mapping in json.loads(body)["properties"].items():
                 there = index["body"].setdefault("mappings", {}).setdefault("properties", {}).setdefault(field, mapping)
@@ -144,8 +146,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     return error(400, "illegal_argument_exception",
                                  f"mapper [{field}] cannot be changed from type [{there['type']}] to [{mapping['type']}]")
             return 200, {"acknowledged": True}
-        if rest == ["_settings"]:
-            return 200, {name: {"settings": {"index": {"uuid": index["uuid"]}}}}
         if rest == ["_refresh"]:
             return 200, {}
         if rest == ["_count"]:
@@ -201,6 +201,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     # --- documents -------------------------------------------------------------------------------------------------
 
     def bulk_with_faults(self, body, size):
+        assert self.query.get("pipeline") == "_none", "whatever pipeline an index has by default is not used"
         STORE.seen["bulk"] += 1
         STORE.seen["largest"] = max(STORE.seen["largest"], size)
         if size > STORE.settings.get("max_body", 1 << 30):

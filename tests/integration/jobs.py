@@ -65,12 +65,13 @@ class Job(Pipeline):
         if partitions and not topic:
             services.topic(name, partitions)
         self.write_config(*changes)
-        self.expected = (1, 1)
+        self.expected, self.index, self.schema = (1, 1), name, ""
 
     def write_config(self, *changes):
         """The shipped file with names of its own, and changes as (text, instead)."""
         text = self.shipped.read_text()
-        index = (("index: transactions", f"index: {self.name}"),) if self.elasticsearch else ()
+        default = next(words for words in ("# index: transactions-%Y.%m", "index: transactions") if words in text)  # also of older ones
+        index = ((default, f"index: {self.name}"),) if self.elasticsearch else ()
         names = (*(f"table: {name}\n" for name in TABLES), *(f"{name}}}" for name in INDEXES)) if self.tables else ()
         tables = [(name, name[:-1] + self.tables + name[-1]) for name in names]
         for old, new in (("job: ecommerce-transactions", f"job: {self.name}"),

@@ -67,7 +67,8 @@ archive_classes() {
 	local scratch
 	scratch=$(mktemp -d "$1.XXXXXX")
 	if (unset SLUICE_STEADY_SERVICES && archive=$scratch/classes.jsa dir=$scratch/service && start "" && stop) >"$scratch/log" 2>&1; then
-		mv "$scratch/classes.jsa" "$1/"
+		# A machine that is too busy to write it in time starts without.
+		[ ! -f "$scratch/classes.jsa" ] || mv "$scratch/classes.jsa" "$1/"
 	else
 		cat "$scratch/log" >&2
 	fi

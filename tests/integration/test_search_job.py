@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """The search job: its processes are killed, stopped, more or fewer, and people make mistakes; see test_search.py, which has the rest."""
-import re, signal, subprocess, sys, urllib.parse
+import re, signal, subprocess, sys
 
 from documents import CONTROL, control_documents
 from jobs import EXIT_CONFIG, PARALLELISM, must_be, wait_for
 from services import Failure
+from test_rebuild import ctl
 from test_search import both, healed, in_front, main, prove_both, totals_go_on
 from test_up_down import brought_down
 
@@ -40,21 +41,16 @@ def refused(job):
 
 
 def no_index_may_be_made(job):
-    """404, where an administrator has switched off that indices come by themselves, as those with a date have to."""
+    """An administrator has switched off that indices come by themselves: those with a date are made by the writer, too."""
     it = job()
     it.write_config((f"index: {it.name}", f"index: {it.name}-%Y.%m"))
     try:
         it.elasticsearch.ask("PUT", "/_cluster/settings", {"persistent": {"action.auto_create_index": "-*"}})
         it.start_all().start_search()
         it.produce(1_000, "--rate", 0)
-        it.exits_with(EXIT_CONFIG, names=SEARCH)
-        says_why(it, "action.auto_create_index", it.name)
-        it.wait_live()
-        totals_go_on(it, 5_000, seed=2)
+        prove_both(it, index=f"{it.name}-2*")
     finally:
         it.elasticsearch.ask("PUT", "/_cluster/settings", {"persistent": {"action.auto_create_index": None}})
-    it.start_search()
-    prove_both(it, index=f"{it.name}-2*")
 
 
 def the_index_is_deleted(job):
@@ -65,14 +61,12 @@ def the_index_is_deleted(job):
     it.elasticsearch.ask("DELETE", f"/{it.name}")
     it.produce(2_000, "--rate", 0, seed=2)
     it.exits_with(EXIT_CONFIG, names=SEARCH, seconds=60)  # also when Elasticsearch has made it anew: an idle job looks every 30 s
-    says_why(it, it.name, CONTROL)
+    says_why(it, it.name, "sluicectl reset --job search --yes")
     it.start_search()
     it.exits_with(EXIT_CONFIG, names=SEARCH)
     it.settle()
-    # As the message says.
-    for name in control_documents(it.elasticsearch, it.name):
-        it.elasticsearch.ask("DELETE", f"/{CONTROL}/_doc/{urllib.parse.quote(name, safe='')}")
-    it.elasticsearch.ask("DELETE", f"/{it.name}?ignore_unavailable=true")
+    # As the message says, whether somebody has made the index anew or not.
+    ctl(it, "reset", "--job", "search", "--with-index", "--yes")
     it.start_search()
     prove_both(it)
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/timestamp.h"
+#include "services/sink/elastic_control.h"
 
 static const struct epoch_id none = {0, 0};
 
@@ -236,7 +237,7 @@ static void test_index_gone(void **state)
 	struct sink_answer *answer = bed_touch(port, 1, none);
 	assert_outcome(answer, SINK_CONFIG);
 	assert_says(answer, "is gone");
-	assert_says(answer, "sluice-control");
+	assert_says(answer, "sluicectl reset --job search");
 	/* The bulk request makes it, and the next look at it notices. */
 	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
 	batch_row(&batch, "a", NULL, 0);
@@ -246,11 +247,10 @@ static void test_index_gone(void **state)
 	assert_outcome(answer, SINK_CONFIG);
 	assert_says(answer, "made anew");
 	bed_close(bed, port);
-	if (!bed_is_fake()) { /* that one has no mappings of its own accord */
-		answer = bed_fence(bed_open(bed, 0, 1), 2);
-		assert_outcome(answer, SINK_CONFIG);
-		assert_says(answer, "mapping");
-	}
+	/* Another process knows it, too. */
+	answer = bed_fence(bed_open(bed, 0, 1), 2);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "made anew");
 	assert_int_equal(bed_ask(bed, "DELETE", "/%s", NULL), 200);
 	answer = bed_fence(bed_open(bed, 0, 1), 3);
 	assert_outcome(answer, SINK_CONFIG);
@@ -282,7 +282,7 @@ static void test_other_index(void **state)
 	assert_says(answer, "-other");
 }
 
-/* Every document is refused by a mapping that only Elasticsearch itself knows: _routing is required. */
+/* Every document is refused by a mapping that only Elasticsearch itself knows: a text is copied into a number. */
 static void test_refused(void **state)
 {
 	struct bed *bed = *state;
@@ -291,8 +291,12 @@ static void test_refused(void **state)
 
 	if (bed_is_fake())
 		skip();
-	assert_int_equal(bed_ask(bed, "PUT", "/%s", "{\"mappings\":{\"_routing\":{\"required\":true}}}"), 200);
 	struct sink_port *port = bed_writer(bed, 1);
+	assert_int_equal(
+	    bed_ask(bed, "PUT", "/%s/_mapping",
+	        "{\"properties\":{\"note\":{\"type\":\"text\",\"copy_to\":\"number\",\"fields\":{\"keyword\":{"
+	        "\"type\":\"keyword\",\"ignore_above\":256}}},\"number\":{\"type\":\"long\"}}}"),
+	    200);
 	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
 	for (int i = 0; i < 1000; i++) {
 		(void)snprintf(key, sizeof key, "k%d", i);
@@ -304,7 +308,240 @@ static void test_refused(void **state)
 	batch_close(&batch);
 	assert_int_equal(bed_count(bed, "-dead-letters"), 1000);
 	assert_int_equal(bed_ask(bed, "GET", "/%s-dead-letters/_doc/sales-0-7", NULL), 200);
-	assert_non_null(strstr(bed_answer(bed), "routing"));
+	assert_non_null(strstr(bed_answer(bed), "number"));
+}
+
+/* --- what others make of an index -------------------------------------------------------------------------------- */
+
+/* body: between its parts stands the bed's name. */
+static void ask_for(struct bed *bed, const char *method, const char *path, const char *const body[3])
+{
+	char text[1024];
+	(void)snprintf(text, sizeof text, "%s%s%s%s%s", body[0], body[1] != NULL ? bed->name : "",
+	    body[1] != NULL ? body[1] : "", body[2] != NULL ? bed->name : "", body[2] != NULL ? body[2] : "");
+	long status = bed_ask(bed, method, path, text);
+	if (status != 200)
+		fail_msg("%s %s %s: %ld %s", method, path, text, status, bed_answer(bed));
+}
+#define WITH_NAME(...) ((const char *const[3]){__VA_ARGS__})
+
+#define NOTE "\"note\":{\"type\":\"text\",\"fields\":{\"keyword\":{\"type\":\"keyword\",\"ignore_above\":256}}}"
+#define AMOUNT "\"amount\":{\"type\":\"scaled_float\",\"scaling_factor\":100}"
+#define FIELD(text) "{\"mappings\":{\"properties\":{" text "}}}"
+
+/* As an index that is there before the job, and as somebody's template for it. said NULL: it is right. */
+static const struct made_by_others {
+	const char *body, *said;
+} made_by_others[] = {
+    {FIELD("\"amount\":{\"type\":\"float\"}"), "maps field \"amount\" with type = float, and scaled_float is needed"},
+    {FIELD("\"amount\":{\"type\":\"scaled_float\",\"scaling_factor\":10}"), "scaling_factor = 10, and 100 is needed"},
+    {FIELD("\"amount\":{\"type\":\"scaled_float\",\"scaling_factor\":100,\"index\":false}"),
+        "\"amount\" with index = false"},
+    {FIELD("\"amount\":{\"type\":\"scaled_float\",\"scaling_factor\":100,\"null_value\":1}"), "null_value = 1"},
+    {FIELD("\"amount\":{\"properties\":{\"of\":{\"type\":\"long\"}}}"), "field \"amount\""},
+    {FIELD("\"note\":{\"type\":\"keyword\"}"), "maps field \"note\" with type = keyword"},
+    {FIELD("\"note\":{\"type\":\"text\",\"analyzer\":\"simple\"}"), "analyzer = simple"},
+    {FIELD("\"at\":{\"type\":\"date\",\"format\":\"epoch_millis\"}"), "format = epoch_millis"},
+    {FIELD("\"pieces\":{\"type\":\"long\",\"ignore_malformed\":true}"), "ignore_malformed = true"},
+    {"{\"mappings\":{\"_source\":{\"enabled\":false}}}", "_source.enabled = false"},
+    {"{\"mappings\":{\"_source\":{\"excludes\":[\"am*\"]}}}", "_source.excludes[0] = am*"},
+    {"{\"mappings\":{\"_source\":{\"includes\":[\"id\"]}}}", "_source.includes[0] = id"},
+    {"{\"mappings\":{\"_routing\":{\"required\":true}}}", "_routing.required = true"},
+    {"{\"settings\":{\"index.default_pipeline\":\"p\"}}", "index.default_pipeline = p"},
+    {"{\"settings\":{\"index.final_pipeline\":\"p\"}}", "index.final_pipeline = p"},
+    {"{\"settings\":{\"index.mapping.ignore_malformed\":true}}", "ignore_malformed = true"},
+    {"{\"settings\":{\"analysis\":{\"analyzer\":{\"default\":{\"type\":\"simple\"}}}}}", "analyzer.default"},
+    {"{\"settings\":{\"index.default_pipeline\":\"_none\",\"number_of_replicas\":0}}", NULL},
+    {FIELD("\"more\":{\"type\":\"float\"}," AMOUNT), NULL},
+    {"{\"mappings\":{\"dynamic\":\"strict\",\"properties\":{" NOTE "}}}", NULL},
+    {"{\"aliases\":{\"another-name-of-it\":{}}}", NULL},
+};
+
+/* An index that somebody has made before is taken as it is, or refused before anything is written. */
+static void test_made_by_others(void **state)
+{
+	struct bed *bed = *state;
+
+	if (bed_is_fake())
+		skip();
+	for (size_t i = 0; i < sizeof made_by_others / sizeof made_by_others[0]; i++) {
+		const struct made_by_others *made = &made_by_others[i];
+		print_message("%s\n", made->body);
+		assert_int_equal(bed_ask(bed, "PUT", "/%s", made->body), 200);
+		struct sink_port *port = bed_open(bed, 0, 1);
+		struct sink_answer *answer = bed_fence(port, i + 1);
+		assert_outcome(answer, made->said != NULL ? SINK_CONFIG : SINK_DONE);
+		if (made->said != NULL)
+			assert_says(answer, made->said);
+		bed_close(bed, port);
+		assert_int_equal(bed_ask(bed, "DELETE", "/%s", NULL), 200);
+		(void)bed_ask(bed, "DELETE", "/sluice-control/_doc/index:%s", NULL);
+	}
+}
+
+/* A template of a higher priority than ours for the names of a dated index: what it says of our fields does not count, for the
+ * index is made with ours; whatever else it does to documents is found before the first one is written. */
+static void test_template_of_others(void **state)
+{
+	struct bed *bed = *state;
+	char settings[128], body[1024];
+	struct batch batch;
+
+	if (bed_is_fake())
+		skip();
+	(void)snprintf(settings, sizeof settings, "index: %s-%%Y.%%m", bed->name);
+	bed_pipeline(bed, NULL, settings);
+	for (size_t i = 0; i < sizeof made_by_others / sizeof made_by_others[0]; i++) {
+		const struct made_by_others *made = &made_by_others[i];
+		print_message("%s\n", made->body);
+		(void)snprintf(body, sizeof body, "{\"index_patterns\":[\"%s-2*\"],\"priority\":500,\"template\":%s}",
+		    bed->name, made->body);
+		assert_int_equal(bed_ask(bed, "PUT", "/_index_template/others-%s", body), 200);
+		struct sink_port *port = bed_writer(bed, i + 1);
+		batch_open(&batch, i + 1, none, (struct epoch_id){i + 1, 1}, 0);
+		batch_row(&batch, "k", "x", 0);
+		batch.transaction.predecessor = (struct epoch_id){0, 0};
+		struct sink_answer *answer = batch_commit(&batch, port);
+		batch_close(&batch);
+		bool fields = strncmp(made->body, FIELD(""), sizeof "{\"mappings\":{\"properties\":{" - 1) == 0;
+		if (answer->outcome == SINK_DONE) {
+			assert_true(made->said == NULL || fields);
+			assert_int_equal(bed_ask(bed, "GET", "/%s-2024.01/_mapping/field/amount", NULL), 200);
+			assert_non_null(strstr(bed_answer(bed), "scaled_float"));
+		} else {
+			assert_outcome(answer, SINK_CONFIG);
+			assert_non_null(made->said);
+			/* What cannot stand beside our mapping at all, Elasticsearch refuses itself. */
+			if (strstr(answer->error.text, "can't merge") == NULL)
+				assert_says(answer, made->said);
+			assert_int_equal(bed_count(bed, "-2024.01"), 0);
+		}
+		bed_close(bed, port);
+		(void)bed_ask(bed, "DELETE", "/sluice-control/_doc/%s%2Fsearch.0", NULL);
+		(void)bed_ask(bed, "DELETE", "/%s-2024.01", NULL);
+		assert_int_equal(bed_ask(bed, "DELETE", "/_index_template/others-%s", NULL), 200);
+	}
+	(void)bed_ask(bed, "DELETE", "/_index_template/sluice-%s", NULL);
+}
+
+/* With a rollover every document would be there twice. */
+static void test_alias(void **state)
+{
+	struct bed *bed = *state;
+	struct batch batch;
+
+	if (bed_is_fake())
+		skip();
+	ask_for(bed, "PUT", "/%s-000001", WITH_NAME("{\"aliases\":{\"", "\":{\"is_write_index\":true}}}"));
+	struct sink_port *port = bed_open(bed, 0, 1);
+	struct sink_answer *answer = bed_fence(port, 1);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "is no index, but an alias of ");
+	assert_int_equal(bed_ask(bed, "DELETE", "/%s-000001", NULL), 200);
+	/* While it runs. */
+	assert_outcome(bed_fence(port, 2), SINK_DONE);
+	assert_outcome(bed_set_cut(port, 2, 0), SINK_DONE);
+	assert_int_equal(bed_ask(bed, "PUT", "/%s-000001", FIELD("")), 200);
+	assert_int_equal(bed_ask(bed, "DELETE", "/%s", NULL), 200);
+	ask_for(bed, "POST", "/_aliases",
+	    WITH_NAME("{\"actions\":[{\"add\":{\"alias\":\"", "\",\"index\":\"", "-000001\"}}]}"));
+	answer = bed_touch(port, 2, none);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "is no index, but an alias of ");
+	/* Of a name with a date, when its first document comes. */
+	bed_close(bed, port);
+	assert_int_equal(bed_ask(bed, "DELETE", "/%s-000001", NULL), 200);
+	assert_int_equal(bed_ask(bed, "DELETE", "/sluice-control/_doc/%s%2Fsearch.0", NULL), 200);
+	char settings[128];
+	(void)snprintf(settings, sizeof settings, "index: %s-%%Y.%%m", bed->name);
+	bed_pipeline(bed, NULL, settings);
+	ask_for(bed, "PUT", "/%s-000001", WITH_NAME("{\"aliases\":{\"", "-2024.01\":{\"is_write_index\":true}}}"));
+	port = bed_writer(bed, 3);
+	batch_open(&batch, 3, none, (struct epoch_id){3, 1}, 0);
+	batch_row(&batch, "k", "x", 0);
+	answer = batch_commit(&batch, port);
+	batch_close(&batch);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "is no index, but an alias of ");
+	assert_int_equal(bed_count(bed, "-000001"), 0);
+	(void)bed_ask(bed, "DELETE", "/_index_template/sluice-%s", NULL);
+}
+
+/* What somebody does to an index while it is written to is found within seconds, and an idle writer looks, too. */
+static void test_changed_meanwhile(void **state)
+{
+	struct bed *bed = *state;
+
+	if (bed_is_fake())
+		skip();
+	struct sink_port *port = bed_writer(bed, 1);
+	assert_int_equal(bed_ask(bed, "PUT", "/%s/_settings", "{\"index.final_pipeline\":\"p\"}"), 200);
+	struct sink_answer *answer = bed_touch(port, 1, none);
+	assert_outcome(answer, SINK_CONFIG);
+	assert_says(answer, "final_pipeline");
+	assert_int_equal(bed_ask(bed, "PUT", "/%s/_settings", "{\"index.final_pipeline\":null}"), 200);
+	assert_outcome(bed_fence(port, 2), SINK_DONE);
+	assert_int_equal(bed_ask(bed, "POST", "/%s/_close", NULL), 200);
+	answer = bed_touch(port, 2, none);
+	assert_outcome(answer, SINK_UNKNOWN);
+	assert_says(answer, "is closed");
+	assert_int_equal(bed_ask(bed, "POST", "/%s/_open", NULL), 200);
+	assert_outcome(bed_touch(port, 2, none), SINK_DONE);
+}
+
+/* An index, with or without a date, and that of dead letters, belong to the job that came first. */
+static void test_index_of_another(void **state)
+{
+	struct bed *bed = *state;
+	struct bed other = {.name = "", .ports_len = 0};
+	char settings[128];
+	static const char *const behind[] = {"", "-dead-letters", "-%Y.%m"};
+
+	bed_close(bed, bed_writer(bed, 1));
+	(void)snprintf(other.name, sizeof other.name, "%.50s-b", bed->name);
+	for (size_t i = 0; i < sizeof behind / sizeof behind[0]; i++) {
+		(void)snprintf(settings, sizeof settings, "index: %s%s", bed->name, behind[i]);
+		bed_pipeline(&other, NULL, settings);
+		struct sink_port *port = bed_open(&other, 0, 1);
+		struct sink_answer *answer = bed_fence(port, i + 1);
+		assert_outcome(answer, SINK_CONFIG);
+		assert_says(answer, "belongs to job");
+		assert_says(answer, "sinks.elasticsearch.index");
+		bed_close(&other, port);
+	}
+	assert_outcome(bed_fence(bed_open(bed, 0, 1), 2), SINK_DONE);
+	pipeline_fini(&other.pipeline);
+}
+
+/* Of two who have read that there is none, and of two who have read the first one (its _seq_no is 0), one notices the other. */
+static void test_control_race(void **state)
+{
+	struct bed *bed = *state;
+	struct controls controls = {.http = &bed->http, .request = &bed->request, .job = "race/search"};
+	struct control a = {.exists = false}, b = {.exists = false};
+	struct error error;
+
+	(void)bed_ask(bed, "DELETE", "/sluice-control", NULL);
+	bed_close(bed, bed_open(bed, 0, 1));
+	a.writers = b.writers = 1;
+	a.fence = 1;
+	b.fence = 2;
+	assert_int_equal(control_write(&controls, 0, &a, &error), SINK_DONE);
+	assert_int_equal(a.seq_no, 0);
+	assert_int_equal(control_write(&controls, 0, &b, &error), SINK_MOVED);
+	control_fini(&b);
+	assert_int_equal(control_read(&controls, 0, &b, &error), SINK_DONE);
+	assert_int_equal(b.seq_no, 0);
+	a.fence = 3;
+	assert_int_equal(control_write(&controls, 0, &a, &error), SINK_DONE);
+	b.fence = 4;
+	assert_int_equal(control_write(&controls, 0, &b, &error), SINK_MOVED);
+	control_fini(&b);
+	assert_int_equal(control_read(&controls, 0, &b, &error), SINK_DONE);
+	assert_int_equal(b.fence, 3);
+	control_fini(&a);
+	control_fini(&b);
+	(void)bed_ask(bed, "DELETE", "/sluice-control", NULL);
 }
 
 static void test_read_only(void **state)
@@ -503,6 +740,12 @@ int main(void)
 	    BED_TEST(test_mapping_conflict),
 	    BED_TEST(test_other_index),
 	    BED_TEST(test_refused),
+	    BED_TEST(test_made_by_others),
+	    BED_TEST(test_template_of_others),
+	    BED_TEST(test_alias),
+	    BED_TEST(test_changed_meanwhile),
+	    BED_TEST(test_index_of_another),
+	    BED_TEST(test_control_race),
 	    BED_TEST(test_read_only),
 	    BED_TEST(test_many),
 	    BED_TEST(test_walk),

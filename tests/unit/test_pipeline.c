@@ -108,7 +108,7 @@ static void test_defaults(void **state)
 	assert_string_equal(pipeline.sinks.postgres_url, "");
 	assert_int_equal(pipeline.sinks.elasticsearch.urls_len, 0);
 	assert_string_equal(pipeline.sinks.elasticsearch.url, "");
-	assert_string_equal(pipeline.sinks.elasticsearch.index, "transactions");
+	assert_string_equal(pipeline.sinks.elasticsearch.index, "purchases"); /* the table's name */
 	assert_string_equal(pipeline.sinks.elasticsearch.compression, "none");
 	assert_int_equal(pipeline.sinks.elasticsearch.max_batch_bytes, 1 << 20);
 	assert_int_equal(pipeline.sinks.elasticsearch.max_requests, 2);

@@ -1,0 +1,272 @@
+/* services/sluicectl/reset_search.c - what Elasticsearch holds of a job; see reset.h. */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "services/sluicectl/audit_document.h"
+#include "services/sluicectl/audit_elastic.h"
+#include "services/sluicectl/reset.h"
+
+#define CONTROL_INDEX "sluice-control"
+enum { NAMES_MAX = 1 << 16 };
+
+struct names {
+	char **names;
+	size_t len;
+};
+
+struct search {
+	struct reset *reset;
+	struct elastic elastic;
+	struct index_pattern index;
+	struct names controls; /* ids of control documents */
+	struct names claims; /* indices that are this job's */
+	struct names taken; /* and those that are another's */
+};
+
+static void names_add(struct names *names, const char *name, size_t len)
+{
+	CHECK(names->len < NAMES_MAX);
+	names->names = memory_resize(names->names, names->len + 1, sizeof *names->names);
+	char *copy = memory_new(len + 1);
+	memcpy(copy, name, len);
+	names->names[names->len++] = copy;
+}
+
+static bool names_have(const struct names *names, const char *name)
+{
+	for (size_t i = 0; i < names->len; i++)
+		if (strcmp(names->names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void names_fini(struct names *names)
+{
+	for (size_t i = 0; i < names->len; i++)
+		free(names->names[i]);
+	free(names->names);
+	*names = (struct names){0};
+}
+
+/* --- asking ------------------------------------------------------------------------------------------------------ */
+
+/* 200 and 404 are answers; 409 is somebody else's doing. */
+static enum result ask(struct search *search, const char *method, const char *path, struct error *error)
+{
+	struct http *http = &search->elastic.http;
+	enum result result = http_ask(http, method, path, (struct bytes){0}, HTTP_AGAIN, error);
+
+	if (result != RESULT_OK || http->status == 200 || http->status == 404)
+		return result;
+	if (http->status == 409)
+		return error_set(error, RESULT_CONFIG,
+		    "job %s is running (its control document has just changed): stop it first", search->reset->job);
+	return error_set(error, RESULT_CONFIG, "Elasticsearch at %s: %s %s: %ld %.*s", http->settings->urls[http->host],
+	    method, path, http->status, http->answer.len < 300 ? (int)http->answer.len : 300,
+	    (const char *)http->answer.data);
+}
+
+static const char *path_of(struct buffer *path, const char *front, const char *name, const char *behind)
+{
+	buffer_clear(path);
+	buffer_append_text(path, front);
+	http_encode(path, name);
+	buffer_append_text(path, behind);
+	buffer_append(path, "", 1);
+	return (const char *)path->data;
+}
+
+/* --- sluice-control ---------------------------------------------------------------------------------------------- */
+
+static enum result on_control(
+    void *context, struct bytes index, struct bytes id, const struct tree_node *source, struct error *error)
+{
+	static const char front[] = "index:";
+	struct search *search = context;
+	const char *job = search->reset->job, *text = (const char *)id.data;
+	size_t len = strlen(job);
+	struct bytes owner;
+	(void)index;
+	(void)error;
+
+	if (id.len > sizeof front - 1 && memcmp(text, front, sizeof front - 1) == 0) {
+		bool mine = tree_text(tree_member(source, "owner"), &owner) && owner.len == len &&
+		            memcmp(owner.data, job, len) == 0;
+		names_add(
+		    mine ? &search->claims : &search->taken, text + sizeof front - 1, id.len - (sizeof front - 1));
+	} else if (id.len > len + 1 && memcmp(text, job, len) == 0 && text[len] == '.') {
+		names_add(&search->controls, text, id.len);
+	}
+	return RESULT_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Under the sequence number that is read, so that a writer at work is noticed; that of writer 0 last: it says how many there are. */
+static enum result control_end(struct search *search, const char *id, struct error *error)
+{
+	struct elastic *elastic = &search->elastic;
+	struct buffer path = {0};
+	char condition[96];
+	int64_t seq_no, term;
+
+	enum result result = ask(search, "GET", path_of(&path, "/" CONTROL_INDEX "/_doc/", id, ""), error);
+	if (result == RESULT_OK && elastic->http.status == 200) {
+		if (tree_read(&elastic->tree, buffer_bytes(&elastic->http.answer)) != NULL ||
+		    !tree_integer(tree_member(elastic->tree.root, "_seq_no"), &seq_no) ||
+		    !tree_integer(tree_member(elastic->tree.root, "_primary_term"), &term)) {
+			buffer_fini(&path);
+			return error_set(error, RESULT_CONFIG,
+			    "Elasticsearch: document %s of index " CONTROL_INDEX " cannot be read", id);
+		}
+		(void)snprintf(
+		    condition, sizeof condition, "?if_seq_no=%" PRId64 "&if_primary_term=%" PRId64, seq_no, term);
+		result = ask(search, "DELETE", path_of(&path, "/" CONTROL_INDEX "/_doc/", id, condition), error);
+	}
+	buffer_fini(&path);
+	return result;
+}
+
+static enum result controls_end(struct search *search, struct error *error)
+{
+	struct names *controls = &search->controls;
+	enum result result = RESULT_OK;
+
+	if (controls->len > 0)
+		qsort(controls->names, controls->len, sizeof *controls->names, by_name);
+	reset_say(search->reset, "control", search->reset->job, (long long)controls->len, "control documents, deleted");
+	for (size_t i = controls->len; i-- > 0 && result == RESULT_OK;)
+		if (search->reset->change)
+			result = control_end(search, controls->names[i], error);
+	return result;
+}
+
+/* --- indices ----------------------------------------------------------------------------------------------------- */
+
+/* Is it one that the pattern makes? An index of before owners were written down. */
+static bool is_of_pattern(const char *pattern, const char *name)
+{
+	for (; *pattern != '\0'; pattern++) {
+		if (*pattern != '%') {
+			if (*name++ != *pattern)
+				return false;
+			continue;
+		}
+		pattern++;
+		for (int digits = *pattern == 'Y' ? 4 : 2; digits > 0; digits--)
+			if (!isdigit((unsigned char)*name++))
+				return false;
+	}
+	return *name == '\0';
+}
+
+/* Those that nobody has claimed and that the pipeline file names. */
+static enum result unclaimed_find(struct search *search, struct error *error)
+{
+	struct buffer path = {0}, names = {0}, letters = {0};
+	index_print_search(&search->index, &names);
+	index_print_letters(&search->index, &letters);
+	buffer_printf(&names, ",%.*s", (int)letters.len, (const char *)letters.data);
+	buffer_append(&names, "", 1);
+	buffer_append(&letters, "", 1);
+	buffer_printf(&path,
+	    "/%s/_settings?ignore_unavailable=true&allow_no_indices=true&filter_path=*.settings.index.uuid",
+	    (const char *)names.data);
+	buffer_append(&path, "", 1);
+	enum result result = ask(search, "GET", (const char *)path.data, error);
+	if (result == RESULT_OK && search->elastic.http.status == 200 &&
+	    tree_read(&search->elastic.tree, buffer_bytes(&search->elastic.http.answer)) == NULL)
+		for (const struct tree_node *at = search->elastic.tree.root->first; at != NULL; at = at->next) {
+			char name[INDEX_NAME_MAX] = "";
+			if (at->name.len >= sizeof name)
+				continue;
+			memcpy(name, at->name.data, at->name.len);
+			bool ours =
+			    is_of_pattern(search->index.pattern, name) || strcmp(name, (const char *)letters.data) == 0;
+			if (ours && !names_have(&search->claims, name) && !names_have(&search->taken, name))
+				names_add(&search->claims, name, strlen(name));
+		}
+	buffer_fini(&path);
+	buffer_fini(&names);
+	buffer_fini(&letters);
+	return result;
+}
+
+static enum result index_end(struct search *search, const char *name, struct error *error)
+{
+	const struct reset *reset = search->reset;
+	struct buffer path = {0};
+	int64_t count = 0;
+
+	enum result result = ask(search, "GET", path_of(&path, "/", name, "/_count?ignore_unavailable=true"), error);
+	if (result == RESULT_OK && search->elastic.http.status == 200 &&
+	    tree_read(&search->elastic.tree, buffer_bytes(&search->elastic.http.answer)) == NULL)
+		(void)tree_integer(tree_member(search->elastic.tree.root, "count"), &count);
+	reset_say(search->reset, "index", name, count,
+	    reset->with_index ? "documents, deleted" : "documents, left as they are");
+	if (result == RESULT_OK && reset->change && reset->with_index)
+		result = ask(search, "DELETE", path_of(&path, "/", name, ""), error);
+	if (result == RESULT_OK && reset->change) {
+		struct buffer id = {0};
+		buffer_printf(&id, "index:%s", name);
+		buffer_append(&id, "", 1);
+		result =
+		    ask(search, "DELETE", path_of(&path, "/" CONTROL_INDEX "/_doc/", (const char *)id.data, ""), error);
+		buffer_fini(&id);
+	}
+	buffer_fini(&path);
+	return result;
+}
+
+static enum result template_end(struct search *search, struct error *error)
+{
+	struct buffer path = {0}, name = {0};
+	enum result result = RESULT_OK;
+
+	if (search->index.dated && search->reset->with_index && search->reset->change) {
+		buffer_printf(&name, "sluice-%s", search->reset->pipeline->job);
+		buffer_append(&name, "", 1);
+		result = ask(search, "DELETE", path_of(&path, "/_index_template/", (const char *)name.data, ""), error);
+	}
+	buffer_fini(&path);
+	buffer_fini(&name);
+	return result;
+}
+
+/* --- all of it --------------------------------------------------------------------------------------------------- */
+
+static enum result find(struct search *search, struct error *error)
+{
+	enum result result = elastic_open(&search->elastic, search->reset->pipeline, error);
+
+	if (result == RESULT_OK)
+		result = elastic_refresh(&search->elastic, CONTROL_INDEX, error);
+	if (result == RESULT_OK)
+		result = elastic_scan(&search->elastic, CONTROL_INDEX, on_control, search, error);
+	return result == RESULT_OK ? unclaimed_find(search, error) : result;
+}
+
+enum result reset_search(struct reset *reset, struct error *error)
+{
+	struct search search = {.reset = reset, .index = index_pattern_of(reset->pipeline->sinks.elasticsearch.index)};
+	enum result result = find(&search, error);
+
+	/* Documents of which no control document knows would be there with the next start; the other way round they would be lost. */
+	if (result == RESULT_OK)
+		result = controls_end(&search, error);
+	for (size_t i = 0; i < search.claims.len && result == RESULT_OK; i++)
+		result = index_end(&search, search.claims.names[i], error);
+	if (result == RESULT_OK)
+		result = template_end(&search, error);
+	elastic_close(&search.elastic);
+	names_fini(&search.controls);
+	names_fini(&search.claims);
+	names_fini(&search.taken);
+	return result;
+}
