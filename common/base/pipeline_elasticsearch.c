@@ -261,7 +261,8 @@ enum result read_elasticsearch(struct pipeline_draft *draft, const struct yaml_n
 		settings->index = text_clone(draft->pipeline.record.table);
 	if (wrong == NULL && settings->urls_len > 0 && !index_is_valid(settings->index)) {
 		key = "index";
-		wrong = "the name in record.table, which is the default, cannot be that of an index; expected another one";
+		wrong =
+		    "the name in record.table, which is the default, cannot be that of an index; expected another one";
 	}
 	if (wrong == NULL)
 		return RESULT_OK;

@@ -1,50 +1,75 @@
 /* services/sink/elastic_answer.c - see elastic_answer.h. */
 #include "services/sink/elastic_answer.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
+
 /* --- what a status means ----------------------------------------------------------------------------------------- */
 
-/* The first row that fits; a type or beginning of a reason of NULL fits all, status 0 too. */
-struct judgement {
-	long status;
-	const char *type, *reason;
-	enum elastic_verdict verdict;
+const struct elastic_judgement elastic_judgements[] = {
+    {200, 299, NULL, NULL, ELASTIC_DONE, "it is done"},
+    {300, 399, NULL, NULL, ELASTIC_CONFIG, "a redirection: not the address of Elasticsearch itself"},
+    {400, 599, "cluster_block_exception", NULL, ELASTIC_AWAY, "read-only, by a person or a full disk; no master"},
+    {400, 599, "index_closed_exception", NULL, ELASTIC_AWAY, "whoever has closed it opens it again"},
+    {400, 599, "process_cluster_event_timeout_exception", NULL, ELASTIC_AWAY, "the master is busy"},
+    {400, 599, "circuit_breaking_exception", NULL, ELASTIC_BUSY, "no memory for a request as large as this one, now"},
+    {400, 599, "es_rejected_execution_exception", NULL, ELASTIC_BUSY, "its queues are full"},
+    {400, 400, "validation_exception", NULL, ELASTIC_AWAY,
+        "no room for more shards in the cluster, until somebody makes some"},
+    {400, 400, "snapshot_in_progress_exception", NULL, ELASTIC_AWAY, "it ends"},
+    {400, 400, "invalid_index_name_exception", NULL, ELASTIC_CONFIG, "a name that this Elasticsearch does not take"},
+    {400, 400, "illegal_argument_exception", "no write index is defined", ELASTIC_CONFIG,
+        "an alias of several indices"},
+    {400, 400, "illegal_argument_exception", "pipeline with id", ELASTIC_CONFIG,
+        "the index has a pipeline that is not there"},
+    {400, 400, "illegal_argument_exception", "Limit of total fields", ELASTIC_CONFIG,
+        "a setting of the index, not of a document"},
+    {400, 400, "routing_missing_exception", NULL, ELASTIC_CONFIG, "the mapping wants a routing of every document"},
+    {400, 400, "resource_already_exists_exception", NULL, ELASTIC_CONFLICT, "of an index: another writer was faster"},
+    {401, 401, NULL, NULL, ELASTIC_CONFIG, "who it is is not known"},
+    {402, 402, NULL, NULL, ELASTIC_CONFIG, "a hosted one that nobody has paid for"},
+    {403, 403, NULL, NULL, ELASTIC_CONFIG, "the user may not"},
+    {404, 404, NULL, NULL, ELASTIC_MISSING, "an index or a document that is not there"},
+    {405, 406, NULL, NULL, ELASTIC_CONFIG, "it does not speak as Elasticsearch does: a proxy, or another version"},
+    {407, 407, NULL, NULL, ELASTIC_CONFIG, "a proxy wants credentials"},
+    {408, 408, NULL, NULL, ELASTIC_AWAY, "it waited in vain for the rest of the request"},
+    {409, 409, NULL, NULL, ELASTIC_CONFLICT, "of a creation or a compare-and-swap: it is there, or another one"},
+    {410, 410, NULL, NULL, ELASTIC_CONFIG, "a hosted one that is no more"},
+    {413, 413, NULL, NULL, ELASTIC_TOO_LARGE, "for it, or for a proxy"},
+    {414, 415, NULL, NULL, ELASTIC_CONFIG, "it does not speak as Elasticsearch does: a proxy, or another version"},
+    {425, 425, NULL, NULL, ELASTIC_AWAY, "a proxy that wants it later"},
+    {426, 426, NULL, NULL, ELASTIC_CONFIG, "it wants another protocol"},
+    {429, 429, NULL, NULL, ELASTIC_BUSY, "too much at once"},
+    {431, 431, NULL, NULL, ELASTIC_CONFIG, "a proxy does not take the credentials: they are too long"},
+    {499, 499, NULL, NULL, ELASTIC_AWAY, "a proxy that has lost one of both sides"},
+    {400, 499, NULL, NULL, ELASTIC_REFUSED, "this document, for good"},
+    {500, 599, NULL, NULL, ELASTIC_AWAY, "it, or what is in front of it, is not well"},
+    {0, 999, NULL, NULL, ELASTIC_CONFIG, "no answer that HTTP knows"},
 };
+const size_t elastic_judgements_len = sizeof elastic_judgements / sizeof elastic_judgements[0];
 
-static const struct judgement judgements[] = {
-    {0, "cluster_block_exception", NULL, ELASTIC_AWAY}, /* read-only, by a person or a full disk; no master */
-    {0, "index_closed_exception", NULL, ELASTIC_AWAY},
-    {0, "process_cluster_event_timeout_exception", NULL, ELASTIC_AWAY},
-    {400, "validation_exception", NULL, ELASTIC_AWAY}, /* no room for more shards */
-    {400, "invalid_index_name_exception", NULL, ELASTIC_CONFIG},
-    {400, "illegal_argument_exception", "no write index is defined", ELASTIC_CONFIG},
-    {400, "resource_already_exists_exception", NULL, ELASTIC_CONFLICT},
-    {401, NULL, NULL, ELASTIC_CONFIG},
-    {403, NULL, NULL, ELASTIC_CONFIG},
-    {404, NULL, NULL, ELASTIC_MISSING},
-    {407, NULL, NULL, ELASTIC_CONFIG}, /* a proxy's */
-    {408, NULL, NULL, ELASTIC_AWAY},
-    {409, NULL, NULL, ELASTIC_CONFLICT},
-    {413, NULL, NULL, ELASTIC_TOO_LARGE},
-    {429, NULL, NULL, ELASTIC_BUSY},
-};
+static bool fits(const struct elastic_judgement *row, long status, const char *type, const char *reason)
+{
+	return status >= row->least && status <= row->most && (row->type == NULL || strcmp(row->type, type) == 0) &&
+	       (row->reason == NULL || strncmp(row->reason, reason, strlen(row->reason)) == 0);
+}
+
+const struct elastic_judgement *elastic_judgement_of(long status, const char *type, const char *reason)
+{
+	for (size_t i = 0; i < elastic_judgements_len; i++)
+		if (fits(&elastic_judgements[i], status, type, reason) &&
+		    !(MUTANT(judgement_left_out) && elastic_judgements[i].most == 408))
+			return &elastic_judgements[i];
+	panic("status %ld", status);
+}
 
 enum elastic_verdict elastic_judge(long status, const char *type, const char *reason)
 {
-	if (status >= 200 && status < 300)
-		return ELASTIC_DONE;
-	for (size_t i = 0; i < sizeof judgements / sizeof judgements[0]; i++) {
-		const struct judgement *row = &judgements[i];
-		if ((row->status == 0 || row->status == status) && (!row->type || strcmp(row->type, type) == 0) &&
-		    (!row->reason || strncmp(row->reason, reason, strlen(row->reason)) == 0))
-			return row->verdict;
-	}
-	if (status >= 400 && status < 500)
-		return ELASTIC_REFUSED;
-	return status >= 500 ? ELASTIC_AWAY : ELASTIC_CONFIG; /* a redirection: not the address of Elasticsearch */
+	return elastic_judgement_of(status, type, reason)->verdict;
 }
 
 /* --- errors ------------------------------------------------------------------------------------------------------ */

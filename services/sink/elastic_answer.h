@@ -33,7 +33,18 @@ enum elastic_verdict {
 	ELASTIC_CONFIG, /* a person has to act */
 };
 
+/* What a status means, alone or with the error's type and the beginning of its reason (NULL: any): the first row that fits. */
+struct elastic_judgement {
+	long least, most; /* status */
+	const char *type, *reason;
+	enum elastic_verdict verdict;
+	const char *why;
+};
+extern const struct elastic_judgement elastic_judgements[];
+extern const size_t elastic_judgements_len;
+
 /* type: "" where there is none. */
+const struct elastic_judgement *elastic_judgement_of(long status, const char *type, const char *reason);
 enum elastic_verdict elastic_judge(long status, const char *type, const char *reason);
 
 /* An error of a whole request; a text that is no JSON becomes the reason. */

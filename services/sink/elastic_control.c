@@ -8,6 +8,7 @@
 
 #include "common/base/crash_point.h"
 #include "common/base/key_group.h"
+#include "common/base/mutant.h"
 #include "common/base/settings.h"
 #include "common/base/timestamp.h"
 #include "services/sink/elastic_answer.h"
@@ -357,7 +358,7 @@ enum sink_outcome control_write(
 	const struct http_request *request = controls->request;
 
 	path_put(controls, control->exists ? "_doc" : "_create", writer);
-	if (control->exists)
+	if (control->exists && !(MUTANT(swap_left_out_at_zero) && control->seq_no == 0))
 		buffer_printf(&controls->request->path, "?if_seq_no=%" PRId64 "&if_primary_term=%" PRId64,
 		    control->seq_no, control->primary_term);
 	control_print(controls, writer, control, &body);

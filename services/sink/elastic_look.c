@@ -60,9 +60,8 @@ static void path_put(const struct json_reader *json, uint32_t from, char out[PAT
 	out[0] = '\0';
 	for (uint32_t i = from; i < json->depth && len < PATH_BYTES; i++) {
 		const struct json_step *step = &json->steps[i];
-		int added = step->list
-		                ? snprintf(out + len, PATH_BYTES - len, "[%u]", (unsigned)step->place)
-		                : snprintf(out + len, PATH_BYTES - len, "%s%s", i > from ? "." : "", step->key);
+		int added = step->list ? snprintf(out + len, PATH_BYTES - len, "[%u]", (unsigned)step->place)
+		                       : snprintf(out + len, PATH_BYTES - len, "%s%s", i > from ? "." : "", step->key);
 		len += added > 0 ? (size_t)added : 0;
 	}
 }

@@ -34,7 +34,7 @@ class Store:
 
     def make(self, name, body=None):
         self.made += 1
-        self.indices[name] = {"uuid": f"uuid{self.made}", "documents": {}, "body": body or {}, "seq": 0}
+        self.indices[name] = {"uuid": f"uuid{self.made}", "documents": {}, "body": body or {}, "seq": -1}
         return self.indices[name]
 
     def fault(self, on):
@@ -189,7 +189,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if verb == "_doc":
             if not there and self.command == "DELETE":
                 return 404, {"result": "not_found"}
-            if not there or int(self.query["if_seq_no"]) != there[1] or self.query["if_primary_term"] != "1":
+            if "if_seq_no" not in self.query:
+                pass  # nobody has asked for a comparison
+            elif not there or int(self.query["if_seq_no"]) != there[1] or self.query["if_primary_term"] != "1":
                 return conflict
         if self.command == "DELETE":
             del index["documents"][name]

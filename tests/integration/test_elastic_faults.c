@@ -614,5 +614,7 @@ int main(void)
 	    BED_TEST(test_away),
 	    BED_TEST(test_mute),
 	};
+	if (getenv("SLUICE_TEST_ONLY") != NULL)
+		cmocka_set_test_filter(getenv("SLUICE_TEST_ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
