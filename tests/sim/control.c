@@ -51,6 +51,7 @@ static void port_command(
 		    frame_kind_name(kind), attempt);
 	frame_encode(&message, &header, body);
 	world_hash(world, buffer_bytes(&message));
+	coordinator->attempt = attempt != 0 ? attempt : coordinator->attempt;
 	if (kind == FRAME_INJECT && world_note(world, attempt) != NULL)
 		world_note(world, attempt)->injected = ((const struct frame_inject *)body)->epoch.n;
 	if (kind == FRAME_DEPLOY)
@@ -93,6 +94,25 @@ static bool has_usable_checkpoint(const struct world *world)
 	return false;
 }
 
+/* Only who has the fence can promise that nothing comes behind its last checkpoint. */
+static void note_clean_stop(struct world *world, const struct coordinator_process *coordinator, const char *why)
+{
+	world->stopped_cleanly = true;
+	world->clean = (struct clean_stop){
+	    .said = strcmp(why, "a last checkpoint was taken") == 0 && world->database.fence == coordinator->attempt,
+	    .last = world->database.last};
+}
+
+/* The attempt that was stopped has gone no further but for what it had under way, no failover has lost the checkpoint, and it can
+ * be read. */
+static bool clean_stop_counts(const struct world *world)
+{
+	const struct database *database = &world->database;
+	return world->clean.said && database->last.attempt == world->clean.last.attempt &&
+	       epoch_compare(database->last, world->clean.last) >= 0 && database->checkpoints_len > 0 &&
+	       is_usable(world, database->checkpoints[database->checkpoints_len - 1].epoch);
+}
+
 static void port_stop(struct coordinator_port *port, int code, const char *why)
 {
 	struct coordinator_process *coordinator = (struct coordinator_process *)port;
@@ -107,9 +127,9 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 	else if (says_other_log(coordinator->world, why))
 		coordinator->world->log_refused = true;
 	else if (code == 0)
-		coordinator->world->stopped_cleanly = true;
+		note_clean_stop(coordinator->world, coordinator, why);
 	else if (coordinator->world->database.wide != coordinator->world->wide &&
-	         strstr(why, "not stopped cleanly") != NULL)
+	         strstr(why, "not stopped cleanly") != NULL && !clean_stop_counts(coordinator->world))
 		coordinator->world->refused = true;
 	else if (!coordinator->world->database.started && strstr(why, "of another meaning") != NULL)
 		coordinator->world->refused = true;

@@ -17,6 +17,7 @@ struct coordinator_process {
 	enum life life;
 	struct setup setup;
 	uint64_t incarnation, back_us;
+	uint64_t attempt; /* of its last command about one */
 	uint32_t slot;
 	struct coordinator *coordinator;
 	uint64_t ended; /* so many attempts, when it was looked at last; documents only */

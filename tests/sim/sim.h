@@ -52,6 +52,12 @@ enum event_class {
 	CLASSES
 };
 
+/* What a coordinator said when it ended the job: behind it another pipeline file may count. */
+struct clean_stop {
+	bool said; /* that a last checkpoint was taken; false: nothing is promised */
+	struct epoch_id last; /* the frontier then */
+};
+
 struct stale_message {
 	uint32_t channel;
 	uint64_t attempt;
@@ -68,6 +74,7 @@ struct world {
 	struct pipeline pipeline, other; /* the processes have the first one; they differ in the width of amounts */
 	bool
 	    stopped_cleanly; /* the coordinator has ended the job: everything is started again, perhaps with another file */
+	struct clean_stop clean; /* the last one */
 	bool wide,
 	    refused; /* the former: pipeline is the wide one; the latter: it may not follow what the database has */
 	struct topology topology;
