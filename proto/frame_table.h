@@ -113,7 +113,6 @@
 	FIELD(S, UNSIGNED, process, "role of the process: enum process_role")                                          \
 	FIELD(S, UNSIGNED, pid, "for people")                                                                          \
 	FIELD(S, UNSIGNED, identity, "drawn when the process was started; kept where it starts itself afresh")         \
-	FIELD(S, UNSIGNED, highest_attempt, "that this process has obeyed")                                            \
 	FIELD(S, TEXT, job, "job name")                                                                                \
 	FIELD(S, TEXT, fingerprint, "of the pipeline file it runs with")                                               \
 	FIELD(S, TEXT, topology, "that it derives from the file's parallelism")                                        \
@@ -134,7 +133,7 @@
 	FIELD(S, EPOCH, since, "the checkpoint since which that is so: none before it is restored")                    \
 	FIELD(S, TEXT, changed, "what the pipeline file means otherwise; empty: nothing")                              \
 	FIELD(S, FLAG, replayable, "that is no more than the digits of totals: a replay comes to the same")            \
-	FIELD(S, CHECKPOINTS, checkpoints, "named by the database, newest first")                                      \
+	FIELD(S, CHECKPOINTS, checkpoints, "named by the database, newest first; without cuts")                        \
 	FIELD(S, MARKS, marks, "in front of the frontier's cut")                                                       \
 	FIELD(S, FACTS, remembered, "what exactness rests on, as it was when it was first seen")
 #define FRAME_DESCRIBED_FIELDS(FIELD, S)                                                                               \
@@ -212,7 +211,7 @@
 	FIELD(S, FACTS, remember, "to be remembered from now on")
 #define FRAME_CHECKPOINT_COMPLETE_FIELDS(FIELD, S) FIELD(S, EPOCH, checkpoint, "complete")
 #define FRAME_RETIRE_FIELDS(FIELD, S)                                                                                  \
-	FIELD(S, CHECKPOINTS, checkpoints, "to be retired")                                                            \
+	FIELD(S, CHECKPOINTS, checkpoints, "to be retired; without cuts")                                              \
 	FIELD(S, CUT, oldest_cut, "of the oldest checkpoint kept: decisions in front of it are needed no more")
 
 #define FRAME_CHECKPOINT_FIELDS(FIELD, S) FIELD(S, TEXT, job, "which job; empty: the only one")
@@ -244,7 +243,10 @@
 	FIELD(S, UNSIGNED, checkpoints_completed, "since this coordinator started")                                    \
 	FIELD(S, UNSIGNED, checkpoints_failed, "likewise")                                                             \
 	FIELD(S, EPOCH, restored, "the checkpoint that this attempt was restored from")                                \
-	FIELD(S, TEXT, verdict, "why the job does not get anywhere; empty: it does")
+	FIELD(S, TEXT, verdict, "why the job does not get anywhere; empty: it does")                                   \
+	FIELD(S, UNSIGNED, wish, "number of the last wish for a checkpoint: in the answer to CHECKPOINT, the asker's") \
+	FIELD(S, UNSIGNED, wish_answered, "of the last one that was answered, well or not")                            \
+	FIELD(S, UNSIGNED, wish_granted, "of the last one that was answered by a complete checkpoint")
 
 #define FRAME_MANIFEST_FIELDS(FIELD, S)                                                                                \
 	FIELD(S, TEXT, job, "job name")                                                                                \

@@ -353,6 +353,8 @@ static enum result exchange_status(nng_socket socket, nng_msg *question, const c
 	enum result result = control_reader_open(&reader, message, arena, error);
 	if (result == RESULT_OK)
 		result = control_reader_next(&reader, arena, answer, NULL, error);
+	if (result == RESULT_OK && answer->header.kind == FRAME_STOP)
+		result = error_set(error, RESULT_CONFIG, "%s", answer->body.stop.text);
 	if (result == RESULT_OK && answer->header.kind != FRAME_STATUS_REPORT)
 		result = error_set(
 		    error, RESULT_CORRUPT, "the coordinator answered with %s", frame_kind_name(answer->header.kind));

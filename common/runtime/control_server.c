@@ -122,6 +122,27 @@ static void answer_stop(struct control_server *server, struct control_request *r
 	answer_lone(server, request, FRAME_STOP, &(struct frame_stop){.code = EXIT_CONFIG, .text = why});
 }
 
+static void name_jobs(const struct control_server *server, struct buffer *text)
+{
+	buffer_printf(text, "this coordinator runs job %s", server->jobs[0]);
+	for (uint32_t i = 1; i < server->jobs_len; i++)
+		buffer_printf(text, " and %s", server->jobs[i]);
+}
+
+/* Nobody is answered for another job than the one that was asked about. */
+static void answer_unknown_job(struct control_server *server, struct control_request *request, const char *asked)
+{
+	struct buffer text = {0};
+	name_jobs(server, &text);
+	if (asked[0] != '\0')
+		buffer_printf(&text, ", not %s: is it that of another pipeline?", asked);
+	else
+		buffer_append_text(&text, ": name one of them");
+	answer_lone(
+	    server, request, FRAME_STOP, &(struct frame_stop){.code = EXIT_CONFIG, .text = (const char *)text.data});
+	buffer_fini(&text);
+}
+
 static void answer_events(
     struct control_server *server, struct control_request *request, const struct control_peer *peer)
 {
@@ -181,16 +202,20 @@ static void on_malformed(struct control_server *server, struct control_request *
 static bool on_status(struct control_server *server, struct control_request *request, const struct frame *frame,
     struct control_event *event)
 {
+	const char *asked = frame->header.kind == FRAME_STATUS ? frame->body.status.job : frame->body.checkpoint.job;
+	uint32_t job = asked[0] == '\0' && server->jobs_len == 1 ? 0 : place_of(server, frame_job(asked));
 	size_t token = 0;
+	if (job == server->jobs_len && !MUTANT(unknown_job_is_the_first)) {
+		answer_unknown_job(server, request, asked);
+		return false;
+	}
 	while (token < server->status_len && server->status[token] != NULL)
 		token++;
 	if (token == server->status_len)
 		server->status = memory_resize(server->status, ++server->status_len, sizeof(struct control_request *));
 	server->status[token] = request;
-	const char *asked = frame->header.kind == FRAME_STATUS ? frame->body.status.job : frame->body.checkpoint.job;
-	uint32_t job = place_of(server, frame_job(asked));
 	*event = (struct control_event){.kind = CONTROL_STATUS,
-	    .job = job < server->jobs_len ? job : 0,
+	    .job = job % server->jobs_len,
 	    .worker = "",
 	    .frame = *frame,
 	    .token = (uint32_t)token};
@@ -303,9 +328,7 @@ static bool on_request(struct control_server *server, const struct control_news 
 	server->speaks = reader.job;
 	if (place_of(server, reader.job) == server->jobs_len) {
 		struct buffer text = {0};
-		buffer_printf(&text, "this coordinator runs job %s", server->jobs[0]);
-		for (uint32_t i = 1; i < server->jobs_len; i++)
-			buffer_printf(&text, " and %s", server->jobs[i]);
+		name_jobs(server, &text);
 		buffer_printf(&text, ", not the one that worker %s is for", heartbeat->worker);
 		answer_stop(server, news->request, (const char *)text.data);
 		buffer_fini(&text);

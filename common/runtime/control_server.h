@@ -25,7 +25,7 @@ struct control_server;
 enum control_event_kind {
 	CONTROL_FRAME, /* an event of a registered worker (REGISTER itself included) */
 	CONTROL_LOST, /* a registered worker is gone; its name is free again */
-	CONTROL_STATUS, /* somebody asks for STATUS, or for a CHECKPOINT: answer with control_server_answer */
+	CONTROL_STATUS, /* somebody asks for STATUS, or for a CHECKPOINT, of one of our jobs: answer with control_server_answer */
 };
 struct control_event {
 	enum control_event_kind kind;

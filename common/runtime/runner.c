@@ -411,16 +411,8 @@ static enum result open_links(struct runner *runner, struct error *error)
 {
 	const struct runner_config *config = runner->config;
 	char topology[TOPOLOGY_TEXT_MAX];
-	struct frame_registration registration = {
-	    .process = (uint64_t)config->process,
-	    .pid = (uint64_t)getpid(),
-	    .identity = runner->identity,
-	    .job = config->job,
-	    .fingerprint = config->pipeline->fingerprint,
-	    .topology = topology_print(&config->topology, topology),
-	    .zone_rules = config->zone_rules,
-	    .release = SLUICE_VERSION,
-	};
+	struct frame_registration registration = worker_registration(config->process, (uint64_t)getpid(),
+	    runner->identity, config->job, config->pipeline, &config->topology, config->zone_rules, topology);
 	worker_init(&runner->worker, &runner->host, runner->name, config->job, &config->topology);
 	enum result result = channel_set_open(&runner->channels, topology_channels(&config->topology), error);
 	if (result != RESULT_OK)

@@ -9,6 +9,22 @@
 
 enum { DELIVERIES_PER_RUN = 64 };
 
+struct frame_registration worker_registration(enum process_role process, uint64_t pid, uint64_t identity,
+    const char *job, const struct pipeline *pipeline, const struct topology *topology, const char *zone_rules,
+    char text[TOPOLOGY_TEXT_MAX])
+{
+	return (struct frame_registration){
+	    .process = (uint64_t)process,
+	    .pid = pid,
+	    .identity = identity,
+	    .job = job,
+	    .fingerprint = pipeline->fingerprint,
+	    .topology = topology_print(topology, text),
+	    .zone_rules = zone_rules,
+	    .release = SLUICE_VERSION,
+	};
+}
+
 void worker_init(
     struct worker *worker, struct host *host, const char *name, const char *job, const struct topology *topology)
 {

@@ -11,6 +11,7 @@
 #define RUNTIME_WORKER_H
 
 #include "common/base/error.h"
+#include "common/base/pipeline.h"
 #include "common/runtime/actor.h"
 #include "common/runtime/topology.h"
 
@@ -73,6 +74,11 @@ struct worker {
 	struct arena arena;
 	struct outbox outbox;
 };
+
+/* What a process of any host says when it registers. text: the caller's, as long as the registration is used. */
+struct frame_registration worker_registration(enum process_role process, uint64_t pid, uint64_t identity,
+    const char *job, const struct pipeline *pipeline, const struct topology *topology, const char *zone_rules,
+    char text[TOPOLOGY_TEXT_MAX]);
 
 void worker_init(
     struct worker *worker, struct host *host, const char *name, const char *job, const struct topology *topology);

@@ -13,6 +13,7 @@
 
 #include "common/base/crash_point.h"
 #include "common/base/mutant.h"
+#include "common/state/delta_file.h"
 #include "common/state/files.h"
 
 enum { MANIFEST_BYTES_MAX = FRAME_MAX, ATTEMPTS_KEPT = 64 };
@@ -226,6 +227,43 @@ static enum result check_files(
 	return RESULT_OK;
 }
 
+static enum result verify_file(const struct folder *folder, const struct file_entry *file, struct error *error)
+{
+	const struct delta_summary expected = {file->rows, file->bytes, file->checksum};
+	struct delta_reader *reader;
+	struct delta_entry ignored;
+	char path[PATH_MAX];
+	bool more = true;
+	path_of(path, "%s/%s", folder->root, file->name);
+	enum result result = delta_reader_open(&reader, path, &expected, 0, UINT32_MAX, error);
+	if (result != RESULT_OK)
+		return result;
+	while (result == RESULT_OK && more)
+		result = delta_reader_next(reader, &ignored, &more, error);
+	delta_reader_close(reader);
+	return result;
+}
+
+/* A file stands once for each range of key groups that it serves: read once. */
+static bool stands_before(const struct files *files, uint32_t place)
+{
+	for (uint32_t i = 0; i < place; i++)
+		if (strcmp(files->entries[i].name, files->entries[place].name) == 0)
+			return true;
+	return false;
+}
+
+static enum result verify_files(
+    struct checkpoint_store *store, const struct files *files, bool *whole, struct error *error)
+{
+	enum result result = check_files(store, files, whole, error);
+	for (uint32_t i = 0; i < files->len && result == RESULT_OK && *whole; i++)
+		if (!stands_before(files, i))
+			result = verify_file(folder_of(store), &files->entries[i], error);
+	*whole = *whole && result == RESULT_OK;
+	return result == RESULT_CORRUPT ? RESULT_OK : result;
+}
+
 static enum result remove_manifest(struct checkpoint_store *store, struct epoch_id epoch, struct error *error)
 {
 	struct folder *folder = folder_of(store);
@@ -343,6 +381,7 @@ static const struct checkpoint_store_ops folder_ops = {
     .put_manifest = put_manifest,
     .get_manifest = get_manifest,
     .check_files = check_files,
+    .verify_files = verify_files,
     .remove_manifest = remove_manifest,
     .remove_file = remove_file,
     .sweep = sweep,

@@ -27,6 +27,8 @@ struct checkpoint_store_ops {
 	/* Are these files there, with the sizes that they should have? *whole false: error says which one is not. Their
 	 * checksums are verified by whoever reads them. */
 	enum result (*check_files)(struct checkpoint_store *, const struct files *, bool *whole, struct error *);
+	/* Reads them from end to end: as check_files, with their checksums. Takes as long as the storage needs for that. */
+	enum result (*verify_files)(struct checkpoint_store *, const struct files *, bool *whole, struct error *);
 	/* One that is not there is no error, for both. */
 	enum result (*remove_manifest)(struct checkpoint_store *, struct epoch_id, struct error *);
 	enum result (*remove_file)(struct checkpoint_store *, const char *name, struct error *);

@@ -18,6 +18,7 @@
 
 #include "common/base/key_group.h"
 #include "common/base/log.h"
+#include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "common/state/state_restore.h"
 #include "common/state/state_tiers.h"
@@ -58,7 +59,7 @@ struct state_leveldb {
 	uint64_t written_generation, written_keep_from;
 	struct file_tiers tiers;
 	/* shared */
-	_Atomic uint64_t generation; /* the newest of the last complete checkpoint */
+	_Atomic uint64_t generation; /* the newest of the last checkpoint applied */
 	_Atomic uint64_t keep_from; /* generations below are hidden */
 	struct buffer value; /* the owner's, for get */
 };
@@ -321,10 +322,13 @@ static void on_expire(struct state_port *port, int64_t before_ms)
 	struct state_leveldb *self = self_of(port);
 	if (self->config.generation_ms == INT64_MAX || before_ms < self->config.generation_ms)
 		return;
-	/* The newest generation of the last complete checkpoint stays, whatever the records' clock says: what is written may lie
-	 * in it. Decided here, once: what is left out of the files is what get no longer finds, to the entry. */
+	/* The newest generation of the last checkpoint applied stays, whatever the records' clock says: all that came with it lies
+	 * there or later. It is still found in the layers while the answer of that apply has not been taken, and what is found
+	 * behind this barrier has to be in the files. Decided here, once: what is left out of the files is what get no longer
+	 * finds, to the entry. */
 	uint64_t below = (uint64_t)(before_ms / self->config.generation_ms), newest = atomic_load(&self->generation);
-	below = below < newest ? below : newest;
+	if (!MUTANT(newest_forgotten))
+		below = below < newest ? below : newest;
 	if (below <= atomic_load(&self->keep_from))
 		return;
 	state_cache_hide(&self->cache, below);

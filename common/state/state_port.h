@@ -57,7 +57,8 @@ struct state_port_ops {
 	 * But the cache and the list of files still hold them until the next checkpoint is complete: a replay from this one
 	 * has to know at least what was known the first time. So write leaves their files out, and apply drops them. A
 	 * checkpoint that is given up between changes nothing in that. The other way round, too: what get still finds after
-	 * this call has to be in the files of the checkpoint that is about to be written. */
+	 * this call has to be in the files of the checkpoint that is about to be written, and so has what lies in the layers of an
+	 * apply whose answer has not been taken: these are looked at before get is asked. */
 	void (*expire)(struct state_port *, int64_t before_ms);
 	void (*close)(struct state_port *);
 };

@@ -15,6 +15,7 @@
 enum {
 	BACKOFF_FIRST_US = 100000, /* after the second attempt in a row that got nowhere */
 	BACKOFF_MOST_US = 10000000,
+	DECISIONS_PER_PAGE = 20000, /* in one frame */
 };
 
 /* --- small things -------------------------------------------------------------------------------------------------- */
@@ -114,6 +115,7 @@ void forget_attempt(struct coordinator *coordinator)
 	for (uint32_t i = 0; i < coordinator->registry.len; i++)
 		coordinator->registry.members[i].deployed = coordinator->registry.members[i].ready = false;
 	coordinator->live = coordinator->excused = coordinator->rebalance = false;
+	coordinator->stop_wish = 0;
 	forget_writers(coordinator);
 	forget_ends(coordinator);
 	coordinator->remembered = coordinator->found = (struct facts){0};
@@ -225,7 +227,7 @@ static bool find_base(struct coordinator *coordinator, const struct checkpoints 
 		    base->epoch.attempt, base->epoch.n);
 	cut_copy(&coordinator->base_cut, &base->cut);
 	add_marks(coordinator, named, base->epoch);
-	cut_copy(&coordinator->decided_from, MUTANT(decisions_from_newest) ? &named->entries[0].cut : &base->cut);
+	cut_copy(&coordinator->decided_from, MUTANT(decisions_from_frontier) ? &coordinator->fenced.cut : &base->cut);
 	return check_change(coordinator, base, error) == RESULT_OK;
 }
 
@@ -350,36 +352,19 @@ static void act_deploy(struct coordinator *coordinator)
 	CRASH_POINT(deploy_commanded);
 }
 
-/* What was decided about records that will be read again. */
-static void hand_back(struct coordinator *coordinator, const struct decisions *page, const struct cut *from)
+void hand_back(struct coordinator *coordinator, const struct decisions *decisions, const struct cut *from)
 {
-	struct frame_decisions back = {0};
-	back.decisions.entries = memory_resize(NULL, page->len + 1, sizeof *back.decisions.entries);
-	for (uint32_t i = 0; i < page->len; i++)
-		if (page->entries[i].offset >= cut_get(from, page->entries[i].partition, 0))
-			back.decisions.entries[back.decisions.len++] = page->entries[i];
-	if (back.decisions.len > 0)
-		command_role(coordinator, ROLE_DEDUP, FRAME_DECISIONS, &back);
-	free(back.decisions.entries);
-}
-
-/* Verdicts on records that are still beyond the frontier, while it holds the rows that they were found by. */
-static void hand_on_late(struct coordinator *coordinator)
-{
-	struct decisions page = {memory_resize(NULL, coordinator->late_len + 1, sizeof *page.entries), 0};
-	uint32_t kept = 0;
-	for (uint32_t i = 0; i < coordinator->late_len; i++) {
-		const struct late_verdict *late = &coordinator->late[i];
-		const struct decision *decision = &late->decision;
-		if (epoch_compare(coordinator->fenced.last, late->as_of) < 0 ||
-		    decision->offset < cut_get(&coordinator->fenced.cut, decision->partition, 0))
-			continue;
-		coordinator->late[kept++] = *late;
-		page.entries[page.len++] = *decision;
+	struct frame_decisions page = {
+	    .decisions = {memory_resize(NULL, DECISIONS_PER_PAGE, sizeof *page.decisions.entries), 0}};
+	for (uint32_t i = 0; i < decisions->len; i++) {
+		if (decisions->entries[i].offset >= cut_get(from, decisions->entries[i].partition, 0))
+			page.decisions.entries[page.decisions.len++] = decisions->entries[i];
+		if (page.decisions.len == DECISIONS_PER_PAGE || (i + 1 == decisions->len && page.decisions.len > 0)) {
+			command_role(coordinator, ROLE_DEDUP, FRAME_DECISIONS, &page);
+			page.decisions.len = 0;
+		}
 	}
-	coordinator->late_len = kept;
-	hand_back(coordinator, &page, &coordinator->fenced.cut);
-	free(page.entries);
+	free(page.decisions.entries);
 }
 
 static void act_connect(struct coordinator *coordinator)
@@ -393,7 +378,7 @@ static void act_connect(struct coordinator *coordinator)
 		hand_back(coordinator, &frame.body.decisions.decisions, &coordinator->decided_from);
 		arena_fini(&arena);
 	}
-	hand_on_late(coordinator);
+	late_hand_on(coordinator);
 	struct frame_connect connect = {.addresses = {coordinator->addresses, coordinator->addresses_len}};
 	command_all(coordinator, FRAME_CONNECT, &connect);
 	CRASH_POINT(connect_commanded);

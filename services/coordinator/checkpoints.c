@@ -58,20 +58,18 @@ void checkpoint_forget_kept(struct checkpoint_keeper *keeper, uint32_t place)
 	memmove(kept, kept + 1, (keeper->kept_len - place) * sizeof *kept);
 }
 
-void checkpoint_name(struct checkpoint_keeper *keeper, uint32_t place, struct epoch_id epoch, const struct cut *cut)
+void checkpoint_name(struct checkpoint_keeper *keeper, uint32_t place, struct epoch_id epoch)
 {
 	keeper->named = memory_resize(keeper->named, keeper->named_len + 1, sizeof *keeper->named);
-	struct named_checkpoint *named = &keeper->named[place];
+	struct epoch_id *named = &keeper->named[place];
 	memmove(named + 1, named, (keeper->named_len - place) * sizeof *named);
 	keeper->named_len++;
-	*named = (struct named_checkpoint){.epoch = epoch};
-	cut_copy(&named->cut, cut);
+	*named = epoch;
 }
 
 void checkpoint_forget_named(struct checkpoint_keeper *keeper, uint32_t place)
 {
-	struct named_checkpoint *named = &keeper->named[place];
-	cut_fini(&named->cut);
+	struct epoch_id *named = &keeper->named[place];
 	keeper->named_len--;
 	memmove(named, named + 1, (keeper->named_len - place) * sizeof *named);
 }
@@ -80,8 +78,7 @@ static void forget_all(struct checkpoint_keeper *keeper)
 {
 	while (keeper->kept_len > 0)
 		checkpoint_forget_kept(keeper, keeper->kept_len - 1);
-	while (keeper->named_len > 0)
-		checkpoint_forget_named(keeper, keeper->named_len - 1);
+	keeper->named_len = 0;
 }
 
 void checkpoint_keeper_init(struct checkpoint_keeper *keeper, const struct checkpoints_config *config)
@@ -185,7 +182,7 @@ enum result checkpoint_keeper_choose(struct checkpoint_keeper *keeper, const str
 			checkpoint_keep(keeper, 0, entry->epoch, &manifest.cut, &manifest.files, &manifest.line);
 		/* Newer ones are erased with the choice; older ones without a manifest only have to be retired. */
 		if (result == RESULT_OK && keeper->kept_len > 0)
-			checkpoint_name(keeper, 0, entry->epoch, &entry->cut);
+			checkpoint_name(keeper, 0, entry->epoch);
 		*passed_over |= keeper->kept_len == 0;
 		arena_fini(&arena);
 	}
@@ -217,10 +214,32 @@ enum result checkpoint_keeper_begin(struct checkpoint_keeper *keeper, struct cut
 	if (result == RESULT_OK) {
 		forget_all(keeper);
 		checkpoint_keep(keeper, 0, manifest.epoch, cut, &nothing, &nobody);
-		checkpoint_name(keeper, 0, manifest.epoch, cut);
+		checkpoint_name(keeper, 0, manifest.epoch);
 	}
 	arena_fini(&arena);
 	return result;
+}
+
+/* Whoever restores it from a cache does not read them, and there would be no other checkpoint to fall back to. */
+static enum result verify_base(struct checkpoint_keeper *keeper, struct error *error)
+{
+	struct checkpoint_store *store = keeper->config.store;
+	const struct kept_checkpoint *base = checkpoint_keeper_base(keeper);
+	bool whole = true;
+	if (epoch_equal(keeper->verified, base->epoch) || MUTANT(renamed_unread))
+		return RESULT_OK;
+	enum result result = store->ops->verify_files(store, &base->files, &whole, error);
+	if (result != RESULT_OK)
+		return result;
+	if (whole) {
+		keeper->verified = base->epoch;
+		return RESULT_OK;
+	}
+	log_error("checkpoint %" PRIu64 ".%" PRIu64 " cannot take on another meaning, it is damaged: %s",
+	    base->epoch.attempt, base->epoch.n, error->text);
+	checkpoint_keeper_damaged(keeper, base->epoch);
+	error->code = RESULT_RETRY;
+	return error_wrap(error, "checkpoint %" PRIu64 ".%" PRIu64 " is damaged", base->epoch.attempt, base->epoch.n);
 }
 
 enum result checkpoint_keeper_rename(struct checkpoint_keeper *keeper, struct epoch_id renamed, struct error *error)
@@ -238,7 +257,9 @@ enum result checkpoint_keeper_rename(struct checkpoint_keeper *keeper, struct ep
 	    .files = base->files,
 	};
 	bool existed;
-	enum result result = store->ops->put_manifest(store, &manifest, &existed, error);
+	enum result result = verify_base(keeper, error);
+	if (result == RESULT_OK)
+		result = store->ops->put_manifest(store, &manifest, &existed, error);
 	if (result == RESULT_OK) {
 		/* What is kept moves when one is added: the lists are copied from the manifest's own. */
 		struct cut cut = {0};
@@ -247,7 +268,7 @@ enum result checkpoint_keeper_rename(struct checkpoint_keeper *keeper, struct ep
 		cut_copy(&cut, &base->cut);
 		copy_files(&arena, &files, &base->files);
 		checkpoint_keep(keeper, keeper->kept_len, renamed, &cut, &files, &manifest.line);
-		checkpoint_name(keeper, keeper->named_len, renamed, &cut);
+		checkpoint_name(keeper, keeper->named_len, renamed);
 		cut_fini(&cut);
 		arena_fini(&arena);
 	}

@@ -22,10 +22,6 @@ struct kept_checkpoint {
 	struct checkpoints line; /* that it was built on, newest first, without cuts; the arena's */
 	struct arena arena;
 };
-struct named_checkpoint {
-	struct epoch_id epoch;
-	struct cut cut; /* the heap's */
-};
 
 struct checkpoints_config {
 	const struct pipeline *pipeline;
@@ -39,10 +35,11 @@ struct checkpoint_keeper {
 	struct checkpoints_config config;
 	struct kept_checkpoint *kept; /* oldest first; the last one is the base */
 	uint32_t kept_len;
-	struct named_checkpoint *named; /* by the database, as far as we know; oldest first */
+	struct epoch_id *named; /* by the database, as far as we know; oldest first */
 	uint32_t named_len;
 	struct epoch_id *damaged; /* not to be restored again while we live */
 	uint32_t damaged_len;
+	struct epoch_id verified; /* its files were read from end to end, and are good */
 	char meant[33]; /* fingerprint of what the database was filled with; empty: by nobody yet */
 	struct epoch_id since; /* the checkpoint since which it has that meaning: none before it is restored */
 	bool retiring; /* RETIRE is under way */
@@ -59,7 +56,11 @@ struct checkpoint_keeper {
 	/* when the next one is due */
 	uint64_t due_us, earliest_us; /* after the interval; after min_pause */
 	uint64_t records; /* since the base, up to the last commit */
-	bool asked; /* by a person, or because somebody leaves */
+	/* Wishes are numbered from 1. A checkpoint answers those that were there when it was injected; where the attempt ends
+	 * first they stay open. */
+	uint64_t wished, carried; /* the last one; the last one that the checkpoint under way answers */
+	uint64_t answered,
+	    granted; /* the last one answered either way; the last one answered by a complete checkpoint */
 	bool changed; /* epochs were injected since the last one */
 	/* what people are told */
 	uint64_t completed, failed, failed_in_row, took_us, added_bytes;
@@ -79,7 +80,8 @@ enum result checkpoint_keeper_choose(struct checkpoint_keeper *keeper, const str
 /* Checkpoint 0: what the start was resolved to. The first manifest wins; cut becomes its cut. */
 enum result checkpoint_keeper_begin(struct checkpoint_keeper *keeper, struct cut *cut, struct error *error) MUST_USE;
 /* The base once more, under a new identity and with the pipeline file's meaning: same files, same cut. It is the base now; it
- * counts only when the database names it. */
+ * counts only when the database names it. As nothing before it is restored any more, its files are read beforehand: a damaged
+ * base is not renamed, nor chosen again. RETRY: not now, or not this one. Blocks as long as reading takes, once a checkpoint. */
 enum result checkpoint_keeper_rename(
     struct checkpoint_keeper *keeper, struct epoch_id renamed, struct error *error) MUST_USE;
 const struct kept_checkpoint *checkpoint_keeper_base(const struct checkpoint_keeper *keeper);
@@ -88,6 +90,8 @@ void checkpoint_keeper_damaged(struct checkpoint_keeper *keeper, struct epoch_id
 /* An attempt begins to run, from the base; or is over. */
 void checkpoint_keeper_start(struct checkpoint_keeper *keeper, uint64_t now_us);
 void checkpoint_keeper_stop(struct checkpoint_keeper *keeper);
+/* One as soon as possible, for a person or because somebody leaves: the wish's number. */
+uint64_t checkpoint_keeper_wish(struct checkpoint_keeper *keeper);
 /* Whether the next epoch should be one, and when to ask again (0: not before something happens). */
 bool checkpoint_keeper_due(const struct checkpoint_keeper *keeper, uint64_t now_us, uint64_t *wake_us);
 void checkpoint_keeper_injected(

@@ -11,7 +11,7 @@ void checkpoint_keep(struct checkpoint_keeper *keeper, uint32_t place, struct ep
     const struct files *files, const struct checkpoints *line);
 void checkpoint_forget_kept(struct checkpoint_keeper *keeper, uint32_t place);
 /* The database names it: into that list. */
-void checkpoint_name(struct checkpoint_keeper *keeper, uint32_t place, struct epoch_id epoch, const struct cut *cut);
+void checkpoint_name(struct checkpoint_keeper *keeper, uint32_t place, struct epoch_id epoch);
 void checkpoint_forget_named(struct checkpoint_keeper *keeper, uint32_t place);
 /* The base, and what that was built on. The entries are the caller's to free. */
 struct checkpoints checkpoint_line_of_next(const struct checkpoint_keeper *keeper);

@@ -24,12 +24,12 @@ bool checkpoint_keeper_retire(struct checkpoint_keeper *keeper, struct frame_ret
 		return false;
 	retire->checkpoints.entries = memory_resize(NULL, keeper->named_len + 1, sizeof *retire->checkpoints.entries);
 	for (uint32_t i = 0; i < keeper->named_len; i++) {
-		const struct named_checkpoint *named = &keeper->named[i];
-		bool old = epoch_compare(named->epoch, keeper->kept[surplus].epoch) < 0;
-		bool given_up = epoch_compare(named->epoch, base) < 0 && !is_kept(keeper, named->epoch);
+		struct epoch_id named = keeper->named[i];
+		bool old = epoch_compare(named, keeper->kept[surplus].epoch) < 0;
+		bool given_up = epoch_compare(named, base) < 0 && !is_kept(keeper, named);
 		if (old || given_up)
 			retire->checkpoints.entries[retire->checkpoints.len++] =
-			    (struct checkpoint_entry){.epoch = named->epoch, .cut = named->cut};
+			    (struct checkpoint_entry){.epoch = named};
 	}
 	keeper->retiring = retire->checkpoints.len > 0;
 	if (!keeper->retiring)
@@ -77,7 +77,7 @@ static void sweep(const struct checkpoint_keeper *keeper)
 	struct files files = {0};
 	struct error error;
 	for (uint32_t i = 0; i < keeper->named_len; i++)
-		named.entries[named.len++] = (struct checkpoint_entry){.epoch = keeper->named[i].epoch};
+		named.entries[named.len++] = (struct checkpoint_entry){.epoch = keeper->named[i]};
 	for (uint32_t i = 0; i < keeper->kept_len; i++) {
 		const struct files *more = &keeper->kept[i].files;
 		files.entries = memory_resize(files.entries, files.len + more->len + 1, sizeof *files.entries);
@@ -94,7 +94,7 @@ void checkpoint_keeper_retired(struct checkpoint_keeper *keeper, const struct ch
 	CRASH_POINT(retired_told);
 	for (uint32_t i = 0; i < retired->len; i++) {
 		for (uint32_t k = keeper->named_len; k-- > 0;)
-			if (epoch_equal(keeper->named[k].epoch, retired->entries[i].epoch))
+			if (epoch_equal(keeper->named[k], retired->entries[i].epoch))
 				checkpoint_forget_named(keeper, k);
 		for (uint32_t k = keeper->kept_len; k-- > 0;)
 			if (epoch_equal(keeper->kept[k].epoch, retired->entries[i].epoch) && keeper->kept_len > 1)

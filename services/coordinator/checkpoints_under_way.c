@@ -27,13 +27,18 @@ static bool is_large(const struct checkpoint_keeper *keeper)
 	return keeper->records >= keeper->config.pipeline->checkpoint.max_records && keeper->failed_in_row == 0;
 }
 
+uint64_t checkpoint_keeper_wish(struct checkpoint_keeper *keeper)
+{
+	return ++keeper->wished;
+}
+
 bool checkpoint_keeper_due(const struct checkpoint_keeper *keeper, uint64_t now_us, uint64_t *wake_us)
 {
 	uint64_t due_us = is_large(keeper) ? keeper->earliest_us : keeper->due_us;
 	*wake_us = 0;
 	if (keeper->state != CHECKPOINT_IDLE)
 		return false;
-	if (keeper->asked)
+	if (keeper->wished > keeper->answered)
 		return true;
 	if (keeper->changed && now_us < due_us)
 		*wake_us = due_us;
@@ -118,6 +123,7 @@ static void publish(struct checkpoint_keeper *keeper, uint64_t now_us)
 	free(line.entries);
 	keeper->took_us = now_us - keeper->begun_us;
 	keeper->completed++;
+	keeper->answered = keeper->granted = MUTANT(wish_answered_early) ? keeper->wished : keeper->carried;
 	keeper->failed_in_row = 0;
 	keeper->completed_us = clock_realtime_us();
 	keeper->records = 0; /* since it was injected a few more: the next commit tells */
@@ -135,6 +141,7 @@ static void abandon(struct checkpoint_keeper *keeper, const char *why, uint64_t 
 	const struct pipeline *pipeline = keeper->config.pipeline;
 	(void)snprintf(keeper->why, sizeof keeper->why, "%s", why);
 	keeper->failed++;
+	keeper->answered = MUTANT(wish_answered_early) ? keeper->wished : keeper->carried;
 	if (keeper->failed_in_row == 0)
 		keeper->failing_us = now_us;
 	keeper->failed_in_row++;
@@ -176,7 +183,7 @@ void checkpoint_keeper_injected(
 	if (!checkpoint)
 		return;
 	(void)happen(keeper, CHECKPOINT_EVENT_INJECTED, "", now_us);
-	keeper->asked = false;
+	keeper->carried = keeper->wished;
 	keeper->epoch = epoch;
 	keeper->begun_us = now_us;
 	keeper->committed = false;
@@ -247,7 +254,7 @@ enum keeper_news checkpoint_keeper_committed(
 	if (!epoch_equal(keeper->epoch, epoch) || keeper->committed)
 		return KEEPER_NOTHING;
 	keeper->committed = true;
-	checkpoint_name(keeper, keeper->named_len, epoch, at);
+	checkpoint_name(keeper, keeper->named_len, epoch);
 	if (!is_under_way(keeper, epoch))
 		return KEEPER_NOTHING;
 	cut_copy(&keeper->cut, at);

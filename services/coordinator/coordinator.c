@@ -65,8 +65,6 @@ static void on_register(struct coordinator *coordinator, const char *worker, con
 		coordinator->refused_us = 0;
 	registry_add(&coordinator->registry, worker, (enum process_role)said->process, said->pid);
 	coordinator->registered_us = coordinator->now_us;
-	if (said->highest_attempt >= coordinator->at_least)
-		coordinator->at_least = said->highest_attempt + 1;
 	log_info("%s is here (%s)", worker, process_role_name((enum process_role)said->process));
 	if (coordinator->state == STATE_RUNNING && registry_would_even(&coordinator->registry, &coordinator->topology,
 	                                               coordinator->places, (enum process_role)said->process)) {
@@ -123,6 +121,7 @@ static void on_fenced(struct coordinator *coordinator, const struct frame_fenced
 	    fenced->started ? fenced->fingerprint : "");
 	coordinator->checkpoints.since = fenced->since;
 	coordinator->fenced.fingerprint = coordinator->fenced.changed = NULL; /* the event's memory */
+	late_judge(coordinator);
 	happen(coordinator, EVENT_FENCED);
 	/* the event's memory */
 	coordinator->fenced.checkpoints = (struct checkpoints){0};
@@ -213,7 +212,7 @@ static void let_go(struct coordinator *coordinator)
 	const char *left = NULL;
 	for (uint32_t i = 0; i < coordinator->registry.len; i++) {
 		struct member *member = &coordinator->registry.members[i];
-		if (!member->quits)
+		if (!member->quits || member->quit_wish > coordinator->checkpoints.answered)
 			continue;
 		left = member->name;
 		stop_worker(coordinator, member->name, EXIT_SUCCESS, "told to end");
@@ -231,12 +230,19 @@ void move_actors(struct coordinator *coordinator)
 	broken(coordinator, "actors are moved to processes that are new");
 }
 
+void end_well(struct coordinator *coordinator, const char *why)
+{
+	stop_all(coordinator, EXIT_SUCCESS, why);
+	coordinator->state = STATE_STOPPED;
+}
+
+/* One that was under way when the stop was asked for is not the last: records may have come in behind it. */
 static void after_checkpoint(struct coordinator *coordinator, bool complete)
 {
-	if (coordinator->stopping) {
-		stop_all(coordinator, EXIT_SUCCESS,
-		    complete ? "a last checkpoint was taken" : "no last checkpoint could be taken");
-		coordinator->state = STATE_STOPPED;
+	const struct checkpoint_keeper *keeper = &coordinator->checkpoints;
+	if (coordinator->stop_wish != 0 && keeper->answered >= coordinator->stop_wish) {
+		bool last = complete && cut_equal(&checkpoint_keeper_base(keeper)->cut, &coordinator->cut);
+		end_well(coordinator, last ? "a last checkpoint was taken" : "no last checkpoint could be taken");
 		return;
 	}
 	let_go(coordinator);
@@ -296,13 +302,25 @@ static void on_leaving(struct coordinator *coordinator, struct member *member)
 	if (coordinator->state == STATE_RUNNING && takes_part(coordinator, member->name) &&
 	    !topology_of_documents(&coordinator->topology)) {
 		log_info("%s is told to end: a checkpoint first", member->name);
-		coordinator->checkpoints.asked = true;
+		member->quit_wish = checkpoint_keeper_wish(&coordinator->checkpoints);
 		return;
 	}
 	stop_worker(coordinator, member->name, EXIT_SUCCESS, "told to end");
 	member->leaving = true;
 	if (takes_part(coordinator, member->name))
 		broken(coordinator, "%s leaves", member->name);
+}
+
+/* All writers have committed it. */
+static void note_frontier(struct coordinator *coordinator, uint64_t n, const struct counters *counters)
+{
+	if (!MUTANT(backoff_kept))
+		coordinator->fruitless = 0;
+	coordinator->committed = (struct epoch_id){coordinator->attempt, n};
+	coordinator->counters = *counters;
+	coordinator->committed_us = clock_realtime_us();
+	coordinator->told_anew = true;
+	cut_copy(&coordinator->cut, &coordinator->all_cut);
 }
 
 static void on_committed(struct coordinator *coordinator, const struct frame_committed *committed)
@@ -324,35 +342,11 @@ static void on_committed(struct coordinator *coordinator, const struct frame_com
 	if (committed->live && !coordinator->live)
 		log_info("attempt %" PRIu64 " has reached the frontier", coordinator->attempt);
 	coordinator->live = committed->live;
+	if (further && !committed->silent)
+		note_frontier(coordinator, n, &counters);
 	if (!topology_of_documents(&coordinator->topology))
 		on_keeper_news(coordinator, checkpoint_keeper_committed(&coordinator->checkpoints, committed->epoch,
 		                                &committed->at, coordinator->now_us));
-	if (!further || committed->silent || coordinator->state != STATE_RUNNING)
-		return;
-	coordinator->fruitless = 0;
-	coordinator->committed = (struct epoch_id){coordinator->attempt, n};
-	coordinator->counters = counters;
-	coordinator->committed_us = clock_realtime_us();
-	coordinator->told_anew = true;
-	cut_copy(&coordinator->cut, &coordinator->all_cut);
-}
-
-static void keep_late(struct coordinator *coordinator, const struct frame_failed *failed)
-{
-	const struct decisions *verdicts = &failed->verdicts;
-	if (MUTANT(verdict_last_only))
-		coordinator->late_len = 0;
-	coordinator->late =
-	    memory_resize(coordinator->late, coordinator->late_len + verdicts->len, sizeof *coordinator->late);
-	for (uint32_t i = 0; i < verdicts->len; i++) {
-		bool known = false;
-		for (uint32_t k = 0; k < coordinator->late_len && !known; k++)
-			known = coordinator->late[k].decision.partition == verdicts->entries[i].partition &&
-			        coordinator->late[k].decision.offset == verdicts->entries[i].offset;
-		if (!known)
-			coordinator->late[coordinator->late_len++] =
-			    (struct late_verdict){verdicts->entries[i], failed->as_of};
-	}
 }
 
 static void on_failed(struct coordinator *coordinator, const char *worker, const struct frame_failed *failed)
@@ -364,7 +358,7 @@ static void on_failed(struct coordinator *coordinator, const char *worker, const
 	}
 	coordinator->excused = failed->verdicts.len > 0;
 	if (failed->verdicts.len > 0)
-		keep_late(coordinator, failed);
+		late_keep(coordinator, failed);
 	(void)snprintf(text, sizeof text, "%s: %s", worker, failed->text);
 	broken(coordinator, "%s", text);
 }
@@ -473,19 +467,18 @@ void coordinator_stop(struct coordinator *coordinator, uint64_t now_us)
 {
 	enter(coordinator, now_us);
 	coordinator->stopping = true;
-	if (coordinator->state == STATE_RUNNING && !topology_of_documents(&coordinator->topology)) {
-		coordinator->checkpoints.asked = true;
+	if (coordinator->state == STATE_RUNNING && !topology_of_documents(&coordinator->topology))
 		coordinator_on_tick(coordinator, now_us);
-	} else if (coordinator->state != STATE_STOPPED) {
-		stop_all(coordinator, EXIT_SUCCESS, "told to end");
-		coordinator->state = STATE_STOPPED;
-	}
+	else if (coordinator->state != STATE_STOPPED)
+		end_well(coordinator, "told to end");
 }
 
 void coordinator_checkpoint(struct coordinator *coordinator, uint64_t now_us)
 {
 	enter(coordinator, now_us);
-	coordinator->checkpoints.asked = true;
+	if (topology_of_documents(&coordinator->topology))
+		return;
+	(void)checkpoint_keeper_wish(&coordinator->checkpoints);
 	coordinator_on_tick(coordinator, now_us);
 }
 

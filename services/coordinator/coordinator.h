@@ -40,7 +40,7 @@ void coordinator_on_lost(struct coordinator *coordinator, const char *worker, co
 void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us);
 /* A clean stop: a last checkpoint, behind which nothing is read; then everybody ends with 0, see coordinator_port. */
 void coordinator_stop(struct coordinator *coordinator, uint64_t now_us);
-/* A checkpoint as soon as one is possible. */
+/* A checkpoint as soon as one is possible: a wish, whose number is in the next report. Not for a job that takes none. */
 void coordinator_checkpoint(struct coordinator *coordinator, uint64_t now_us);
 /* When on_tick wants to be called; 0: not before something happens. */
 uint64_t coordinator_wake_us(const struct coordinator *coordinator);

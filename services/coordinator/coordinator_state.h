@@ -1,7 +1,7 @@
 /* services/coordinator/coordinator_state.h - what a coordinator knows: private to its files.
  *
  * coordinator.c hears events, coordinator_time.c watches time, writers.c puts together what several writers say, attempt.c does what the
- * deployment table says, report.c tells people.
+ * deployment table says, late.c keeps verdicts on late duplicates, report.c tells people.
  */
 #ifndef COORDINATOR_STATE_H
 #define COORDINATOR_STATE_H
@@ -14,10 +14,10 @@
 #include "services/coordinator/waits.h"
 
 /* Late duplicates that a writer found: dedup has to obey them in the next attempt. Not durable: losing them costs an
- * attempt. */
+ * attempt. A verdict lives as long as the history that it was found in, see late.c. */
 struct late_verdict {
 	struct decision decision;
-	struct epoch_id as_of; /* the frontier at which the row was there */
+	struct epoch_id as_of; /* the frontier at which the row was there, as last seen */
 };
 
 /* What one writer said in this attempt. */
@@ -64,13 +64,15 @@ struct coordinator {
 	uint32_t partitions;
 	struct buffer *decisions; /* encoded DECISIONS bodies, to be handed back */
 	uint32_t decisions_len;
-	struct late_verdict *late;
+	struct late_verdict *late; /* by place in the log, each record once */
 	uint32_t late_len;
+	uint64_t fenced_attempt; /* the last one of ours under whose fence the frontier was read; 0: none yet */
 	struct address *addresses; /* urls are ours */
 	uint32_t addresses_len;
 	struct pacing pacing;
 	/* wishes */
 	bool stopping; /* a clean stop: a last checkpoint, then exit 0 */
+	uint64_t stop_wish; /* for that checkpoint; 0: not yet made, in this attempt */
 	bool rebalance; /* a process is there that would even the load */
 	/* what people are told */
 	struct epoch_id committed;
@@ -94,6 +96,8 @@ void enter(struct coordinator *coordinator, uint64_t now_us);
 void on_keeper_news(struct coordinator *coordinator, enum keeper_news news);
 /* A process is there that would even the load: the attempt ends for it. */
 void move_actors(struct coordinator *coordinator);
+/* Everybody ends with 0, and so does the job. */
+void end_well(struct coordinator *coordinator, const char *why);
 
 /* attempt.c */
 void happen(struct coordinator *coordinator, enum deployment_event event);
@@ -112,10 +116,19 @@ void command_stateful(struct coordinator *coordinator, enum frame_kind kind, con
 void command_writer(struct coordinator *coordinator, enum frame_kind kind, const void *body);
 /* Has it raise the fence. */
 void prepare_writer(struct coordinator *coordinator, uint32_t number);
+/* What was decided about records from this cut on. */
+void hand_back(struct coordinator *coordinator, const struct decisions *decisions, const struct cut *from);
 bool takes_part(const struct coordinator *coordinator, const char *worker);
 void stop_worker(struct coordinator *coordinator, const char *worker, int code, const char *why);
 /* Everybody ends with this code, and so does the coordinator. */
 void stop_all(struct coordinator *coordinator, int code, const char *why);
+
+/* late.c */
+void late_keep(struct coordinator *coordinator, const struct frame_failed *failed);
+/* The frontier was read under this attempt's fence, and nothing has been chosen yet: what was found in another history goes. */
+void late_judge(struct coordinator *coordinator);
+/* To dedup: those on records beyond the frontier. The others are recorded with their epochs. */
+void late_hand_on(struct coordinator *coordinator);
 
 /* writers.c: a job's cut is the least of its writers'. */
 void forget_writers(struct coordinator *coordinator);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "common/base/crash_point.h"
+#include "common/base/mutant.h"
 #include "services/coordinator/coordinator_state.h"
 
 enum {
@@ -57,7 +58,7 @@ static void inject(struct coordinator *coordinator)
 	                : checkpoint_keeper_base(&coordinator->checkpoints)->epoch,
 	    .checkpoint = checkpoint,
 	    .lift = pace == PACE_LIFT,
-	    .stop = checkpoint && coordinator->stopping,
+	    .stop = checkpoint && coordinator->stop_wish != 0,
 	};
 	checkpoint_keeper_injected(&coordinator->checkpoints, order.epoch, checkpoint, coordinator->now_us);
 	command_role(coordinator, ROLE_INGEST, FRAME_INJECT, &order);
@@ -88,6 +89,14 @@ static void tell_committed(struct coordinator *coordinator)
 	command_role(coordinator, ROLE_INGEST, FRAME_COMMITTED, &committed);
 }
 
+/* Behind a silent replay only: before, a checkpoint lies in front of the frontier. */
+static void wish_for_last(struct coordinator *coordinator)
+{
+	if (coordinator->stopping && coordinator->stop_wish == 0 && (coordinator->live || MUTANT(stop_in_silence)) &&
+	    !MUTANT(stop_without_checkpoint))
+		coordinator->stop_wish = checkpoint_keeper_wish(&coordinator->checkpoints);
+}
+
 static void tick_running(struct coordinator *coordinator)
 {
 	const struct pacing *pacing = &coordinator->pacing;
@@ -98,6 +107,7 @@ static void tick_running(struct coordinator *coordinator)
 		move_actors(coordinator);
 		return;
 	}
+	wish_for_last(coordinator);
 	inject(coordinator);
 	watch_rate(coordinator);
 	tell_committed(coordinator);
@@ -107,6 +117,11 @@ static void tick_running(struct coordinator *coordinator)
 		    coordinator->attempt, pacing->committed + 1, STUCK_US / 1000000);
 }
 
+static bool is_alone(const struct coordinator *coordinator)
+{
+	return coordinator->stopping && coordinator->registry.len == 0;
+}
+
 void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
 {
 	enter(coordinator, now_us);
@@ -114,7 +129,9 @@ void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
 	uint64_t gathered = gathered_us(coordinator);
 	switch (coordinator->state) {
 	case STATE_GATHERING:
-		if (gathered != 0 && now_us >= gathered)
+		if (is_alone(coordinator))
+			end_well(coordinator, "told to end, and nobody is left who could take a last checkpoint");
+		else if (gathered != 0 && now_us >= gathered)
 			happen(coordinator, EVENT_GATHERED);
 		break;
 	case STATE_DEPLOYING:
@@ -154,12 +171,14 @@ static uint64_t state_wake_us(const struct coordinator *coordinator)
 	uint64_t wake = 0;
 	switch (coordinator->state) {
 	case STATE_GATHERING:
-		return gathered_us(coordinator);
+		return is_alone(coordinator) ? coordinator->now_us : gathered_us(coordinator);
 	case STATE_DEPLOYING:
 	case STATE_CONNECTING:
 		return coordinator->work_us + STAGE_US;
 	case STATE_RUNNING:
-		(void)pacing_next(pacing, coordinator->now_us, &wake);
+		/* An event may have moved the time past it: then nobody has looked. */
+		if (pacing_next(pacing, coordinator->now_us, &wake) != PACE_WAIT && !MUTANT(pace_forgotten))
+			return coordinator->now_us;
 		wake = sooner(wake, checkpoint_wake_us(coordinator));
 		if (pacing->injected > pacing->committed && !sink_waits(coordinator))
 			wake = sooner(wake, pacing->oldest_us + STUCK_US);

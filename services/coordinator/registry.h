@@ -15,7 +15,8 @@ struct member {
 	enum process_role process;
 	uint64_t pid;
 	bool deployed, ready; /* in this attempt */
-	bool quits; /* told to end by somebody else: it goes after the next checkpoint */
+	bool quits; /* told to end by somebody else */
+	uint64_t quit_wish; /* it goes when this wish for a checkpoint has been answered */
 	bool gone; /* leaving, and its connection has closed: it comes back in a moment, or never */
 	bool leaving; /* was told to start afresh or to stop: not counted any more */
 	struct member_waits waits; /* what it says that it waits for */

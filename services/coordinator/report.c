@@ -69,6 +69,9 @@ void coordinator_report(const struct coordinator *coordinator, struct arena *are
 	    .checkpoints_failed = keeper->failed,
 	    .restored = coordinator->restored,
 	    .verdict = verdict_of(coordinator, arena),
+	    .wish = keeper->wished,
+	    .wish_answered = keeper->answered,
+	    .wish_granted = keeper->granted,
 	};
 	waits_report(coordinator, arena, &report->waits);
 	if (keeper->kept_len > 0)

@@ -110,7 +110,6 @@ static void add_retirement(struct writer *writer, const struct frame_retire *ret
 	for (uint32_t i = 0; i < len; i++) {
 		const struct checkpoint_entry *entry = &retire->checkpoints.entries[i];
 		retirement->identities[i] = retirement->checkpoints.entries[i].epoch = entry->epoch;
-		cut_copy(&retirement->checkpoints.entries[i].cut, &entry->cut);
 	}
 	cut_copy(&retirement->oldest_cut, &retire->oldest_cut);
 	while (*end != NULL)

@@ -134,8 +134,6 @@ void writer_drop_retirement(struct writer *writer)
 {
 	struct retirement *done = writer->retirements;
 	writer->retirements = done->next;
-	for (uint32_t i = 0; i < done->checkpoints.len; i++)
-		cut_fini(&done->checkpoints.entries[i].cut);
 	free(done->checkpoints.entries);
 	free(done->identities);
 	cut_fini(&done->oldest_cut);

@@ -10,10 +10,8 @@
 enum {
 	DECISIONS_PER_PAGE = 20000,
 	VERDICTS_MAX = 100000, /* in one FAILED; the next attempt finds the others */
-	CHECKPOINTS_BYTES = 2 * 1024 * 1024, /* in one FENCED */
-	CHECKPOINT_BYTES = 25, /* at most, without its cut, */
-	OFFSET_BYTES = 14, /* and for each of that */
-	MARK_BYTES = 24, /* likewise */
+	CHECKPOINTS_MAX = 50000, /* in one FENCED, newest first: many more than settings allow */
+	MARKS_MAX = 80000, /* likewise */
 };
 
 void say_waiting(struct writer *writer, struct outbox *outbox, const char *text)
@@ -63,15 +61,14 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 		fenced.started = true;
 	}
 	fenced.checkpoints.entries = memory_resize(NULL, answer->checkpoints_len, sizeof *fenced.checkpoints.entries);
-	/* Newest first. What one frame does not take is older than all of these, and stays named. */
-	size_t bytes = 0;
-	for (size_t i = 0; i < answer->checkpoints_len; i++) {
-		bytes += CHECKPOINT_BYTES + OFFSET_BYTES * (size_t)answer->checkpoints[i].cut.len +
-		         MARK_BYTES * (size_t)answer->checkpoints[i].marks.len;
-		if (i > 0 && bytes > CHECKPOINTS_BYTES)
-			break;
-		fenced.checkpoints.entries[fenced.checkpoints.len++] = (struct checkpoint_entry){
-		    answer->checkpoints[i].epoch, answer->checkpoints[i].cut, answer->checkpoints[i].marks};
+	/* All names, without their cuts, which stand in the manifests; marks of the newest, as far as one frame takes them. */
+	uint32_t marks = 0;
+	for (size_t i = 0; i < answer->checkpoints_len && i < CHECKPOINTS_MAX; i++) {
+		const struct checkpoint_identity *named = &answer->checkpoints[i];
+		marks += named->marks.len;
+		fenced.checkpoints.entries[fenced.checkpoints.len++] = (struct checkpoint_entry){.epoch = named->epoch,
+		    .cut = MUTANT(names_with_cuts) ? named->cut : (struct cut){0},
+		    .marks = marks <= MARKS_MAX ? named->marks : (struct marks){0}};
 	}
 	say_decisions(outbox, &answer->decisions);
 	outbox_report(outbox, FRAME_FENCED, &fenced);

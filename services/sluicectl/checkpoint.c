@@ -33,39 +33,49 @@ static int away(const char *url, const struct error *error)
 	return EXIT_UNAVAILABLE;
 }
 
-/* Asked until the coordinator counts one more, complete or failed. The first question is harmless: whose coordinator is it? */
+enum progress { WAITS, COMPLETE, FAILED, FORGOTTEN };
+
+/* What has become of a wish. A coordinator that has started afresh counts anew, and knows nothing of it. */
+static enum progress progress_of(uint64_t wish, const struct frame_status_report *report)
+{
+	if (report->wish < wish)
+		return FORGOTTEN;
+	if (report->wish_granted >= wish)
+		return COMPLETE;
+	return report->wish_answered >= wish || strcmp(report->state, "STOPPED") == 0 ? FAILED : WAITS;
+}
+
+/* Asks until this very wish is answered, not one of somebody else's. */
 static int take(const struct arguments *arguments, const struct pipeline *pipeline, struct arena *arena)
 {
 	const char *url = arguments->coordinator ? arguments->coordinator : pipeline->coordinator.listen;
 	uint64_t deadline = clock_monotonic_us() + pipeline->checkpoint.timeout_us + WAIT_US;
-	uint64_t completed = 0, failed = 0;
+	uint64_t wish = 0; /* 0: to be made */
 	char job[JOB_NAME_MAX];
 	struct error error = {0};
 	struct frame answer;
-	if (control_ask(url, job_name(pipeline, JOB_TOTALS, job), FRAME_STATUS, ANSWER_MS, arena, &answer, &error) !=
-	    RESULT_OK)
-		return away(url, &error);
-	if (strcmp(answer.body.status_report.job, job) != 0) {
-		error_set(&error, RESULT_CONFIG,
-		    "the coordinator at %s runs %s, not %s: is --coordinator that of another pipeline?", url,
-		    answer.body.status_report.job, job);
-		return sluicectl_fail(&error);
-	}
-	for (bool first = true; clock_monotonic_us() < deadline; first = false) {
+	(void)job_name(pipeline, JOB_TOTALS, job);
+	while (clock_monotonic_us() < deadline) {
 		arena_clear(arena);
-		if (control_ask(url, job, first ? FRAME_CHECKPOINT : FRAME_STATUS, ANSWER_MS, arena, &answer, &error) !=
-		    RESULT_OK)
-			return away(url, &error);
+		enum frame_kind question = wish == 0 ? FRAME_CHECKPOINT : FRAME_STATUS;
+		enum result result = control_ask(url, job, question, ANSWER_MS, arena, &answer, &error);
+		if (result != RESULT_OK)
+			return result == RESULT_CONFIG ? sluicectl_fail(&error) : away(url, &error);
 		const struct frame_status_report *report = &answer.body.status_report;
-		if (first) {
-			completed = report->checkpoints_completed;
-			failed = report->checkpoints_failed;
-		} else if (report->checkpoints_completed > completed) {
+		if (wish == 0)
+			wish = report->wish;
+		switch (progress_of(wish, report)) {
+		case COMPLETE:
 			print(report, arguments->json);
 			return EXIT_SUCCESS;
-		} else if (report->checkpoints_failed > failed) {
+		case FAILED:
 			(void)fprintf(stderr, "sluicectl: the checkpoint failed; the coordinator's log says why\n");
 			return EXIT_FAILURE;
+		case FORGOTTEN:
+			wish = 0;
+			break;
+		case WAITS:
+			break;
 		}
 		sluicectl_pause_ms(LOOK_EVERY_MS);
 	}

@@ -236,15 +236,11 @@ static int ask_about(
 {
 	for (;;) {
 		arena_clear(arena);
-		bool answered = control_ask(url, job, FRAME_STATUS, ANSWER_MS, arena, answer, error) == RESULT_OK;
+		enum result result = control_ask(url, job, FRAME_STATUS, ANSWER_MS, arena, answer, error);
+		bool answered = result == RESULT_OK;
 		const struct frame_status_report *report = &answer->body.status_report;
-		if (answered && strcmp(report->job, job) != 0) {
-			error_set(error, RESULT_CONFIG,
-			    "it does not run %s: its pipeline file says otherwise, or it was started before that "
-			    "changed",
-			    job);
+		if (result == RESULT_CONFIG)
 			return EXIT_FAILURE;
-		}
 		bool running = answered && report->live;
 		if (running || (answered && strcmp(report->state, "STOPPED") == 0) || clock_monotonic_us() >= deadline)
 			return running ? EXIT_SUCCESS : answered ? EXIT_FAILURE : EXIT_UNAVAILABLE;

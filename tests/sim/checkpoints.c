@@ -225,11 +225,23 @@ static void prune_decisions(struct world *world, const int64_t oldest_cut[PARTIT
 		}
 }
 
+/* Named, of the meaning of now, and with a manifest. */
+static bool can_restore(const struct world *world)
+{
+	const struct database *database = &world->database;
+	for (uint32_t i = 0; i < database->checkpoints_len; i++)
+		if (epoch_compare(database->checkpoints[i].epoch, database->since) >= 0 &&
+		    store_has_manifest(&world->store, database->checkpoints[i].epoch))
+			return true;
+	return false;
+}
+
 enum sink_outcome run_retire(struct world *world, const struct task *task)
 {
 	struct database *database = &world->database;
 	const struct changes *changes = task->changes;
 	uint32_t kept = 0;
+	bool could_restore = can_restore(world);
 	if (!fence_holds(database, task->attempt) && !MUTANT(retention_unfenced)) {
 		world->statistics.fenced++;
 		return SINK_FENCED;
@@ -242,8 +254,8 @@ enum sink_outcome run_retire(struct world *world, const struct task *task)
 			database->checkpoints[kept++] = database->checkpoints[i];
 	world->statistics.names_retired += database->checkpoints_len - kept;
 	database->checkpoints_len = kept;
-	if (kept == 0)
-		world_violate(world, "the last checkpoint that was named is retired");
+	if (could_restore && !can_restore(world))
+		world_violate(world, "the last checkpoint that could be restored is retired");
 	prune_decisions(world, changes->cut);
 	return SINK_DONE;
 }

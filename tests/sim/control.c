@@ -94,13 +94,14 @@ static bool has_usable_checkpoint(const struct world *world)
 	return false;
 }
 
-/* Only who has the fence can promise that nothing comes behind its last checkpoint. */
+/* Only who has the fence can promise that nothing comes behind its last checkpoint, and no failover has lost it already. */
 static void note_clean_stop(struct world *world, const struct coordinator_process *coordinator, const char *why)
 {
 	world->stopped_cleanly = true;
-	world->clean = (struct clean_stop){
-	    .said = strcmp(why, "a last checkpoint was taken") == 0 && world->database.fence == coordinator->attempt,
-	    .last = world->database.last};
+	world->clean =
+	    (struct clean_stop){.said = strcmp(why, "a last checkpoint was taken") == 0 &&
+	                                world->database.fence == coordinator->attempt && !world->database.failed_over,
+	        .last = world->database.last};
 }
 
 /* The attempt that was stopped has gone no further but for what it had under way, no failover has lost the checkpoint, and it can
@@ -216,17 +217,8 @@ bool session_open(struct world *world, struct process *process)
 	struct coordinator_process *coordinator = reachable(world, process);
 	struct session *session, **end = &world->sessions;
 	char topology[TOPOLOGY_TEXT_MAX];
-	struct frame_registration registration = {
-	    .process = process->role,
-	    .pid = process->pid,
-	    .identity = process->pid,
-	    .highest_attempt = process->highest_attempt,
-	    .job = world->job,
-	    .fingerprint = world->pipeline.fingerprint,
-	    .topology = topology_print(&process->setup.topology, topology),
-	    .zone_rules = ZONE_RULES,
-	    .release = "simulated",
-	};
+	struct frame_registration registration = worker_registration(process->role, process->pid, process->pid,
+	    world->job, &process->setup.pipeline, &process->setup.topology, ZONE_RULES, topology);
 	struct frame_header header = {.kind = FRAME_REGISTER, .job = frame_job(world->job)};
 	struct buffer message = {0};
 	if (coordinator == NULL)

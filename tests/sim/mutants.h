@@ -2,7 +2,7 @@
  * walks within which it is missed, what is wrong. Where the first seed is not 0 it takes so many walks to find it.
  *
  * Each stands at one place as MUTANT(name), see common/base/mutant.h: in the real code where the rule is kept, or in the
- * simulated database where the rule is the database's. Three more are missed by unit tests: tests/unit/CMakeLists.txt.
+ * simulated database where the rule is the database's. More are missed by unit tests: tests/unit/CMakeLists.txt.
  */
 #ifndef SIM_MUTANTS_H
 #define SIM_MUTANTS_H
@@ -14,8 +14,8 @@
 	ROW(no_silence, 0, 400, "the writer commits replayed epochs")                                                  \
 	ROW(silence_too_long, 0, 400, "the writer discards one epoch behind the frontier")                             \
 	ROW(no_ceiling, 0, 400, "an ingest at the frontier reads on before all are there")                             \
-	ROW(decisions_from_newest, 0, 400,                                                                             \
-	    "decisions are handed back since the newest checkpoint, not since the restored one")                       \
+	ROW(decisions_from_frontier, 0, 400,                                                                           \
+	    "decisions are handed back since the frontier, not since the checkpoint restored")                         \
 	ROW(cut_off_by_one, 0, 400, "a barrier names the offset behind the next one")                                  \
 	ROW(groups_off_by_one, 0, 400, "an actor believes that its first key group is not its own")                    \
 	ROW(manifest_unsure, 0, 400, "a checkpoint is complete though storage has not taken its manifest")             \
@@ -42,7 +42,11 @@
 	ROW(evict_in_silence, 0, 400, "keys are forgotten while replaying")                                            \
 	ROW(forgotten_found, 0, 400,                                                                                   \
 	    "keys that the files leave out are still found, and repeats dropped, until the cache is without them")     \
-	ROW(evict_uncommitted, 12550, 50, "keys are forgotten before a checkpoint covers them")                        \
+	ROW(forgotten_in_layers, 500091100, 50,                                                                        \
+	    "what an apply has taken in is forgotten while its layers are still looked at")                            \
+	ROW(wish_answered_early, 0, 400, "a checkpoint answers wishes that were made after it was injected")           \
+	ROW(verdict_outlives_row, 500128200, 50, "a late verdict is obeyed though its row was lost in a failover")     \
+	ROW(renamed_unread, 500207000, 50, "a checkpoint takes on another meaning though its files are damaged")       \
 	ROW(verdict_last_only, 0, 400, "only the last attempt's late verdicts are handed on")                          \
 	ROW(failover_keeps_checkpoints, 0, 400, "checkpoints of a history that a failover lost can be restored")       \
 	ROW(late_skipped, 0, 400, "an epoch that was late is dropped, and the next one committed")                     \

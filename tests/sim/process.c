@@ -295,7 +295,6 @@ void process_start(struct process *process)
 	if (!process->old)
 		process->setup = setup_now(process->world);
 	process->pid = ++process->world->next_id;
-	process->highest_attempt = 0;
 	if (process->world->names_fixed)
 		(void)snprintf(process->name, sizeof process->name, "%s-%u", role, process->slot);
 	else
@@ -315,8 +314,6 @@ void process_restart(struct process *process)
 {
 	world_trace(process->world, "    %s starts afresh: %s", process->name, process->why);
 	process->world->statistics.restarts++;
-	if (process->worker.attempt > process->highest_attempt)
-		process->highest_attempt = process->worker.attempt;
 	end(process, random_chance(&process->world->random, 600));
 	begin(process);
 }

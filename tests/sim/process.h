@@ -42,7 +42,7 @@ struct process {
 	enum life life;
 	struct setup setup;
 	bool old; /* left over: others run with a newer file, and it keeps its own */
-	uint64_t pid, incarnation, highest_attempt, back_us;
+	uint64_t pid, incarnation, back_us;
 	char name[32];
 	struct worker worker;
 	struct ingest_process ingest;

@@ -151,6 +151,18 @@ static enum result store_check_files(
 	return RESULT_OK;
 }
 
+static enum result store_verify_files(
+    struct checkpoint_store *port, const struct files *files, bool *whole, struct error *error)
+{
+	struct store *store = (struct store *)port;
+	enum result result = store_check_files(port, files, whole, error);
+	for (uint32_t i = 0; i < files->len && result == RESULT_OK && *whole; i++)
+		*whole = !store_file(store, files->entries[i].name)->damaged;
+	if (result == RESULT_OK && !*whole)
+		error_set(error, RESULT_CORRUPT, "a file does not verify");
+	return result;
+}
+
 static enum result store_remove_manifest(struct checkpoint_store *port, struct epoch_id epoch, struct error *error)
 {
 	struct store *store = (struct store *)port;
@@ -231,7 +243,8 @@ static void store_close(struct checkpoint_store *port)
 }
 
 static const struct checkpoint_store_ops store_ops = {store_take_attempt, store_put_manifest, store_get_manifest,
-    store_check_files, store_remove_manifest, store_remove_file, store_sweep, store_root, store_close};
+    store_check_files, store_verify_files, store_remove_manifest, store_remove_file, store_sweep, store_root,
+    store_close};
 
 void store_init(struct store *store, struct world *world)
 {

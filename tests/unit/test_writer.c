@@ -456,8 +456,8 @@ static void test_choose_unknown(void **state)
 
 static void retire(struct harness *harness, uint64_t n)
 {
-	struct cut_entry seen = {0, 5}, oldest = {0, (int64_t)n};
-	struct checkpoint_entry entries[] = {{.epoch = {3, n}, .cut = {&seen, 1}}, {.epoch = {0, 0}}};
+	struct cut_entry oldest = {0, (int64_t)n};
+	struct checkpoint_entry entries[] = {{.epoch = {3, n}}, {.epoch = {0, 0}}};
 	struct frame_retire body = {.checkpoints = {entries, 2}, .oldest_cut = {&oldest, 1}};
 	assert_int_equal(deliver(harness, 0, FRAME_RETIRE, &body), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
@@ -470,7 +470,6 @@ static void assert_retired(const struct harness *harness, uint64_t n)
 	const struct checkpoints *checkpoints = &frame->body.retired.checkpoints;
 	assert_int_equal(checkpoints->len, 2);
 	assert_true(epoch_equal(checkpoints->entries[0].epoch, epoch_of(3, n)));
-	assert_int_equal(cut_get(&checkpoints->entries[0].cut, 0, -1), 5);
 	assert_true(epoch_equal(checkpoints->entries[1].epoch, epoch_of(0, 0)));
 }
 
@@ -794,7 +793,7 @@ static void many_checkpoints_travel(void **state)
 	answer_ok(harness, FENCE, SINK_DONE);
 	const struct frame *fenced = said(harness, FRAME_FENCED);
 	assert_non_null(fenced);
-	assert_in_range(fenced->body.fenced.checkpoints.len, 10, 30);
+	assert_int_equal(fenced->body.fenced.checkpoints.len, MANY);
 	assert_int_equal(fenced->body.fenced.checkpoints.entries[0].epoch.n, MANY);
 }
 
