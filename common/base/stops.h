@@ -39,6 +39,11 @@
 	    "give this pipeline tables of its own: other names in record.table and "                                   \
 	    "rollups.table, or another schema in sinks.postgres.schema; or, where that job is over, "                  \
 	    "run `sluicectl reset --job totals --yes` with its pipeline file")                                         \
+	STOP(RECORDS_GONE,                                                                                             \
+	    "they were removed before the job had read them (retention). To go on with what is there: "                \
+	    "`sluicectl skip --to earliest --dry-run` says what is lost, `sluicectl skip --to earliest "               \
+	    "--yes` writes it down, then start again. The search job instead: `sluicectl reset --job "                 \
+	    "search --yes`; it begins anew where the log does, and leaves alone what is there")                        \
 	STOP(CANNOT_UNPACK, "if they are larger than source.kafka's receive.message.max.bytes (100000000 where the "   \
 	                    "file does not say), "                                                                     \
 	                    "give that more, up to 2147483647, and the ingest as much memory; otherwise pass over "    \

@@ -203,7 +203,13 @@ static void out_of_range_report(struct kafka_watch *watch, struct kafka_partitio
 {
 	int64_t low, high, wanted = atomic_load(&partition->next);
 	struct error failure;
-	if (range_ask(watch, partition, &low, &high))
+	bool known = range_ask(watch, partition, &low, &high);
+	if (known && low > wanted)
+		(void)error_stop(&failure, STOP_RECORDS_GONE,
+		    "topic %s partition %" PRIu32 ": offset %" PRId64 " is out of range: the log holds %" PRId64
+		    " up to %" PRId64,
+		    watch->topic_name, partition->id, wanted, low, high);
+	else if (known)
 		(void)error_set(&failure, RESULT_CONFIG,
 		    "topic %s partition %" PRIu32 ": offset %" PRId64 " is out of range: the log holds %" PRId64
 		    " up to %" PRId64,

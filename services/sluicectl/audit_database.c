@@ -350,6 +350,27 @@ static enum sink_outcome read_partitions(struct database *database, struct error
 	return outcome;
 }
 
+static enum sink_outcome read_skips(struct database *database, struct error *error)
+{
+	struct report *report = &database->audit->report;
+	PGresult *result = NULL;
+	const char *job = report->job;
+	enum sink_outcome outcome = postgres_query(&database->postgres, &result, error,
+	    "SELECT (detail ->> 'partition')::bigint, (detail ->> 'from')::bigint, (detail ->> 'to')::bigint, "
+	    "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') "
+	    "FROM sluice.interventions WHERE job = $1 AND verb = 'skip' ORDER BY id",
+	    1, &job);
+	for (int i = 0; outcome == SINK_DONE && i < PQntuples(result); i++) {
+		struct audit_skip skip = {.partition = (uint32_t)strtoul(PQgetvalue(result, i, 0), NULL, 10),
+		    .from = strtoll(PQgetvalue(result, i, 1), NULL, 10),
+		    .to = strtoll(PQgetvalue(result, i, 2), NULL, 10)};
+		(void)snprintf(skip.at, sizeof skip.at, "%s", PQgetvalue(result, i, 3));
+		report_add_skip(report, &skip);
+	}
+	PQclear(result);
+	return outcome;
+}
+
 /* --- snapshot -------------------------------------------------------------------------------------------------- */
 
 static enum sink_outcome read_snapshot(struct database *database, struct error *error)
@@ -361,6 +382,8 @@ static enum sink_outcome read_snapshot(struct database *database, struct error *
 		outcome = read_frontier(database, error);
 	if (outcome == SINK_DONE)
 		outcome = read_partitions(database, error);
+	if (outcome == SINK_DONE)
+		outcome = read_skips(database, error);
 	for (database->rollup = 0; database->rollup < database->audit->pipeline->rollups_len; database->rollup++)
 		if (outcome == SINK_DONE)
 			outcome = read_totals(database, error);

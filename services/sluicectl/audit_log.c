@@ -33,9 +33,11 @@ enum {
 struct log_reader {
 	struct audit *audit;
 	rd_kafka_t *client;
-	bool *done; /* by place in report.partitions */
-	size_t left; /* partitions that are not read to their end */
-	int64_t *ends; /* likewise: the cut, or the end of the log where it comes before; of search: the end */
+	/* A partition is read in stretches: what was skipped is not looked at, for it may be what nobody can unpack. */
+	bool *done; /* with its stretch; by place in report.partitions */
+	size_t left; /* partitions that are not done */
+	int64_t *begins, *ends; /* of the stretch, likewise */
+	int64_t *limits; /* likewise: the cut, or the end of the log where it comes before; of search: the end */
 	struct log_taken {
 		size_t records, bytes;
 	} * taken; /* likewise: since librdkafka was woken */
@@ -44,6 +46,7 @@ struct log_reader {
 	uint64_t heard_us; /* when something came last */
 	char trouble[256]; /* what librdkafka said last */
 	bool refused; /* that will not get better */
+	bool again; /* stretches were read before */
 };
 
 /* --- a client -------------------------------------------------------------------------------------------------- */
@@ -200,7 +203,9 @@ static void make_room(struct log_reader *log)
 {
 	size_t len = log->audit->report.partitions_len + 1;
 	log->done = memory_new(len * sizeof log->done[0]);
+	log->begins = memory_new(len * sizeof log->begins[0]);
 	log->ends = memory_new(len * sizeof log->ends[0]);
+	log->limits = memory_new(len * sizeof log->limits[0]);
 	log->taken = memory_new(len * sizeof log->taken[0]);
 }
 
@@ -220,15 +225,31 @@ static enum result find_places(struct log_reader *log, struct error *error)
 		audit->report.remeant = audit->report.remeant || partition->meant_from > partition->begin;
 		if (partition->meant_from > partition->begin)
 			partition->begin = partition->meant_from;
-		audit->report.partial = audit->report.partial || partition->begin > partition->start;
+		audit->report.partial = audit->report.partial || report_skip_end(&audit->report, partition->partition,
+		                                                     partition->start) < partition->begin;
 		if (high < partition->cut)
 			say_short(audit, partition, high);
-		log->ends[i] = high < partition->cut || audit->report.search != NULL ? high : partition->cut;
-		log->done[i] = partition->begin >= log->ends[i];
-		log->left += !log->done[i];
-		log->records_expected += log->done[i] ? 0 : (uint64_t)(log->ends[i] - partition->begin);
+		log->limits[i] = high < partition->cut || audit->report.search != NULL ? high : partition->cut;
+		log->ends[i] = partition->begin;
+		if (log->limits[i] > partition->begin)
+			log->records_expected += (uint64_t)(log->limits[i] - partition->begin);
 	}
 	return RESULT_OK;
+}
+
+/* The next stretch of each partition behind the one that was read. False: there is none any more. */
+static bool next_stretches(struct log_reader *log)
+{
+	const struct report *report = &log->audit->report;
+	log->left = 0;
+	for (size_t i = 0; i < report->partitions_len; i++) {
+		uint32_t partition = report->partitions[i].partition;
+		log->begins[i] = report_skip_end(report, partition, log->ends[i]);
+		log->ends[i] = report_skip_begin(report, partition, log->begins[i], log->limits[i]);
+		log->done[i] = log->begins[i] >= log->limits[i];
+		log->left += !log->done[i];
+	}
+	return log->left > 0;
 }
 
 static enum result assign(struct log_reader *log, struct error *error)
@@ -239,7 +260,10 @@ static enum result assign(struct log_reader *log, struct error *error)
 		if (!log->done[i])
 			rd_kafka_topic_partition_list_add(
 			    list, log->audit->pipeline->source.topic, (int32_t)report->partitions[i].partition)
-			    ->offset = report->partitions[i].begin;
+			    ->offset = log->begins[i];
+	if (log->again)
+		(void)rd_kafka_resume_partitions(log->client, list); /* each was paused at the end of its stretch */
+	log->again = true;
 	rd_kafka_resp_err_t code = rd_kafka_assign(log->client, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	return code == RD_KAFKA_RESP_ERR_NO_ERROR ? RESULT_OK : fault(log, code, "assigning it", error);
@@ -391,16 +415,19 @@ enum result audit_log_read(struct audit *audit, struct error *error)
 	make_room(&log);
 	if (result == RESULT_OK)
 		result = find_places(&log, error);
-	if (result == RESULT_OK && log.left > 0)
+	while (result == RESULT_OK && next_stretches(&log)) {
 		result = assign(&log, error);
-	if (result == RESULT_OK && log.left > 0)
-		result = read_records(&log, error);
+		if (result == RESULT_OK)
+			result = read_records(&log, error);
+	}
 	if (log.client != NULL) {
 		(void)rd_kafka_consumer_close(log.client);
 		rd_kafka_destroy(log.client);
 	}
 	free(log.done);
+	free(log.begins);
 	free(log.ends);
+	free(log.limits);
 	free(log.taken);
 	return result;
 }

@@ -43,6 +43,7 @@ void report_fini(struct report *report)
 		for (size_t i = 0; i < REPORT_SHOWN; i++)
 			difference_fini(&report->shown[kind][i]);
 	free(report->partitions);
+	free(report->skips);
 	if (report->search == NULL)
 		return;
 	for (size_t i = 0; i < CONTROL_WRITERS_MAX; i++)
@@ -75,6 +76,33 @@ struct audit_partition *report_partition(const struct report *report, uint32_t p
 	}
 	bool found = low < report->partitions_len && report->partitions[low].partition == partition;
 	return found ? &report->partitions[low] : NULL;
+}
+
+void report_add_skip(struct report *report, const struct audit_skip *skip)
+{
+	report->skips = memory_resize(report->skips, report->skips_len + 1, sizeof report->skips[0]);
+	report->skips[report->skips_len++] = *skip;
+}
+
+/* They come in the order in which they were made: each begins where the job was, behind those before it. */
+int64_t report_skip_end(const struct report *report, uint32_t partition, int64_t from)
+{
+	for (size_t i = 0; i < report->skips_len; i++) {
+		const struct audit_skip *skip = &report->skips[i];
+		if (skip->partition == partition && skip->from <= from && skip->to > from)
+			from = skip->to;
+	}
+	return from;
+}
+
+int64_t report_skip_begin(const struct report *report, uint32_t partition, int64_t from, int64_t most)
+{
+	for (size_t i = 0; i < report->skips_len; i++) {
+		const struct audit_skip *skip = &report->skips[i];
+		if (skip->partition == partition && skip->from >= from && skip->to > skip->from && skip->from < most)
+			most = skip->from;
+	}
+	return most;
 }
 
 static int compare_partitions(const void *a, const void *b)
@@ -154,6 +182,17 @@ static void print_totals_compared(const struct report *report, struct buffer *ou
 	report_print_line(out, "", AUDIT_COUNTERS, "counters", report->partial ? " among themselves" : "");
 }
 
+static void print_skips(const struct report *report, struct buffer *out)
+{
+	for (size_t i = 0; i < report->skips_len; i++) {
+		const struct audit_skip *skip = &report->skips[i];
+		buffer_printf(out, "%-12s%" PRIu32 ": %" PRId64 " to %" PRId64 ", ", i == 0 ? "skipped" : "",
+		    skip->partition, skip->from, skip->to);
+		report_print_count((uint64_t)(skip->to - skip->from), out);
+		buffer_printf(out, " records, on %s\n", skip->at);
+	}
+}
+
 static void print_differences(const struct report *report, enum difference_kind kind, struct buffer *out)
 {
 	uint64_t count = report->differences[kind];
@@ -184,6 +223,7 @@ void report_print_text(const struct report *report, struct buffer *out)
 		buffer_append_text(out, "\n");
 		print_totals_compared(report, out);
 	}
+	print_skips(report, out);
 	buffer_printf(out, "%-12sheld for %.2f s\n%-12s%.1f s in all\n", "snapshot", report->snapshot_seconds, "time",
 	    report->seconds);
 	for (size_t kind = 0; kind < DIFFERENCE_KINDS; kind++)
@@ -236,6 +276,19 @@ static void json_differences(const struct report *report, struct buffer *out)
 	buffer_append_text(out, "]");
 }
 
+static void json_skips(const struct report *report, struct buffer *out)
+{
+	buffer_append_text(out, "\"skipped\": [");
+	for (size_t i = 0; i < report->skips_len; i++) {
+		const struct audit_skip *skip = &report->skips[i];
+		buffer_printf(out, "%s{\"partition\": %" PRIu32 ", \"from\": %" PRId64 ", \"to\": %" PRId64 ", ",
+		    i > 0 ? ", " : "", skip->partition, skip->from, skip->to);
+		json_text(out, "at", (struct bytes){(const uint8_t *)skip->at, strlen(skip->at)});
+		buffer_append_text(out, "}");
+	}
+	buffer_append_text(out, "], ");
+}
+
 static void json_totals(const struct report *report, struct buffer *out)
 {
 	const struct pipeline *pipeline = report->pipeline;
@@ -263,6 +316,7 @@ void report_print_json(const struct report *report, struct buffer *out)
 	report_print_places(report, PLACE_BEGIN, out);
 	buffer_printf(out, ", \"partial\": %s, \"records_read\": %" PRIu64 ", ", report->partial ? "true" : "false",
 	    report->counters_due[AUDIT_CONSUMED]);
+	json_skips(report, out);
 	if (report->search != NULL)
 		search_report_print_json(report, out);
 	else

@@ -59,6 +59,13 @@ struct audit_partition {
 	int64_t begin; /* what is read begins here: after start where Kafka does not hold all any more */
 };
 
+/* Records that a person had the job pass over. */
+struct audit_skip {
+	uint32_t partition;
+	int64_t from, to;
+	char at[32]; /* when: 2024-01-15T10:00:00Z */
+};
+
 /* What only the search job has. */
 struct search_report {
 	struct control controls[CONTROL_WRITERS_MAX]; /* of its writers, then of those that were */
@@ -80,6 +87,8 @@ struct report {
 	uint64_t attempt, epoch;
 	struct audit_partition *partitions; /* in ascending order */
 	size_t partitions_len;
+	struct audit_skip *skips;
+	size_t skips_len;
 	bool partial; /* Kafka does not hold the beginning, or it was judged by another pipeline file: */
 	bool remeant;
 	uint64_t counters_found[AUDIT_COUNTERS], counters_due[AUDIT_COUNTERS];
@@ -96,6 +105,10 @@ void report_fini(struct report *report);
 /* Takes the texts; key, expected and found are empty afterwards. */
 void report_add(struct report *report, struct difference *difference);
 struct audit_partition *report_partition(const struct report *report, uint32_t partition); /* or NULL */
+void report_add_skip(struct report *report, const struct audit_skip *skip);
+/* The first offset at or behind this one that was not passed over; and the first one that was, up to most. */
+int64_t report_skip_end(const struct report *report, uint32_t partition, int64_t from);
+int64_t report_skip_begin(const struct report *report, uint32_t partition, int64_t from, int64_t most);
 /* Each partition once, in ascending order; of two the one that was put first. */
 void report_partitions_sort(struct report *report);
 

@@ -19,6 +19,7 @@ static const struct verb *const verbs[] = {
     &verb_audit,
     &verb_rebuild,
     &verb_reset,
+    &verb_skip,
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

@@ -16,6 +16,7 @@
 struct rebuild {
 	const struct pipeline *pipeline;
 	bool dry_run, from_kafka;
+	const struct rebuild_move *move; /* or NULL */
 	char job[JOB_NAME_MAX];
 	struct postgres postgres;
 	struct checkpoint_store *store; /* NULL with dry_run */
@@ -228,6 +229,22 @@ static enum result name_it(struct rebuild *rebuild, const char *cut, struct erro
 	return result;
 }
 
+static enum result move_frontier(struct rebuild *rebuild, struct error *error)
+{
+	bool moved = false;
+	if (rebuild->move == NULL)
+		return RESULT_OK;
+	enum result result = rebuild->move->move(
+	    rebuild->move->context, &rebuild->postgres, &rebuild->cut, rebuild->checkpoint.attempt, &moved, error);
+	if (result != RESULT_OK || !moved || rebuild->dry_run)
+		return result;
+	free(rebuild->cut_text);
+	free(rebuild->start_text);
+	rebuild->cut_text = rebuild->start_text = NULL;
+	rebuild->cut.len = 0;
+	return read_frontier(rebuild, true, error);
+}
+
 static enum result within_transaction(struct rebuild *rebuild, struct error *error)
 {
 	uint64_t fence = rebuild->fence;
@@ -236,7 +253,9 @@ static enum result within_transaction(struct rebuild *rebuild, struct error *err
 		return error->code;
 	if (rebuild->fence != (rebuild->dry_run ? fence : rebuild->checkpoint.attempt))
 		return error_set(error, RESULT_CONFIG, "a job has started meanwhile: stop it, and try again");
-	enum result result = RESULT_OK;
+	enum result result = move_frontier(rebuild, error);
+	if (result != RESULT_OK)
+		return result;
 	if (rebuild->from_kafka) {
 		result = check_kafka(rebuild, error);
 		rebuild->checkpoint = (struct epoch_id){0};
@@ -314,6 +333,28 @@ static void print(const struct rebuild *rebuild, bool json)
 		    rebuild->rebuilt.totals);
 }
 
+static void rebuild_fini(struct rebuild *rebuild)
+{
+	postgres_fini(&rebuild->postgres);
+	if (rebuild->store != NULL)
+		rebuild->store->ops->close(rebuild->store);
+	free(rebuild->cut_text);
+	free(rebuild->start_text);
+	cut_fini(&rebuild->cut);
+}
+
+enum result rebuild_behind(const struct pipeline *pipeline, bool dry_run, const struct rebuild_move *how,
+    struct epoch_id *checkpoint, struct error *error)
+{
+	struct rebuild rebuild = {.pipeline = pipeline, .dry_run = dry_run, .move = how, .postgres = {.stop_fd = -1}};
+	(void)job_name(pipeline, JOB_TOTALS, rebuild.job);
+	progress_open(&rebuild.progress);
+	enum result result = run(&rebuild, error);
+	*checkpoint = rebuild.checkpoint;
+	rebuild_fini(&rebuild);
+	return result;
+}
+
 static int rebuild_job(const struct arguments *arguments, const struct pipeline *pipeline)
 {
 	struct rebuild rebuild = {.pipeline = pipeline, .dry_run = arguments->dry_run, .postgres = {.stop_fd = -1}};
@@ -328,12 +369,7 @@ static int rebuild_job(const struct arguments *arguments, const struct pipeline 
 		print(&rebuild, arguments->json);
 	else
 		code = sluicectl_fail(&error);
-	postgres_fini(&rebuild.postgres);
-	if (rebuild.store != NULL)
-		rebuild.store->ops->close(rebuild.store);
-	free(rebuild.cut_text);
-	free(rebuild.start_text);
-	cut_fini(&rebuild.cut);
+	rebuild_fini(&rebuild);
 	return code;
 }
 

@@ -29,4 +29,14 @@ enum result rebuild_totals(struct postgres *postgres, const struct pipeline *pip
     struct epoch_id checkpoint, bool dry_run, struct progress *progress, struct rebuilt *rebuilt,
     struct error *error) MUST_USE;
 
+/* The same from the database, behind a frontier that is moved before, in the same transaction. at: its cut, held; attempt: that of the
+ * checkpoint. *moved: the frontier's row is not what was read any more. */
+struct rebuild_move {
+	enum result (*move)(void *context, struct postgres *postgres, const struct cut *at, uint64_t attempt,
+	    bool *moved, struct error *error);
+	void *context;
+};
+enum result rebuild_behind(const struct pipeline *pipeline, bool dry_run, const struct rebuild_move *how,
+    struct epoch_id *checkpoint, struct error *error) MUST_USE;
+
 #endif

@@ -19,7 +19,7 @@ enum { EXIT_UNAVAILABLE = 69, VERB_ROWS_MAX = 12 };
 /* Options that a verb has no row for are NULL or false. */
 struct arguments {
 	const char *config, *output;
-	const char *coordinator, *wait, *from, *job, *max_age;
+	const char *coordinator, *wait, *from, *job, *max_age, *to;
 	bool ddl, dry_run, check, yes, with_index, help;
 	bool json; /* what output says */
 };
@@ -45,7 +45,8 @@ struct verb {
 		"--job", "JOB", NULL, NULL, AT(job), what                                                              \
 	}
 
-extern const struct verb verb_init, verb_validate, verb_status, verb_checkpoint, verb_audit, verb_rebuild, verb_reset;
+extern const struct verb verb_init, verb_validate, verb_status, verb_checkpoint, verb_audit, verb_rebuild, verb_reset,
+    verb_skip;
 
 /* Which jobs a verb is about: what --job says, otherwise every one that is on. CONFIG: there is no such job, or it is off. */
 enum result sluicectl_jobs(const struct arguments *arguments, const struct pipeline *pipeline, bool wanted[JOBS],

@@ -12,7 +12,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from audits import must_be_exact
 from jobs import EXIT_CONFIG, Failure, must_be, run_cases, wait_for
-from services import BIN
+from services import BIN, HERE, call
+
+KAFKA = HERE / "kafka/kafka.sh"
+RARELY = ("interval: 5s", "interval: 1d")  # a crash replays from the start
 
 HUGE = 120_000_000  # max.message.bytes of a topic
 KEY_MOST, PAYLOAD_MOST = 1 << 19, 3 << 20  # of a letter
@@ -268,7 +271,109 @@ def numbers_that_people_read(job):
     wait_for("a rate of 0", lambda: it.status()["records_per_second"] == 0, 15)
 
 
-CASES = (large_keys, blanks, other_codecs, markers, frozen_kafka, open_transaction, numbers_that_people_read)
+# --- going on behind what is gone -------------------------------------------------------------------------------------
+
+def forget(it, partition, offset):
+    call(KAFKA, "forget", it.services.kafka, it.name, partition, offset)
+
+
+def skip(it, *words, code=0):
+    done = subprocess.run([BIN / "sluicectl", "skip", *words], env=it.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    must_be(f"exit of skip {' '.join(words)} ({done.stderr.strip()})", done.returncode, code)
+    return done.stdout if code == 0 else done.stderr
+
+
+def stopped_for_what_is_gone(it, partition):
+    names = list(it.running)
+    it.exits_with(EXIT_CONFIG, 60)
+    for name in names:
+        text = (it.folder / f"{name}.log").read_text()
+        if f"partition {partition}: offset" not in text or "is out of range" not in text or "sluicectl skip --to earliest --yes" not in text:
+            raise Failure(f"{name} does not name the way out:\n{text[-1500:]}")
+
+
+def skipped_in(report):
+    return [(one["partition"], one["from"], one["to"]) for one in report["skipped"]]
+
+
+def retention_over_the_cut(job):
+    """A job that was off for a week: records that it never read are gone."""
+    it = job(partitions=3)
+    sales = [[(p, None, sale(f"{p}-{i}", i % 7), None) for i in range(20)] for p in range(3)]
+    send(it, [one for part in sales for one in part[:10]])
+    it.start_all().wait_live()
+    it.settle()
+    must_be("refused while it runs", "is running" in skip(it, "--to", "earliest", "--yes", code=EXIT_CONFIG), True)
+    it.stop()
+    send(it, [one for part in sales for one in part[10:]])
+    forget(it, 0, 15)
+    forget(it, 1, 5)  # nothing that is needed
+    it.start_all()
+    stopped_for_what_is_gone(it, 0)
+    said = skip(it, "--to", "earliest", "--dry-run")
+    if "to skip     0: 10 to 15, 5 records" not in said or "nothing was changed" not in said:
+        raise Failure(said)
+    must_be("without --yes", "--yes" in skip(it, "--to", "earliest", code=2), True)
+    must_be("the frontier", it.frontier()[2]["0"], 10)
+    for to, words in (("0:9", "never goes back"), ("0:12", "the log begins at offset 15"), ("0:21", "ends at offset 20"), ("3:1", "no partition 3")):
+        must_be(f"words about {to}", words in skip(it, "--to", to, "--yes", code=EXIT_CONFIG), True)
+    for to in ("late", "0", "0:", "0:1,", "0:-1", "0:1,0:2", "0:99999999999999999999"):
+        must_be(f"words about {to}", "earliest" in skip(it, "--to", to, "--yes", code=2), True)
+    said = json.loads(skip(it, "--to", "earliest", "--yes", "-o", "json"))
+    must_be("what was skipped", [(one["partition"], one["from"], one["to"]) for one in said["skipped"]], [(0, 10, 15)])
+    it.start_all().wait_live()
+    it.settle()
+    must_be("consumed", it.consumed(), 55)
+    send(it, [(0, None, sale("0-3", 3), None), (0, None, sale("0-12", 12 % 7), None)])  # a repeat of before, and one that was lost
+    it.settle()
+    report = must_be_exact(it)
+    must_be("the audit's skips", skipped_in(report), [(0, 10, 15)])
+    text = subprocess.run([BIN / "sluicectl", "audit"], env=it.environment, stdout=subprocess.PIPE, text=True).stdout
+    if not re.search(r"^skipped +0: 10 to 15, 5 records, on 20..-..-..T..:..:..Z$", text, re.M):
+        raise Failure(text)
+
+
+def retention_between_checkpoint_and_cut(job):
+    """The job has read them, but the last checkpoint lies in front of them: nothing is lost, and yet no start is possible."""
+    it = job(partitions=2, changes=(RARELY,))
+    send(it, [(p, None, sale(f"{p}-{i}", i % 7), None) for p in range(2) for i in range(10)])
+    it.start_all().wait_live()
+    it.settle()
+    for name in list(it.running):
+        it.kill(name)
+    forget(it, 1, 4)
+    it.start_all()
+    stopped_for_what_is_gone(it, 1)
+    said = skip(it, "--to", "earliest", "--yes")
+    must_be("nothing is skipped", "nothing: all records behind the cut are there" in said, True)
+    it.start_all().wait_live()
+    send(it, [(1, None, sale("more"), None), (1, None, sale("1-2", 2), None)])
+    it.settle()
+    must_be("skips", skipped_in(must_be_exact(it)), [])
+
+
+def a_range_on_purpose(job):
+    """Records that are there and that nobody wants, among them what cannot be unpacked; twice, and more behind them."""
+    it = job(partitions=0)
+    topic(it, partitions=2, max_message_bytes=HUGE)
+    send(it, [(p, None, sale(f"{p}-{i}"), None) for p in range(2) for i in range(5)])
+    it.start_all().wait_live()
+    it.settle()
+    send(it, [(1, None, sale("b") + b" " * 95_000_000, None)])
+    cannot_unpack(it, 5)
+    send(it, [(p, None, sale(f"{p}-{i}"), None) for p in range(2) for i in range(6, 20)])
+    skip(it, "--to", "1:6,0:7", "--yes")
+    skip(it, "--to", "1:9", "--yes")
+    it.start_all().wait_live()
+    it.settle()
+    must_be("consumed", it.consumed(), 10 + (19 - 7) + (20 - 9))
+    report = must_be_exact(it)
+    must_be("the audit's skips", skipped_in(report), [(0, 5, 7), (1, 5, 6), (1, 6, 9)])
+    must_be("whether all is proved", report["partial"], False)
+
+
+CASES = (large_keys, blanks, other_codecs, markers, frozen_kafka, open_transaction, numbers_that_people_read, retention_over_the_cut,
+         retention_between_checkpoint_and_cut, a_range_on_purpose)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))

@@ -91,13 +91,10 @@ def kafka_restarts(bed):
     producer = bed.produce(rate=4_000)
     time.sleep(1)
     bed.kafka("stop", bed.services.kafka, "--kill")
-    time.sleep(4)
-    if "Kafka does not answer" not in bed.waiting():
-        raise Failure(f"the status does not say what is waited for, but {bed.waiting()!r}")
+    wait_for("the status to say that Kafka is waited for", lambda: "Kafka does not answer" in bed.waiting(), 20)
     bed.kafka("start", bed.services.kafka)
     bed.settle(producer, 90)
-    if bed.waiting():
-        raise Failure(f"nothing is waited for, but the status says {bed.waiting()!r}")
+    wait_for("the status to say that nothing is waited for", lambda: not bed.waiting(), 20)
 
 
 def zombie(bed):
