@@ -82,6 +82,8 @@
 	    "create the database, or correct its name or its host in sinks.postgres.url, and start again")             \
 	STOP(CONNECTION_SETTINGS, "correct sinks.postgres.url (or the PG* variables), the certificates that it "       \
 	                          "names, or the server, and start again")                                             \
+	STOP(POOLER, "name PostgreSQL itself in sinks.postgres.url, or a pool in session mode (pgbouncer: pool_mode "  \
+	             "= session), and start again")                                                                    \
 	STOP(RIGHT_MISSING, "GRANT this user what PostgreSQL says is missing, and start again")                        \
 	STOP(STATEMENT_REFUSED,                                                                                        \
 	    "mend in the database what PostgreSQL says, and start again; nothing of the epoch was written")            \

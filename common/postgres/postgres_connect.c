@@ -14,7 +14,7 @@
 #include "common/base/timestamp.h"
 #include "common/postgres/postgres_session.h"
 
-enum { PARAMETERS_MAX = 16 };
+enum { PARAMETERS_MAX = 16, POOLER_SILENCE_MS = 3000, POOLER_LOOKS = 4 };
 
 struct parameters {
 	const char *keys[PARAMETERS_MAX + 1], *values[PARAMETERS_MAX + 1];
@@ -195,6 +195,48 @@ static enum sink_outcome link_make(
 	return outcome;
 }
 
+/* ---- poolers ---- */
+
+static enum sink_outcome backend_ask(struct postgres *postgres, int *pid, struct error *error)
+{
+	PGresult *result = NULL;
+	enum sink_outcome outcome =
+	    postgres_query(postgres, &result, error, "SELECT pg_catalog.pg_backend_pid()", 0, NULL);
+
+	*pid = outcome == SINK_DONE ? atoi(PQgetvalue(result, 0, 0)) : 0;
+	PQclear(result);
+	return outcome;
+}
+
+/* Somebody in between tells of another backend than the one that answers. A pool that gives a backend to a whole session is fine; one
+ * that gives it to a transaction shows the same backend to two sessions, or two to one. */
+static enum sink_outcome pooler_check(
+    struct postgres *postgres, const struct pipeline *pipeline, const char *application_name, struct error *error)
+{
+	struct postgres other = {.stop_fd = postgres->stop_fd, .silence_ms = POOLER_SILENCE_MS};
+	int mine = postgres->pid, theirs = 0;
+	bool shared = false;
+	enum sink_outcome outcome = SINK_DONE;
+
+	if (PQbackendPID(postgres->link) == postgres->pid || MUTANT(pooler_unasked))
+		return SINK_DONE;
+	if (link_make(&other, pipeline, application_name, error) == SINK_DONE)
+		for (int i = 0; i < POOLER_LOOKS && !shared && outcome == SINK_DONE; i++) {
+			if (backend_ask(&other, &theirs, error) != SINK_DONE)
+				break; /* a pool of one session is full now */
+			outcome = backend_ask(postgres, &mine, error);
+			shared = mine != postgres->pid || theirs == mine;
+		}
+	postgres_fini(&other);
+	if (!shared)
+		return outcome;
+	error_stop(error, STOP_POOLER,
+	    "there is a pooler before PostgreSQL that gives each transaction another session (pids %d, "
+	    "%d and %d): prepared statements, locks and settings of a session are lost",
+	    postgres->pid, theirs, mine);
+	return SINK_CONFIG;
+}
+
 enum sink_outcome postgres_connect(
     struct postgres *postgres, const struct pipeline *pipeline, const char *application_name, struct error *error)
 {
@@ -212,6 +254,8 @@ enum sink_outcome postgres_connect(
 	if (PQsetnonblocking(postgres->link, 1) != 0)
 		panic("PQsetnonblocking: %s", PQerrorMessage(postgres->link));
 	outcome = postgres_session_set_up(postgres, pipeline, error);
+	if (outcome == SINK_DONE)
+		outcome = pooler_check(postgres, pipeline, application_name, error);
 	if (outcome != SINK_DONE)
 		postgres_disconnect(postgres);
 	return outcome;

@@ -22,8 +22,8 @@ void postgres_disconnect(struct postgres *postgres)
 	postgres->link = NULL;
 }
 
-/* Waits for the socket; false: silence for too long, the owner leaves, or poll failed. */
-static bool wait_ready(const struct postgres *postgres, short events)
+/* 1: the socket is ready, 0: not within this time, -1: the owner leaves, or poll failed. */
+static int ready_within(const struct postgres *postgres, short events, uint64_t us)
 {
 	struct pollfd wait[2] = {
 	    {.fd = PQsocket(postgres->link), .events = events},
@@ -32,11 +32,39 @@ static bool wait_ready(const struct postgres *postgres, short events)
 	int ready;
 
 	if (wait[0].fd < 0)
-		return false;
+		return -1;
 	do
-		ready = poll(wait, 2, POSTGRES_SILENCE_MS);
+		ready = poll(wait, 2, (int)((us + 999) / 1000));
 	while (ready < 0 && errno == EINTR);
-	return ready > 0 && !wait[1].revents;
+	return ready < 0 || wait[1].revents ? -1 : ready > 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Waits for the socket; false: silence for too long, the owner leaves, or poll failed. */
+static bool wait_ready(struct postgres *postgres, short events)
+{
+	uint64_t silence_us = (postgres->silence_ms ? (uint64_t)postgres->silence_ms : POSTGRES_SILENCE_MS) * 1000;
+	uint64_t now = clock_monotonic_us(), end = now + silence_us;
+
+	while (now < end) {
+		if (postgres->on_late && now >= postgres->late_us) {
+			bool at_it = postgres->on_late(postgres->late_context);
+			now = clock_monotonic_us();
+			postgres->late_us = now + postgres->late_every_us;
+			end = at_it ? now + silence_us : end;
+		}
+		uint64_t wait_us =
+		    least(end > now ? end - now : 1, postgres->on_late ? postgres->late_us - now : UINT64_MAX);
+		int ready = ready_within(postgres, events, wait_us);
+		if (ready != 0)
+			return ready > 0;
+		now = clock_monotonic_us();
+	}
+	return false;
 }
 
 bool postgres_pause(const struct postgres *postgres, int pause_ms)

@@ -40,6 +40,12 @@ struct postgres {
 	uint64_t
 	    missing_since_us; /* when the database was first said not to exist, or the password to be wrong; 0: it was not */
 	bool was_connected; /* by this process, once */
+	int silence_ms; /* without an answer the link is given up; 0: POSTGRES_SILENCE_MS */
+	/* Who is told when an answer is late; NULL: nobody. true: the server is at it, so the silence is none. */
+	bool (*on_late)(void *context);
+	void *late_context;
+	uint64_t late_us; /* when that is to happen next */
+	uint64_t late_every_us;
 	char *
 	    url; /* read anew from the pipeline file when the one in it was refused; NULL: the pipeline's. The heap's */
 };

@@ -144,6 +144,8 @@ static void string_build(struct run *run)
 	totals_execute_print(&commit->totals, commit->pipeline, sql);
 	if (!MUTANT(tables_unasked))
 		buffer_append_text(sql, OBJECTS_ASK);
+	/* A timeout would end the wait for a synchronous standby, and the commit would be acknowledged without it. */
+	buffer_append_text(sql, "SET LOCAL statement_timeout = 0;\n");
 	buffer_append(sql, "COMMIT", sizeof "COMMIT");
 }
 

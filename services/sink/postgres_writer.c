@@ -26,11 +26,13 @@ void postgres_writer_init(
 	    .job = text_clone(job_name(pipeline, JOB_TOTALS, job)),
 	};
 	writer->lock = postgres_lock_key(writer->job);
+	writer->wait = (struct postgres_wait){.pipeline = pipeline, .other = {.stop_fd = stop_fd}};
 }
 
 void postgres_writer_fini(struct postgres_writer *writer)
 {
 	postgres_fini(&writer->postgres);
+	postgres_wait_fini(&writer->wait);
 	postgres_commit_fini(&writer->commit);
 	free(writer->application_name);
 	free(writer->job);

@@ -6,6 +6,8 @@
 #define POSTGRES_WRITER_H
 
 #include "services/sink/postgres_commit.h"
+#include "services/sink/postgres_wait.h"
+#include "services/sink/sink_thread.h"
 #include "common/postgres/postgres_connection.h"
 
 struct postgres_writer {
@@ -17,6 +19,8 @@ struct postgres_writer {
 	int old_pid; /* a backend that may still be at work; 0: none */
 	char old_started[64];
 	struct postgres_commit commit;
+	struct postgres_wait wait;
+	struct sink_thread *thread; /* whose owner is told for what it waits */
 	enum meaning_change change; /* of the pipeline file since the frontier was written, as of the fence */
 };
 

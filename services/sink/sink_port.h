@@ -128,13 +128,16 @@ struct sink_port_ops {
 	void (*look)(struct sink_port *, uint64_t attempt);
 	/* Moves frontier.committed_at only, under fence and predecessor: an idle pipeline is alive. */
 	void (*touch)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor);
+	/* True where it has changed for what the request waits that has not been answered; text is then that, or empty. NULL: a port that
+	 * never says. */
+	bool (*late_words)(struct sink_port *, char *text, size_t size);
 	/* True when the request has been answered; the answer may be taken once. */
 	bool (*answer)(struct sink_port *, struct sink_answer **);
 	void (*close)(struct sink_port *);
 };
 struct sink_port {
 	const struct sink_port_ops *ops;
-	int event_fd; /* an eventfd, not blocking: readable when an answer is there; -1: the runner polls (simulation) */
+	int event_fd; /* an eventfd, not blocking: readable when an answer or other words are there; -1: the runner polls (simulation) */
 };
 
 #endif

@@ -2,14 +2,14 @@
 
 #include <stdlib.h>
 
+#include "common/base/timestamp.h"
 #include "services/sink/postgres_frontier.h"
 #include "services/sink/postgres_writer.h"
 #include "services/sink/sink_thread.h"
 
-static enum sink_outcome carry_out(void *store, const struct sink_request *request, struct sink_answer *answer)
+static enum sink_outcome ask(
+    struct postgres_writer *writer, const struct sink_request *request, struct sink_answer *answer)
 {
-	struct postgres_writer *writer = store;
-
 	switch (request->kind) {
 	case SINK_FENCE:
 		return postgres_writer_fence(writer, request->attempt, answer);
@@ -39,6 +39,32 @@ static enum sink_outcome carry_out(void *store, const struct sink_request *reque
 	panic("request %d", (int)request->kind);
 }
 
+/* The answer is late: the owner hears why. */
+static bool on_late(void *context)
+{
+	struct postgres_writer *writer = context;
+
+	writer->wait.pid = writer->postgres.pid;
+	bool at_it = postgres_wait_look(&writer->wait);
+	sink_thread_say(writer->thread, writer->wait.text);
+	return at_it;
+}
+
+static enum sink_outcome carry_out(void *store, const struct sink_request *request, struct sink_answer *answer)
+{
+	struct postgres_writer *writer = store;
+
+	writer->postgres.on_late = on_late;
+	writer->postgres.late_context = writer;
+	writer->postgres.late_us = clock_monotonic_us() + WAIT_LOOK_AFTER_MS * UINT64_C(1000);
+	writer->postgres.late_every_us = WAIT_LOOK_EVERY_MS * UINT64_C(1000);
+	postgres_wait_begin(&writer->wait);
+	enum sink_outcome outcome = ask(writer, request, answer);
+	if (postgres_wait_end(&writer->wait))
+		sink_thread_say(writer->thread, "");
+	return outcome;
+}
+
 static void writer_free(void *store)
 {
 	postgres_writer_fini(store);
@@ -55,5 +81,6 @@ enum result sink_postgres_open(
 
 	*port = NULL;
 	postgres_writer_init(writer, pipeline, application_name, thread->stop_fd);
+	writer->thread = thread;
 	return sink_thread_start(thread, &store_ops, writer, port, error);
 }

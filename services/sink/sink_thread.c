@@ -1,6 +1,6 @@
 /* services/sink/sink_thread.c - see sink_thread.h.
  *
- * The mutex guards `request` and `answered`. What a request points to and the answer belong to the thread from the moment
+ * The mutex guards `request`, `answered`, and the words. What a request points to and the answer belong to the thread from the moment
  * the request is set until answered is: so neither needs the mutex for longer than a look.
  */
 #include "services/sink/sink_thread.h"
@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,7 +17,7 @@
 
 #include "common/base/log.h"
 
-enum { CLOSE_WITHIN_S = 4 };
+enum { CLOSE_WITHIN_S = 4, SINK_WORDS_MAX = 512 };
 
 struct sink_thread_inner {
 	const struct sink_store_ops *ops;
@@ -27,6 +28,8 @@ struct sink_thread_inner {
 	struct sink_request request; /* kind NOTHING: nothing to do */
 	bool busy; /* requested, and the answer not yet taken */
 	bool answered;
+	bool said; /* words have changed, and the owner has not taken them */
+	char words[SINK_WORDS_MAX];
 	struct sink_answer answer;
 };
 
@@ -89,6 +92,19 @@ static void *thread_run(void *context)
 		pthread_mutex_unlock(&inner->mutex);
 		signal_fd(self->port.event_fd);
 	}
+}
+
+void sink_thread_say(struct sink_thread *self, const char *text)
+{
+	struct sink_thread_inner *inner = self->inner;
+
+	pthread_mutex_lock(&inner->mutex);
+	bool changed = strcmp(inner->words, text) != 0;
+	inner->said |= changed;
+	(void)snprintf(inner->words, sizeof inner->words, "%s", text);
+	pthread_mutex_unlock(&inner->mutex);
+	if (changed)
+		signal_fd(self->port.event_fd);
 }
 
 /* --- the owner ----------------------------------------------------------------------------------------------------- */
@@ -187,6 +203,23 @@ static bool on_answer(struct sink_port *port, struct sink_answer **answer)
 	return true;
 }
 
+static bool on_late_words(struct sink_port *port, char *text, size_t size)
+{
+	struct sink_thread_inner *inner = self_of(port)->inner;
+	uint64_t count;
+
+	pthread_mutex_lock(&inner->mutex);
+	bool said = inner->said;
+	inner->said = false;
+	if (said)
+		(void)snprintf(text, size, "%s", inner->words);
+	/* What comes from here on signals again. */
+	if (!inner->answered)
+		(void)!read(port->event_fd, &count, sizeof count);
+	pthread_mutex_unlock(&inner->mutex);
+	return said;
+}
+
 static void on_close(struct sink_port *port)
 {
 	struct sink_thread *self = self_of(port);
@@ -220,6 +253,7 @@ static const struct sink_port_ops port_ops = {
     .late = on_late,
     .look = on_look,
     .touch = on_touch,
+    .late_words = on_late_words,
     .answer = on_answer,
     .close = on_close,
 };

@@ -62,6 +62,7 @@ static enum result on_set_cut_answer(
 		error->code = answer->outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
 		return error->code;
 	}
+	say_waiting(writer, outbox, "");
 	cut_copy(&writer->frontier.cut, &writer->start);
 	cut_copy(&writer->handled, &writer->start);
 	writer->frontier.started = true;
@@ -204,8 +205,8 @@ static enum result on_look_answer(struct writer *writer, const struct sink_answe
 		return error_set(error, RESULT_CORRUPT,
 		    "the frontier is at %" PRIu64 ".%" PRIu64 ", this writer left it at %" PRIu64 ".%" PRIu64,
 		    found.attempt, found.n, writer->frontier.last.attempt, writer->frontier.last.n);
-	} else {
-		say_waiting(writer, outbox, "");
+	} else if (writer->first == NULL) {
+		say_waiting(writer, outbox, ""); /* otherwise what has waited is sent again */
 	}
 	return RESULT_OK;
 }

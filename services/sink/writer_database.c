@@ -211,6 +211,17 @@ static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 	}
 }
 
+/* A request that is not answered yet may have something to say. */
+static void hear_words(struct writer *writer, struct outbox *outbox)
+{
+	char text[sizeof writer->waiting];
+
+	if (writer->port->ops->late_words == NULL || !writer->port->ops->late_words(writer->port, text, sizeof text))
+		return;
+	if (writer->request != REQUEST_NONE)
+		say_waiting(writer, outbox, text);
+}
+
 enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct sink_answer *answer;
@@ -222,6 +233,7 @@ enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox
 		if (!writer->over)
 			go_on(writer, now_us, outbox);
 	}
+	hear_words(writer, outbox);
 	if (writer->over) {
 		writer->actor.wake_us = WAKE_NEVER;
 		return RESULT_OK;

@@ -75,6 +75,8 @@ void draft_group(struct draft *draft, uint32_t rollup, const struct value *key, 
 void draft_measures(struct draft *draft, uint32_t rollup, const struct value *key, uint32_t key_len,
     const __int128 *measures, size_t measures_len);
 struct sink_answer *draft_commit(struct draft *draft, struct sink_port *port);
+/* The same without waiting for the answer; the draft stays as it is until then. */
+void draft_start(struct draft *draft, struct sink_port *port);
 /* Asks which of the draft's rows are late duplicates, with its fence and predecessor. */
 struct sink_answer *draft_late(struct draft *draft, struct sink_port *port);
 void draft_close(struct draft *draft);

@@ -1,0 +1,166 @@
+/* A request that PostgreSQL does not answer says for what it waits, and is carried out all the same. Needs DATABASE_URL; with
+ * POSTGRES_DIR (see postgres.sh) the server itself is stopped as well. */
+#include "tests/integration/sink_fixture.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/timestamp.h"
+
+static const struct epoch_id none = {0, 0};
+static const struct epoch_id first = {1, 1};
+
+/* An epoch's commit is under way; the draft is to be closed after its answer. */
+static void commit_begin(struct fixture *fixture, struct draft *draft, struct epoch_id from, struct epoch_id to)
+{
+	draft_open(draft, to.attempt, from, to, (int64_t)to.n);
+	char key[32];
+	snprintf(key, sizeof key, "key %d", (int)to.n);
+	draft_sale(draft, 0, key, 100);
+	draft_start(draft, fixture->port);
+}
+
+static const char *words_within(struct fixture *fixture, int seconds)
+{
+	static char text[512];
+	uint64_t end = clock_monotonic_us() + (uint64_t)seconds * 1000000;
+
+	while (clock_monotonic_us() < end) {
+		struct pollfd wait = {.fd = fixture->port->event_fd, .events = POLLIN};
+		(void)poll(&wait, 1, 100);
+		if (fixture->port->ops->late_words(fixture->port, text, sizeof text) && text[0] != '\0')
+			return text;
+	}
+	fail_msg("no words within %d s", seconds);
+	return NULL;
+}
+
+static void assert_has(const char *text, const char *words)
+{
+	if (!strstr(text, words))
+		fail_msg("\"%s\" does not say \"%s\"", text, words);
+}
+
+/* Words that are taken back come with the answer. */
+static void assert_over(struct fixture *fixture, struct draft *draft)
+{
+	struct sink_answer *answer = fixture_answer(fixture->port);
+	char text[512] = "none";
+
+	if (answer->outcome != SINK_DONE)
+		fail_msg("%s", answer->error.text);
+	if (fixture->port->ops->late_words(fixture->port, text, sizeof text))
+		assert_string_equal(text, "");
+	draft_close(draft);
+	/* Nothing is left over that would wake the owner for ever. */
+	struct pollfd wait = {.fd = fixture->port->event_fd, .events = POLLIN};
+	(void)poll(&wait, 1, 100);
+	(void)fixture->port->ops->late_words(fixture->port, text, sizeof text);
+	assert_int_equal(poll(&wait, 1, 100), 0);
+	assert_string_equal(
+	    fixture_value(fixture, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice, looking'"),
+	    "0");
+}
+
+static void test_lock(void **state)
+{
+	struct fixture *fixture = *state;
+	struct draft draft;
+	char pid[32];
+
+	fixture->port = fixture_writer(fixture, 1);
+	snprintf(pid, sizeof pid, "pid %s (nightly", fixture_value(fixture, "SELECT pg_backend_pid()"));
+	fixture_run(fixture, "SET application_name = 'nightly'; BEGIN; LOCK TABLE transactions");
+	commit_begin(fixture, &draft, none, first);
+	uint64_t began_us = clock_monotonic_us();
+	const char *text = words_within(fixture, 10);
+	assert_true(clock_monotonic_us() - began_us < 4000000);
+	assert_has(text, "for a lock on public.transactions, held by");
+	assert_has(text, pid);
+	assert_has(text, "idle in transaction");
+	fixture_run(fixture, "COMMIT");
+	assert_over(fixture, &draft);
+}
+
+static void test_standby_is_away(void **state)
+{
+	struct fixture *fixture = *state;
+	struct draft draft;
+
+	fixture->port = fixture_writer(fixture, 1);
+	fixture_run(fixture, "ALTER SYSTEM SET synchronous_standby_names = 'nobody_here'");
+	fixture_run(fixture, "SELECT pg_reload_conf()");
+	commit_begin(fixture, &draft, none, first);
+	const char *text = words_within(fixture, 10);
+	fixture_run(fixture, "ALTER SYSTEM RESET synchronous_standby_names");
+	fixture_run(fixture, "SELECT pg_reload_conf()");
+	assert_has(text, "synchronous standby");
+	assert_has(text, "nobody_here");
+	assert_over(fixture, &draft);
+}
+
+static void test_slow_without_a_cause(void **state)
+{
+	struct fixture *fixture = *state;
+	struct draft draft;
+
+	fixture->port = fixture_writer(fixture, 1);
+	fixture_run(fixture,
+	    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(6); RETURN NULL; "
+	    "END $$; CREATE TRIGGER slow AFTER INSERT ON transactions EXECUTE FUNCTION slow()");
+	assert_int_equal(fixture_look(fixture->port, 1)->outcome, SINK_DONE);
+	commit_begin(fixture, &draft, none, first);
+	assert_has(words_within(fixture, 10), "at work on it since");
+	assert_over(fixture, &draft);
+}
+
+static void test_server_is_stopped(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *folder = getenv("POSTGRES_DIR");
+	struct draft draft;
+	char path[512], line[32] = "";
+
+	if (!folder)
+		skip();
+	snprintf(path, sizeof path, "%s/data/postmaster.pid", folder);
+	FILE *file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(line, sizeof line, file));
+	fclose(file);
+	pid_t server = (pid_t)strtol(line, NULL, 10);
+	fixture->port = fixture_writer(fixture, 1);
+	pid_t backend =
+	    (pid_t)strtol(fixture_value(fixture,
+	                      "SELECT pid FROM pg_stat_activity WHERE application_name = 'sluice-sink 0' AND datname = "
+	                      "current_database()"),
+	        NULL, 10);
+	assert_true(server > 1 && backend > 1);
+	assert_int_equal(kill(backend, SIGSTOP), 0);
+	assert_int_equal(kill(server, SIGSTOP), 0);
+	commit_begin(fixture, &draft, none, first);
+	const char *text = words_within(fixture, 15);
+	kill(server, SIGCONT);
+	kill(backend, SIGCONT);
+	assert_has(text, "no answer since");
+	assert_has(text, "none on another connection");
+	assert_over(fixture, &draft);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_lock, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_standby_is_away, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_slow_without_a_cause, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_server_is_stopped, fixture_setup, fixture_teardown),
+	};
+	return cmocka_run_group_tests_name("sink_waits", tests, NULL, NULL);
+}
