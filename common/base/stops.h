@@ -27,10 +27,9 @@
 	STOP(OTHER_SCHEMA,                                                                                             \
 	    "put the old name back into the pipeline file; or stop all processes, move every table of the job "        \
 	    "there with ALTER TABLE ... SET SCHEMA, and start again with the new name")                                \
-	STOP(TABLE_GONE,                                                                                               \
-	    "where it was moved to another schema, move all tables of the job there and name that schema as "          \
-	    "sinks.postgres.schema; where it was dropped or renamed, rename it back, or restore this database "        \
-	    "from a backup, and start again")                                                                          \
+	STOP(TABLE_GONE, "where it was moved to another schema, move all tables of the job there and name that "       \
+	                 "schema as sinks.postgres.schema; where it was renamed, rename it back; where it was "        \
+	                 "dropped, restore this database from a backup; and start again")                              \
 	STOP(LETTERS_OF_NOBODY,                                                                                        \
 	    "stop every job of this database, run `ALTER TABLE dead_letters ADD COLUMN IF NOT "                        \
 	    "EXISTS job text` as the role that owns the table, set it to the job's name where the "                    \
@@ -95,7 +94,8 @@
 	                       "security (ALTER TABLE ... DISABLE ...), and start again")                              \
 	STOP(TABLE_KEY,                                                                                                \
 	    "drop that index or constraint, or make the column what sluicectl validate --ddl prints, and start again") \
-	STOP(ROWS_GONE, "restore this database from a backup, and start again")                                        \
+	STOP(ROWS_GONE, "restore this database from a backup; or stop all processes and start the job over: "          \
+	                "sluicectl reset --job totals --yes; and start again")                                         \
 	STOP(NO_CHECKPOINT,                                                                                            \
 	    "point checkpoint.dir at the folder that was used before; or run `sluicectl rebuild`, which writes a "     \
 	    "checkpoint anew from the database, then start; or, to start over with empty tables, run `sluicectl "      \
