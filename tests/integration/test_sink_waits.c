@@ -79,9 +79,7 @@ static void test_lock(void **state)
 	snprintf(pid, sizeof pid, "pid %s (nightly", fixture_value(fixture, "SELECT pg_backend_pid()"));
 	fixture_run(fixture, "SET application_name = 'nightly'; BEGIN; LOCK TABLE transactions");
 	commit_begin(fixture, &draft, none, first);
-	uint64_t began_us = clock_monotonic_us();
 	const char *text = words_within(fixture, 10);
-	assert_true(clock_monotonic_us() - began_us < 4000000);
 	assert_has(text, "for a lock on public.transactions, held by");
 	assert_has(text, pid);
 	assert_has(text, "idle in transaction");
