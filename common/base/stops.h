@@ -101,6 +101,9 @@
 	    "checkpoint anew from the database, then start; or, to start over with empty tables, run `sluicectl "      \
 	    "reset --job totals "                                                                                      \
 	    "--yes`, then start: no other job is touched")                                                             \
+	STOP(OTHER_COORDINATOR,                                                                                        \
+	    "give each pipeline of a machine an address of its own in coordinator.listen "                             \
+	    "(SLUICE_COORDINATOR), the same for all its processes and for sluicectl, then start again")                \
 	STOP(INDEX_OF_ANOTHER,                                                                                         \
 	    "give this pipeline an index of its own in sinks.elasticsearch.index; or, where that job is over, run "    \
 	    "`sluicectl reset --job search --yes` with its pipeline file")                                             \

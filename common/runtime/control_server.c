@@ -329,8 +329,9 @@ static bool on_request(struct control_server *server, const struct control_news 
 	if (place_of(server, reader.job) == server->jobs_len) {
 		struct buffer text = {0};
 		name_jobs(server, &text);
-		buffer_printf(&text, ", not the one that worker %s is for", heartbeat->worker);
-		answer_stop(server, news->request, (const char *)text.data);
+		(void)error_stop(&error, STOP_OTHER_COORDINATOR, "%.*s, not the one that worker %s is for",
+		    (int)text.len, (const char *)text.data, heartbeat->worker);
+		answer_stop(server, news->request, error.text);
 		buffer_fini(&text);
 		return false;
 	}

@@ -13,13 +13,18 @@
 #include "common/base/log.h"
 #include "common/base/options.h"
 #include "common/base/timestamp.h"
+#include "common/runtime/control_client.h"
 #include "common/runtime/control_server.h"
 #include "common/base/job.h"
 #include "services/coordinator/checkpoint_life.h"
 #include "services/coordinator/coordinator.h"
 #include "services/coordinator/deployment.h"
 
-enum { LINGER_US = 1500000, STOP_US = 9000000 /* for a last checkpoint; Docker Compose kills after 10 s */ };
+enum {
+	LINGER_US = 1500000,
+	NEIGHBOUR_MS = 1000,
+	STOP_US = 9000000 /* for a last checkpoint; Docker Compose kills after 10 s */
+};
 
 struct arguments {
 	const char *config, *listen, *expect_ingest, *expect_aggregators, *log_format, *log_level;
@@ -258,6 +263,21 @@ static int worst_code(const struct process *process)
 	return worst;
 }
 
+/* Who has the address? One of another pipeline keeps it, and says so; one of this one is about to end. */
+static enum result check_neighbour(const struct process *process, const char *listen, struct error *error)
+{
+	struct arena arena = {0};
+	struct frame answer;
+	struct error said;
+
+	if (control_ask(listen, process->jobs[0].name, FRAME_STATUS, NEIGHBOUR_MS, &arena, &answer, &said) ==
+	    RESULT_CONFIG)
+		(void)error_stop(
+		    error, STOP_OTHER_COORDINATOR, "coordinator.listen, %s, is taken: %.300s", listen, said.text);
+	arena_fini(&arena);
+	return error->code;
+}
+
 static int run(
     const struct arguments *arguments, const struct pipeline *pipeline, const struct coordinator_config *config)
 {
@@ -272,6 +292,8 @@ static int run(
 	if (result == RESULT_OK)
 		result = control_server_open(&process.server, listen, names, process.jobs_len,
 		    (uint64_t)clock_realtime_us(), HEARTBEAT_TIMEOUT_US, &error);
+	if (result == RESULT_RETRY && process.jobs_len > 0)
+		result = check_neighbour(&process, listen, &error);
 	if (result != RESULT_OK) {
 		log_error("%s", error.text);
 		return result == RESULT_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/decimal.h"
+#include "common/base/mutant.h"
 
 enum { NUMBER_MAX = 24, TIME_MAX = 36 /* with quotes and offset */, ESCAPED_MAX = 6 /* bytes for one */ };
 #define SECOND_US INT64_C(1000000)
@@ -51,6 +52,10 @@ void index_stem(const char *pattern, char out[INDEX_NAME_MAX])
 static int32_t row_day(const struct document_plan *plan, const struct row *row)
 {
 	const struct value *at = &row->values[plan->pipeline->record.event_time];
+	if (MUTANT(index_by_utc) && at->kind == VALUE_INTEGER) {
+		struct time_zone zone = plan->zone;
+		return day_of(time_zone_instant(&zone, at->integer));
+	}
 	return at->kind == VALUE_INTEGER ? day_of(at->integer) : 0;
 }
 

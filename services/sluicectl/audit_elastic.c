@@ -76,6 +76,16 @@ enum result elastic_get(
 	return result;
 }
 
+enum result elastic_describe(
+    struct elastic *elastic, const char *indices, const struct tree_node **root, struct error *error)
+{
+	buffer_clear(&elastic->path);
+	buffer_printf(&elastic->path, "/%s?ignore_unavailable=true&allow_no_indices=true", indices);
+	enum result result = ask(elastic, "GET", no_body, HTTP_AGAIN, error);
+	*root = result == RESULT_OK && elastic->http.status == 200 ? elastic->tree.root : NULL;
+	return result;
+}
+
 enum result elastic_refresh(struct elastic *elastic, const char *indices, struct error *error)
 {
 	buffer_clear(&elastic->path);

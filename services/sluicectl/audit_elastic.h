@@ -31,6 +31,10 @@ void elastic_close(struct elastic *elastic);
 enum result elastic_get(struct elastic *elastic, const char *index, const char *id, const struct tree_node **source,
     struct error *error) MUST_USE;
 
+/* Mappings, settings and aliases, an object per index; root NULL: none of them is there. */
+enum result elastic_describe(
+    struct elastic *elastic, const char *indices, const struct tree_node **root, struct error *error) MUST_USE;
+
 /* indices: as in a path, encoded. Those that are not there have no documents. */
 enum result elastic_refresh(struct elastic *elastic, const char *indices, struct error *error) MUST_USE;
 /* source NULL: the document has none. Answers what ends the scan, unless it is RESULT_OK. */

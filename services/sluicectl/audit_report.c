@@ -28,6 +28,7 @@ static const struct {
     [DIFFERENCE_DOCUMENT_EXTRA] = {"document_extra", "documents that no record explains"},
     [DIFFERENCE_DOCUMENT] = {"document", "documents differ from their record"},
     [DIFFERENCE_DOCUMENT_PLACE] = {"document_place", "documents in the wrong index"},
+    [DIFFERENCE_MAPPING] = {"mapping", "indices that make other numbers of right documents"},
 };
 
 static void difference_fini(struct difference *difference)

@@ -141,7 +141,9 @@ static enum result read_indices(struct search_reader *reader, struct error *erro
 	index_print_letters(&reader->index, &name);
 	http_encode(&letters, with_end(&name));
 	const char *documents_path = with_end(&documents), *letters_path = with_end(&letters);
-	enum result result = elastic_refresh(elastic, documents_path, error);
+	enum result result = search_read_mappings(reader->audit, elastic, &reader->index, documents_path, error);
+	if (result == RESULT_OK)
+		result = elastic_refresh(elastic, documents_path, error);
 	if (result == RESULT_OK)
 		result = elastic_refresh(elastic, letters_path, error);
 	if (result == RESULT_OK)

@@ -23,4 +23,9 @@ void audit_search_compare(struct audit *audit);
 enum result search_read_controls(struct audit *audit, struct elastic *elastic, struct error *error) MUST_USE;
 enum result search_take_controls(struct audit *audit, struct error *error) MUST_USE;
 
+/* audit_mapping.c: how the documents' indices (as in a path) map the fields. */
+struct index_pattern;
+enum result search_read_mappings(struct audit *audit, struct elastic *elastic, const struct index_pattern *pattern,
+    const char *indices, struct error *error) MUST_USE;
+
 #endif

@@ -8,7 +8,7 @@ import base64, http.server, json, sys, threading, urllib.error, urllib.request
 import audits
 from audits import audit, kinds
 from jobs import EXIT_CONFIG, Failure, SearchServices, must_be, run_cases, wait_for
-from records import read
+from records import DECIMAL, FIELDS, INTEGER, TEXT, TIME, read
 from search_copy import CONTROL, SearchCopy
 from services import BIN, HERE, Elasticsearch, call
 
@@ -38,11 +38,18 @@ def must_be_exact(it):
     return audits.must_be_exact(it, "--job", "search")
 
 
+def mapping(**instead):
+    """As the search job makes it; instead: fields that are mapped otherwise."""
+    kinds = {TEXT: {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}, INTEGER: {"type": "long"},
+             DECIMAL: {"type": "scaled_float", "scaling_factor": 100}, TIME: {"type": "date", "format": "strict_date_optional_time"}}
+    return {"properties": {**{name: kinds[kind] for name, _, kind, _, _ in FIELDS}, **instead}}
+
+
 def copy_of(it, date=""):
     """An empty search copy in an index of several shards; the audit itself says what fingerprint the pipeline file has."""
     copy = SearchCopy(it.elasticsearch, it.name, it.name, "0" * 32, it.name + date)
-    if not date:
-        it.elasticsearch.ask("PUT", f"/{it.name}", {"settings": {"number_of_shards": 3}})
+    it.elasticsearch.ask("PUT", f"/_index_template/{it.name}", {"index_patterns": [f"{it.name}*"], "template": {
+        "settings": {"number_of_shards": 3}, "mappings": mapping()}})
     copy.control({})
     code, _, err = audit(it, "--job", "search")
     if code != EXIT_CONFIG or "another meaning" not in err:
@@ -240,6 +247,26 @@ def many_documents(job):
     report = found(it)
     must_be("differences", kinds(report), {"document_missing": 6000})
     must_be("spelled out", len(report["shown"]), 10)
+
+
+def how_fields_are_mapped(job):
+    """A right document of which a query makes a wrong number: each harm in an index of its own month, all found at once."""
+    it = job(partitions=PARTITIONS)
+    it.write_config((f"index: {it.name}", f"index: {it.name}-%Y.%m"))
+    for month, instead in ((1, {"total_amount": {"type": "float"}}), (2, {"total_amount": {"type": "scaled_float", "scaling_factor": 10}}),
+                           (3, {"product_category": {"type": "keyword"}}), (4, {"product_quantity": {"type": "long", "index": False}}),
+                           (5, {})):
+        it.elasticsearch.ask("PUT", f"/{it.name}-2024.{month:02}", {"mappings": mapping(**instead)})
+    it.elasticsearch.ask("PUT", f"/{it.name}-2024.05/_settings", {"index.final_pipeline": "p"})
+    copy = copy_of(it, "-%Y.%m")
+    copy.take(send(it, [(0, payload(f"key-{i}", month=i)) for i in (6, 7)]))
+    copy.control(it.ends())
+    report = found(it)
+    must_be("differences", kinds(report), {"mapping": 6})  # a text without .keyword has two
+    for words in ("type of field total_amount", "scaling_factor of field total_amount", "type of field product_category",
+                  "index of field product_quantity", "its ingest pipeline"):
+        if not any(words in json.dumps(shown) for shown in report["shown"]):
+            raise Failure(f"the report does not say {words}: {report['shown']}")
 
 
 # --- which record ------------------------------------------------------------------------------------------------------
@@ -503,7 +530,7 @@ def what_stands_in_the_way(job):
         raise Failure(f"no control document: exit {code}, {err}")
 
 
-CASES = (every_harm_is_named, ahead_of_the_cut, writers_that_are_no_more, beside_a_running_job, many_documents,
+CASES = (every_harm_is_named, how_fields_are_mapped, ahead_of_the_cut, writers_that_are_no_more, beside_a_running_job, many_documents,
          conflicts_between_partitions, after_a_dead_letter, dated_indices, another_zone, the_start_is_where_the_job_began,
          the_beginning_is_gone, the_job_itself, both_jobs, credentials_and_hosts, what_stands_in_the_way)
 

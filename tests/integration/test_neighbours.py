@@ -52,6 +52,25 @@ def tables_of_a_neighbour_are_refused(job):
     first.prove()
 
 
+def an_address_has_one_coordinator(job):
+    """The processes of a second pipeline with the first one's address are told at once, its coordinator and all others."""
+    first = job()
+    first.start_all().wait_live()
+    second = job(database=first.name, tables="_b")
+    own = second.environment["SLUICE_COORDINATOR"]
+    second.environment["SLUICE_COORDINATOR"] = first.environment["SLUICE_COORDINATOR"]
+    second.start_all().exits_with(EXIT_CONFIG)
+    for name in ("coordinator", "sink", "ingest-0", "aggregator-0"):
+        log = (second.folder / f"{name}.log").read_text()
+        if f"{first.name}/totals" not in log or "coordinator.listen" not in log:
+            raise Failure(f"{name} does not say whose coordinator it is\n{log}")
+    second.environment["SLUICE_COORDINATOR"] = own  # as the message says
+    second.send_distinct(10)
+    second.start_all().settle()
+    second.prove()
+    first.wait_live()
+
+
 # ---- reset -----------------------------------------------------------------------------------------------------------------
 def ctl(it, *words, code=0):
     """What it says, on either way."""
@@ -234,7 +253,7 @@ def an_index_has_one_owner(job):
 
 
 if __name__ == "__main__":
-    CASES = (one_poison_record_each, a_new_pipeline_beside_a_letter, tables_of_a_neighbour_are_refused, reset_starts_one_job_over,
+    CASES = (one_poison_record_each, a_new_pipeline_beside_a_letter, tables_of_a_neighbour_are_refused, an_address_has_one_coordinator, reset_starts_one_job_over,
              reset_where_the_folder_is_lost)
     SEARCH = (three_at_once, an_index_has_one_owner)
     code = run_cases(CASES) if not sys.argv[1:] or {c.__name__ for c in CASES} & set(sys.argv[1:]) else 0

@@ -253,6 +253,29 @@ static void test_indices(void **state)
 	bed_close(&bed);
 }
 
+/* The day of an index is that of the record's zone: late in the evening in the west, and early in the east, UTC has another one. */
+static void test_index_of_a_zone(void **state)
+{
+	static const struct {
+		const char *zone, *wall, *index;
+	} cases[] = {
+	    {"America/New_York", "2023-12-31T23:30:00", "sales-2023.12.31"},
+	    {"America/New_York", "2024-01-01T00:00:00", "sales-2024.01.01"},
+	    {"Asia/Kathmandu", "2024-01-01T00:15:00", "sales-2024.01.01"},
+	    {"Asia/Kathmandu", "2024-02-29T23:59:59.999999", "sales-2024.02.29"},
+	    {"UTC", "2023-12-31T23:59:59.999999", "sales-2023.12.31"},
+	};
+	struct bed bed;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		bed_open(&bed, cases[i].zone, "sales-%Y.%m.%d");
+		bed.row.values[AT] = number(wall(cases[i].wall));
+		assert_string_equal(document_index(&bed.plan, &bed.row), cases[i].index);
+		bed_close(&bed);
+	}
+}
+
 static void test_mapping(void **state)
 {
 	struct bed bed;
@@ -476,6 +499,7 @@ int main(void)
 	    cmocka_unit_test(test_times),
 	    cmocka_unit_test(test_misfits),
 	    cmocka_unit_test(test_indices),
+	    cmocka_unit_test(test_index_of_a_zone),
 	    cmocka_unit_test(test_mapping),
 	    cmocka_unit_test(test_repeats),
 	    cmocka_unit_test(test_behind),
