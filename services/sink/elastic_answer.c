@@ -1,6 +1,7 @@
 /* services/sink/elastic_answer.c - see elastic_answer.h. */
 #include "services/sink/elastic_answer.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ const struct elastic_judgement elastic_judgements[] = {
     {499, 499, NULL, NULL, ELASTIC_AWAY, "a proxy that has lost one of both sides"},
     {400, 499, NULL, NULL, ELASTIC_REFUSED, "this document, for good"},
     {500, 599, NULL, NULL, ELASTIC_AWAY, "it, or what is in front of it, is not well"},
-    {0, 999, NULL, NULL, ELASTIC_CONFIG, "no answer that HTTP knows"},
+    {0, LONG_MAX, NULL, NULL, ELASTIC_CONFIG, "no answer that HTTP knows"},
 };
 const size_t elastic_judgements_len = sizeof elastic_judgements / sizeof elastic_judgements[0];
 

@@ -18,7 +18,7 @@
 
 #include "common/base/buffer.h"
 
-enum { JSON_DEPTH_MAX = 16, JSON_KEY_MAX = 512, JSON_BYTES_MAX = 64 << 20 };
+enum { JSON_DEPTH_MAX = 48 /* of a mapping with objects in objects */, JSON_KEY_MAX = 512, JSON_BYTES_MAX = 64 << 20 };
 
 /* An entry of a list, or a member of a map. */
 struct json_step {

@@ -301,10 +301,13 @@ int main(int argc, char **argv)
 	http_prepare();
 	if (http_open(&http, &pipeline->sinks.elasticsearch, eventfd(0, 0), &error) != RESULT_OK)
 		panic("%s", error.text);
-	struct http_request request = {.method = "DELETE"};
-	buffer_append_text(&request.path, "/sluice-control/_doc/bench%2Fsearch.0");
-	CHECK(http_do(&http, &request));
-	http_request_fini(&request);
+	static const char *const gone[] = {"bench%2Fsearch.0", "index%3Abench-sink"};
+	for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+		struct http_request request = {.method = "DELETE"};
+		buffer_printf(&request.path, "/sluice-control/_doc/%s", gone[i]);
+		CHECK(http_do(&http, &request));
+		http_request_fini(&request);
+	}
 	index_make(&http, pipeline, "bench-sink");
 
 	if (argc > 1 && strcmp(argv[1], "--latency") == 0) {

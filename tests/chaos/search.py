@@ -8,7 +8,7 @@ order follows from the seed.
 import collections, json, random, signal, subprocess, sys, threading, time
 
 from bed import CRASH_POINTS, ROOT, Bed, Failure, ProxiedServices, RunDir, call, wait_for
-from documents import CONTROL, control_documents, cut_of, newest_controls, prove_documents, prove_like_rows
+from documents import CONTROL, NUMBERS_ONLY, control_documents, cut_of, mapping, newest_controls, prove_documents, prove_like_rows
 from rounds import Deck, folder_of_failed, read_arguments, run_rounds, say
 from services import Elasticsearch, audit
 
@@ -58,8 +58,8 @@ class SearchBed(Bed):
         if done.returncode != 0:
             raise Failure(f"scripts/up: exit {done.returncode}\n{done.stdout}")
         self.run = RunDir(self.run_dir)
-        # February 2024 has another shape than the pipeline's: not every brand is a number.
-        self.elastic.ask("PUT", f"/{self.name}-2024.02", {"mappings": {"properties": {"product_brand": {"type": "long"}}}})
+        # February 2024 copies the brand into a number: not every brand is one.
+        self.elastic.ask("PUT", f"/{self.name}-2024.02", {"mappings": mapping(**NUMBERS_ONLY)})
 
     def send_misfits(self, rng):
         from confluent_kafka import Producer

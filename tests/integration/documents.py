@@ -9,7 +9,7 @@ from decimal import Decimal
 import psycopg2
 
 from checker import COLUMNS, log_of
-from records import Refused, read
+from records import DECIMAL, FIELDS, INTEGER, TEXT, TIME, Refused, read
 from services import Failure
 
 CONTROL = "sluice-control"
@@ -29,6 +29,19 @@ def text_of_time(value):
 def exactly(document):
     """Decimal says that 1.5 equals 1.50, but only one of them has the digits that the type declares."""
     return {name: f"{value} as a number" if isinstance(value, (int, float, Decimal)) else value for name, value in document.items()}
+
+
+def mapping(**instead):
+    """As the search job makes it; instead: fields that are mapped otherwise."""
+    kinds = {TEXT: {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}, INTEGER: {"type": "long"},
+             DECIMAL: {"type": "scaled_float", "scaling_factor": 100}, TIME: {"type": "date", "format": "strict_date_optional_time"}}
+    return {"properties": {**{name: kinds[kind] for name, _, kind, _, _ in FIELDS}, **instead}}
+
+
+# Of a text that has to be a number: whatever the search job lets stand in an index, and Elasticsearch refuses documents for.
+NUMBERS_ONLY = {"product_brand": {"type": "text", "copy_to": "product_brand_number",
+                                  "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}},
+                "product_brand_number": {"type": "long"}}
 
 
 def control_documents(elasticsearch, job):

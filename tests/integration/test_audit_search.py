@@ -7,8 +7,9 @@ import base64, http.server, json, sys, threading, urllib.error, urllib.request
 
 import audits
 from audits import audit, kinds
+from documents import mapping
 from jobs import EXIT_CONFIG, Failure, SearchServices, must_be, run_cases, wait_for
-from records import DECIMAL, FIELDS, INTEGER, TEXT, TIME, read
+from records import read
 from search_copy import CONTROL, SearchCopy
 from services import BIN, HERE, Elasticsearch, call
 
@@ -36,13 +37,6 @@ def found(it, **environment):
 
 def must_be_exact(it):
     return audits.must_be_exact(it, "--job", "search")
-
-
-def mapping(**instead):
-    """As the search job makes it; instead: fields that are mapped otherwise."""
-    kinds = {TEXT: {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}, INTEGER: {"type": "long"},
-             DECIMAL: {"type": "scaled_float", "scaling_factor": 100}, TIME: {"type": "date", "format": "strict_date_optional_time"}}
-    return {"properties": {**{name: kinds[kind] for name, _, kind, _, _ in FIELDS}, **instead}}
 
 
 def copy_of(it, date=""):

@@ -7,7 +7,7 @@ Every case ends with a proof: the documents are those of the topic by a reading 
 import base64, json, sys, time
 from contextlib import contextmanager
 
-from documents import CONTROL, exactly
+from documents import CONTROL, NUMBERS_ONLY, exactly, mapping
 from interposer import Interposer
 from jobs import SearchServices, must_be, run_cases, sql, wait_for
 from services import Elasticsearch, Failure
@@ -284,7 +284,7 @@ def a_mapping_that_does_not_fit(job):
     it = job()
     it.write_config((f"index: {it.name}", f"index: {it.name}-%Y.%m"))
     it.start_all().start_search().wait_live(job="search")
-    it.elasticsearch.ask("PUT", f"/{it.name}-2024.02", {"mappings": {"properties": {"product_brand": {"type": "long"}}}})
+    it.elasticsearch.ask("PUT", f"/{it.name}-2024.02", {"mappings": mapping(**NUMBERS_ONLY)})
     january = [record(f"jan-{i}", "acme") for i in range(50)]
     good = [record(f"feb-{i}", str(i), "2024-02-01T00:00:00Z") for i in range(50)]
     bad = [record(f"bad-{i}", f"brand {i}", "2024-02-29T00:00:00Z") for i in range(50)]

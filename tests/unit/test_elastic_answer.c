@@ -12,6 +12,8 @@
 #include "services/sink/elastic_answer.h"
 #include "services/sink/elastic_control.h"
 
+#define DEEP(text) text text text /* deeper than any answer */
+
 static struct bulk_answer answer;
 
 static bool feed(const char *text, uint32_t items, size_t piece)
@@ -81,7 +83,8 @@ static void test_broken(void **state)
 	    "{\"items\":[{\"create\":{\"status\":201}},{\"create\":{\"status\":201}}]}",
 	    "{\"items\":[{\"create\":{\"status\":201}}]} }",
 	    "{\"items\":{\"0\":{\"create\":{\"status\":201}}}}",
-	    "{\"items\":[{\"create\":{\"status\":201,\"x\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}}]}",
+	    "{\"items\":[{\"create\":{\"status\":201,\"x\":" DEEP("[[[[[[[[[[[[[[[[") "1" DEEP(
+	        "]]]]]]]]]]]]]]]]") "}}]}",
 	    "{\"items\":[{\"create\":{\"status\":201}}]",
 	};
 	(void)state;
