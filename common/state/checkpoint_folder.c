@@ -81,7 +81,7 @@ static enum result take_attempt(
 	uint64_t number = at_least > highest + 1 ? at_least : highest + 1;
 	for (;; number++) {
 		(void)snprintf(path, sizeof path, "%s/%" PRIu64, attempts, number);
-		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		int fd = open(path, O_WRONLY | O_CREAT | (MUTANT(attempt_shared) ? 0 : O_EXCL) | O_CLOEXEC, 0666);
 		if (fd >= 0) {
 			(void)close(fd);
 			break;

@@ -5,6 +5,7 @@
 
 #include "common/base/crash_point.h"
 #include "common/base/log.h"
+#include "common/base/mutant.h"
 
 static bool is_kept(const struct checkpoint_keeper *keeper, struct epoch_id epoch)
 {
@@ -16,7 +17,8 @@ static bool is_kept(const struct checkpoint_keeper *keeper, struct epoch_id epoc
 
 bool checkpoint_keeper_retire(struct checkpoint_keeper *keeper, struct frame_retire *retire)
 {
-	uint32_t retain = keeper->config.pipeline->checkpoint.retain;
+	uint32_t retain = keeper->config.pipeline->checkpoint.retain + (MUTANT(retired_too_late) ? 1 : 0) -
+	                  (MUTANT(retired_too_early) ? 1 : 0);
 	uint32_t surplus = keeper->kept_len > retain ? keeper->kept_len - retain : 0;
 	struct epoch_id base = checkpoint_keeper_base(keeper)->epoch;
 	*retire = (struct frame_retire){.oldest_cut = keeper->kept[surplus].cut};

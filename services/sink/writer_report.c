@@ -66,9 +66,8 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 	for (size_t i = 0; i < answer->checkpoints_len && i < CHECKPOINTS_MAX; i++) {
 		const struct checkpoint_identity *named = &answer->checkpoints[i];
 		marks += named->marks.len;
-		fenced.checkpoints.entries[fenced.checkpoints.len++] = (struct checkpoint_entry){.epoch = named->epoch,
-		    .cut = MUTANT(names_with_cuts) ? named->cut : (struct cut){0},
-		    .marks = marks <= MARKS_MAX ? named->marks : (struct marks){0}};
+		fenced.checkpoints.entries[fenced.checkpoints.len++] = (struct checkpoint_entry){
+		    .epoch = named->epoch, .marks = marks <= MARKS_MAX ? named->marks : (struct marks){0}};
 	}
 	say_decisions(outbox, &answer->decisions);
 	outbox_report(outbox, FRAME_FENCED, &fenced);

@@ -43,6 +43,7 @@ void open_actors(struct bed *bed, uint32_t actors)
 			}
 		if (state_leveldb_open(&port, &config, &error) != RESULT_OK)
 			fail_msg("%s", error.text);
+		bed->ports[i] = port;
 		bed->actors[i] = state_new(port, config.first_group, config.groups_len);
 	}
 }

@@ -37,6 +37,7 @@ struct bed {
 	uint32_t complete; /* the last that is */
 	bool in_line[CHECKPOINTS_MAX]; /* what the last complete one was built on, and itself */
 	struct state *actors[ACTORS_MAX];
+	struct state_port *ports[ACTORS_MAX]; /* theirs */
 	uint32_t actors_len;
 	int64_t time_ms, generation_ms;
 	unsigned seed;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/state/checkpoint_store.h"
+#include "common/state/delta_file.h"
 #include "common/state/files.h"
 
 static char dir[] = "/tmp/sluice-checkpoints-XXXXXX";
@@ -47,6 +49,36 @@ static void test_attempts(void **state)
 	assert_int_equal(take(two, 3), 51);
 	for (uint64_t n = 52; n < 200; n++)
 		assert_int_equal(take(one, 0), n); /* old numbers do not pile up, and are not taken again */
+	one->ops->close(one);
+	two->ops->close(two);
+}
+
+/* Between the look at what there is and the create, another coordinator takes the number. */
+static struct checkpoint_store *intruder;
+static uint64_t intruded;
+int __real_open(const char *path, int flags, mode_t mode);
+int __wrap_open(const char *path, int flags, mode_t mode);
+int __wrap_open(const char *path, int flags, mode_t mode)
+{
+	struct checkpoint_store *other = intruder;
+	if (other != NULL && strstr(path, "/attempts/") != NULL && (flags & O_CREAT) != 0) {
+		intruder = NULL;
+		intruded = take(other, 0);
+	}
+	return __real_open(path, flags, mode);
+}
+
+static void test_two_take_an_attempt_at_once(void **state)
+{
+	struct checkpoint_store *one = open_store(), *two = open_store();
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		intruder = two;
+		uint64_t taken = take(one, 0);
+		assert_null(intruder);
+		assert_true(taken > intruded);
+		assert_true(take(two, 0) > taken);
+	}
 	one->ops->close(one);
 	two->ops->close(two);
 }
@@ -145,6 +177,60 @@ static void test_files(void **state)
 	assert_false(is_there("checkpoints/1.2")); /* nothing else was in it */
 	assert_false(is_whole(store, files, 2));
 	assert_true(is_whole(store, files, 1));
+	store->ops->close(store);
+}
+
+static bool verifies(struct checkpoint_store *store, struct file_entry *files, uint32_t len)
+{
+	struct error error;
+	bool whole;
+	assert_int_equal(store->ops->verify_files(store, &(struct files){files, len}, &whole, &error), RESULT_OK);
+	return whole;
+}
+
+static void flip_a_byte(const char *path, long offset)
+{
+	FILE *file = fopen(path, "r+");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+	int was = fgetc(file);
+	assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+	assert_int_not_equal(fputc(was ^ 1, file), EOF);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* Whatever byte is another one is noticed by whoever reads them all, and by nobody who looks at sizes. */
+static void test_contents(void **state)
+{
+	static const char name[] = "checkpoints/30.1/dedup.0";
+	struct checkpoint_store *store = open_store();
+	struct delta_writer *writer;
+	struct delta_summary summary;
+	struct error error;
+	char path[PATH_MAX];
+	(void)state;
+	(void)snprintf(path, sizeof path, "%s/shop/totals/%s", dir, name);
+	assert_int_equal(delta_writer_open(&writer, path, &error), RESULT_OK);
+	for (uint32_t i = 0; i < 200; i++) {
+		char key[8];
+		(void)snprintf(key, sizeof key, "%04u", i);
+		struct delta_entry entry = {i / 10, {(const uint8_t *)key, 4}, {(const uint8_t *)key, 4}};
+		assert_int_equal(delta_writer_put(writer, &entry, &error), RESULT_OK);
+	}
+	assert_int_equal(delta_writer_finish(writer, &summary, &error), RESULT_OK);
+	struct file_entry whole = {
+	    .name = name, .rows = summary.rows, .bytes = summary.bytes, .checksum = summary.checksum, .groups_len = 8};
+	struct file_entry files[] = {whole, whole}; /* once for each range of key groups */
+	assert_true(verifies(store, files, 2));
+	for (uint64_t at = 0; at < summary.bytes; at += 7) {
+		flip_a_byte(path, (long)at);
+		assert_true(is_whole(store, files, 2));
+		assert_false(verifies(store, files, 2));
+		flip_a_byte(path, (long)at);
+	}
+	assert_true(verifies(store, files, 2));
+	files[1].name = "checkpoints/30.1/dedup.1";
+	assert_false(verifies(store, files, 2));
 	store->ops->close(store);
 }
 
@@ -269,9 +355,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_attempts),
+	    cmocka_unit_test(test_two_take_an_attempt_at_once),
 	    cmocka_unit_test(test_manifest),
 	    cmocka_unit_test(test_damaged_manifest),
 	    cmocka_unit_test(test_files),
+	    cmocka_unit_test(test_contents),
 	    cmocka_unit_test(test_names_outside_are_refused),
 	    cmocka_unit_test(test_remove_manifest),
 	    cmocka_unit_test(test_sweep),

@@ -167,10 +167,55 @@ static void test_files_that_are_not_seen(void **state)
 	assert_int_equal(written(fixture, ROLE_ROLLUP, "", 41 * SECOND), KEEPER_COMPLETE);
 }
 
+static enum result remove_manifest(struct checkpoint_store *store, struct epoch_id epoch, struct error *error)
+{
+	(void)store, (void)epoch, (void)error;
+	return RESULT_OK;
+}
+
+static enum result sweep(struct checkpoint_store *store, uint64_t oldest, const struct checkpoints *named,
+    const struct files *files, struct error *error)
+{
+	(void)store, (void)oldest, (void)named, (void)files, (void)error;
+	return RESULT_OK;
+}
+
+/* As many as checkpoint.retain says, not one less and not one more, whatever that number is; and decisions behind the oldest. */
+static void test_as_many_are_kept_as_were_asked_for(void **state)
+{
+	struct fixture *fixture = *state;
+	struct checkpoint_keeper *keeper = &fixture->keeper;
+	fixture->ops.remove_manifest = remove_manifest;
+	fixture->ops.sweep = sweep;
+	for (uint32_t retain = 1; retain <= 4; retain++)
+		for (int round = 0; round < 6; round++) {
+			struct frame_retire order;
+			uint32_t before = keeper->kept_len;
+			fixture->pipeline.checkpoint.retain = retain;
+			int64_t offset = 200 + (int64_t)fixture->n;
+			(void)commit(fixture, true, offset, SECOND);
+			(void)written(fixture, ROLE_DEDUP, "", 2 * SECOND);
+			assert_int_equal(written(fixture, ROLE_ROLLUP, "", 2 * SECOND), KEEPER_COMPLETE);
+			assert_int_equal(keeper->kept_len, before + 1);
+			assert_int_equal(checkpoint_keeper_retire(keeper, &order), before + 1 > retain);
+			if (before + 1 > retain) {
+				assert_int_equal(order.checkpoints.len, before + 1 - retain);
+				assert_int_equal(cut_get(&order.oldest_cut, 0, 0),
+				    cut_get(&keeper->kept[before + 1 - retain].cut, 0, -1));
+				checkpoint_keeper_retired(keeper, &order.checkpoints);
+				free(order.checkpoints.entries);
+			}
+			assert_int_equal(keeper->kept_len, before + 1 < retain ? before + 1 : retain);
+			assert_int_equal(keeper->named_len, keeper->kept_len);
+			assert_int_equal(cut_get(&checkpoint_keeper_base(keeper)->cut, 0, 0), offset);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_interval, begin, end),
+	    cmocka_unit_test_setup_teardown(test_as_many_are_kept_as_were_asked_for, begin, end),
 	    cmocka_unit_test_setup_teardown(test_early_after_many_records, begin, end),
 	    cmocka_unit_test_setup_teardown(test_a_failed_one_is_not_repeated_at_once, begin, end),
 	    cmocka_unit_test_setup_teardown(test_files_that_are_not_seen, begin, end),

@@ -239,6 +239,50 @@ static void noise_disturbs_nobody(void **state)
 	raw_close(&raw);
 }
 
+static void ask_about(struct raw *raw, enum frame_kind kind, const char *job)
+{
+	struct frame_heartbeat heartbeat = {.worker = ""};
+	struct buffer message = {0};
+	union frame_body body = {0};
+	if (kind == FRAME_STATUS)
+		body.status.job = job;
+	else
+		body.checkpoint.job = job;
+	control_write_lone(frame_job(job), &heartbeat, kind, &body, &message);
+	raw_send(raw, message.data, message.len);
+	buffer_fini(&message);
+}
+
+/* A question about a job that is not there never becomes one about another: nobody takes its checkpoint. */
+static void nobody_speaks_for_another_job(void **state)
+{
+	(void)state;
+	char url[URL_MAX];
+	struct control_server *server = open_server(url, HEARTBEAT_TIMEOUT_US);
+	static const enum frame_kind kinds[] = {FRAME_STATUS, FRAME_CHECKPOINT};
+	struct frame_heartbeat heartbeat;
+	struct frame frame;
+	struct arena arena = {0};
+	struct control_event event;
+	struct raw raw;
+	int events = 0;
+	raw_open(&raw, url);
+	for (size_t i = 0; i < 2; i++) {
+		ask_about(&raw, kinds[i], "other/totals");
+		assert_true(raw_answered(&raw, server, PATIENCE_US, &events));
+		assert_int_equal(raw_word(&raw, &arena, &frame, &heartbeat), FRAME_STOP);
+		assert_non_null(strstr(frame.body.stop.text, JOB));
+		assert_non_null(strstr(frame.body.stop.text, "not other/totals"));
+		assert_int_equal(events, 0);
+	}
+	ask_about(&raw, FRAME_CHECKPOINT, ""); /* the only one */
+	assert_true(server_next(server, NULL, PATIENCE_US, &event));
+	assert_int_equal(event.kind, CONTROL_STATUS);
+	assert_int_equal(event.job, 0);
+	arena_fini(&arena);
+	raw_close(&raw);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +290,7 @@ int main(void)
 	    cmocka_unit_test(commands_repeat_until_acknowledged),
 	    cmocka_unit_test(whoever_is_not_known_is_cancelled),
 	    cmocka_unit_test(noise_disturbs_nobody),
+	    cmocka_unit_test(nobody_speaks_for_another_job),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	(void)fflush(NULL);

@@ -183,6 +183,24 @@ static void put(char letter, uint8_t value)
 	assert_int_equal(state_put(state, group, hash, key, (struct bytes){&value, 1}, 1, &error), RESULT_OK);
 }
 
+/* Only what a complete checkpoint holds may be forgotten: what has changed since is in the next one. */
+static void test_what_no_checkpoint_covers_is_not_forgotten(void **context)
+{
+	(void)context;
+	restored(3);
+	put('a', 7);
+	assert_true(state_freeze(state, epoch(4), epoch(3)));
+	assert_int_equal(news(), STATE_WRITTEN); /* and not complete */
+	put('b', 8);
+	state_expire(state, INT64_MAX);
+	assert_int_equal(look('a'), 7);
+	assert_int_equal(look('b'), 8);
+	assert_true(state_freeze(state, epoch(5), epoch(3)));
+	assert_int_equal(fake.written[0], 7);
+	assert_int_equal(fake.written[1], 8);
+	assert_int_equal(news(), STATE_WRITTEN);
+}
+
 static void test_restore_comes_first(void **context)
 {
 	(void)context;
@@ -304,6 +322,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_restore_comes_first, open_state, close_state),
+	    cmocka_unit_test_setup_teardown(test_what_no_checkpoint_covers_is_not_forgotten, open_state, close_state),
 	    cmocka_unit_test_setup_teardown(test_damaged_or_broken, open_state, close_state),
 	    cmocka_unit_test_setup_teardown(test_newest_value_counts, open_state, close_state),
 	    cmocka_unit_test_setup_teardown(test_given_up_is_in_the_next, open_state, close_state),

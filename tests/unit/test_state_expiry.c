@@ -2,6 +2,8 @@
  * was known the first time. */
 #include "tests/unit/state_bed.h"
 
+#include <poll.h>
+
 /* Forgotten at once; but what has to be replayed from the checkpoint before knows it still. */
 static void test_expiry(void **state)
 {
@@ -54,6 +56,28 @@ static void test_expiry_after_a_long_silence(void **state)
 	}
 	for (uint32_t i = 0; i < 100; i++)
 		assert_int_equal(look(bed, i), 0);
+}
+
+/* The cache has taken a checkpoint in, and nobody has heard of it yet: its layers are still looked at in front of the cache. So what
+ * is in them has to be in the files of the next checkpoint, however old it is. */
+static void test_expiry_before_the_answer(void **state)
+{
+	struct bed *bed = *state;
+	bed->generation_ms = DAY_MS;
+	start(bed, 1, 0, true);
+	for (uint32_t i = 0; i < 100; i++)
+		change(bed, i);
+	(void)checkpoint(bed, true);
+	struct pollfd carried_out = {.fd = bed->ports[0]->event_fd, .events = POLLIN};
+	assert_int_equal(poll(&carried_out, 1, PATIENCE_MS), 1);
+	bed->time_ms += 3 * (int64_t)DAY_MS;
+	change(bed, 100);
+	state_expire(bed->actors[0], bed->time_ms - DAY_MS);
+	for (uint32_t i = 0; i < 100; i++)
+		bed->now.values[i] = look(bed, i);
+	uint32_t n = checkpoint(bed, true);
+	settle(bed);
+	start(bed, 1, n, false);
 }
 
 /* One walk: records come, pauses, keys expire, checkpoints are completed and given up, processes are lost, with and without
@@ -177,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_expiry, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_expiry_after_a_long_silence, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_expiry_before_the_answer, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_walks_with_expiry, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_many_generations, open_bed, close_bed),
 	};
