@@ -24,6 +24,11 @@ static struct {
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
+bool log_format_is_known(const char *format)
+{
+	return strcmp(format, "auto") == 0 || strcmp(format, "json") == 0 || strcmp(format, "text") == 0;
+}
+
 bool log_level_parse(const char *text, enum log_level *level)
 {
 	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++)

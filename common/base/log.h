@@ -13,6 +13,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* format: "json", "text" or "auto" (NULL means auto). component is copied. */
 void log_open(const char *component, const char *format, enum log_level least);
+/* One of json, text, auto. */
+bool log_format_is_known(const char *format);
 bool log_level_parse(const char *text, enum log_level *level);
 void log_set_job(const char *job, uint64_t attempt);
 bool log_wants(enum log_level level);

@@ -66,11 +66,6 @@ static bool policy_is_built(const char *policy)
 	return strcmp(policy, "first") == 0;
 }
 
-static bool is_not_empty(const char *text)
-{
-	return text[0] != '\0';
-}
-
 /* host:port, also [::1]:port */
 static bool address_is_valid(const char *address)
 {
@@ -83,6 +78,28 @@ static bool address_is_valid(const char *address)
 static bool compression_is_valid(const char *name)
 {
 	return strcmp(name, "none") == 0 || strcmp(name, "gzip") == 0;
+}
+
+static bool is_not_built(const char *text)
+{
+	(void)text;
+	return false;
+}
+
+/* A folder of this machine, also as file:///path; folder_strip makes a path of it. */
+static bool folder_is_valid(const char *text)
+{
+	return text[0] != '\0' && (strstr(text, "://") == NULL || strncmp(text, "file:///", 8) == 0 ||
+	                              strncmp(text, "file://localhost/", 17) == 0);
+}
+
+static void folder_strip(char *text)
+{
+	size_t skip = strncmp(text, "file://localhost/", 17) == 0 ? 16
+	              : strncmp(text, "file:///", 8) == 0         ? 7
+	              : strncmp(text, "file:/", 6) == 0           ? 5
+	                                                          : 0;
+	memmove(text, text + skip, strlen(text + skip) + 1);
 }
 
 static bool listen_is_valid(const char *listen)
@@ -170,7 +187,7 @@ const struct setting_row pipeline_settings[] = {
     {"epoch.max_bytes_behind", SETTING_SIZE, .fallback = "6MiB", IN(epoch.max_bytes_behind), .least = 64 * KIB,
         .most = 64 * MIB, .help = "the same while a backlog is drained; at least max_bytes"},
     {"checkpoint.dir", SETTING_TEXT, .fallback = "/var/lib/sluice/checkpoints", IN(checkpoint.dir),
-        .valid = is_not_empty, .expects = "a folder",
+        .valid = folder_is_valid, .expects = "a folder, /path or file:///path",
         .help = "where checkpoints are kept; every process must reach it"},
     {"checkpoint.interval", SETTING_DURATION, .fallback = "5s", IN(checkpoint.interval_us), .least = 10 * MS,
         .most = DAY, .help = "time from one checkpoint to the next"},
@@ -184,8 +201,9 @@ const struct setting_row pipeline_settings[] = {
         .help = "more failures in a row end the attempt"},
     {"checkpoint.retain", SETTING_COUNT, .fallback = "3", IN(checkpoint.retain), .least = 2, .most = 1000,
         .help = "checkpoints kept"},
-    {"state.dir", SETTING_TEXT, .fallback = "/var/lib/sluice/state", IN(state.dir), .valid = is_not_empty,
-        .expects = "a folder", .help = "cache of state on this machine's own disk; rebuilt where it is missing"},
+    {"state.dir", SETTING_TEXT, .fallback = "/var/lib/sluice/state", IN(state.dir), .valid = folder_is_valid,
+        .expects = "a folder, /path or file:///path",
+        .help = "cache of state on this machine's own disk; rebuilt where it is missing"},
     {"state.memory", SETTING_SIZE, .fallback = "32MiB", IN(state.memory_bytes), .least = 8 * MIB,
         .most = 65536 * (uint64_t)MIB, .help = "filters, caches and buffers of one dedup or rollup actor"},
     {"parallelism.ingest", SETTING_COUNT, .fallback = "2", IN(parallelism.ingest), .least = 1, .most = PARALLELISM_MAX,
@@ -200,8 +218,8 @@ const struct setting_row pipeline_settings[] = {
         .help = "units of state; fixed once data was written"},
     {"coordinator.listen", SETTING_TEXT, .fallback = "tcp://127.0.0.1:7710", IN(coordinator.listen),
         .valid = listen_is_valid, .expects = "tcp://host:port", .help = "where workers find the coordinator"},
-    {"coordinator.http", SETTING_TEXT, .fallback = "127.0.0.1:8081", DRAFT(unbuilt.http), .valid = address_is_valid,
-        .expects = "host:port", .help = "no effect yet: API and web page"},
+    {"coordinator.http", SETTING_TEXT, DRAFT(unbuilt.http), .valid = is_not_built,
+        .expects = "no such line: an API and a web page are not built yet", .help = "not built yet: leave it out"},
 };
 const size_t pipeline_settings_len = sizeof pipeline_settings / sizeof pipeline_settings[0];
 
@@ -231,28 +249,41 @@ static enum result check_together(const struct pipeline_draft *draft, const stru
 	return RESULT_OK;
 }
 
+/* The result of a step; with a list of mistakes a failure is noted there, and the steps that do not depend on it follow. */
+static bool went_wrong(struct pipeline_draft *draft, enum result result, const struct error *error)
+{
+	return result != RESULT_OK && !mistakes_add(draft->mistakes, error);
+}
+
 static enum result read_draft(struct pipeline_draft *draft, const struct yaml_node *root, struct error *error)
 {
 	struct pipeline *pipeline = &draft->pipeline;
-	enum result result = settings_read(pipeline_settings, pipeline_settings_len, root, draft, error);
-	if (result == RESULT_OK)
-		result = check_together(draft, root, error);
-	if (result == RESULT_OK)
-		result = read_start(draft, error);
-	if (result == RESULT_OK)
-		result = read_kafka(draft, error);
-	if (result == RESULT_OK)
-		result = read_record(draft, error);
-	if (result == RESULT_OK)
-		result = read_rollups(draft, error);
-	if (result == RESULT_OK)
-		result = read_elasticsearch(draft, root, error);
+	const struct mistakes *mistakes = draft->mistakes;
+	if (went_wrong(draft,
+	        settings_read_all(pipeline_settings, pipeline_settings_len, root, draft, draft->mistakes, error),
+	        error) ||
+	    went_wrong(draft, check_together(draft, root, error), error) ||
+	    went_wrong(draft, read_start(draft, error), error) || went_wrong(draft, read_kafka(draft, error), error) ||
+	    went_wrong(draft, read_elasticsearch(draft, root, error), error))
+		return RESULT_CONFIG;
+	uint32_t before = mistakes != NULL ? mistakes->len : 0;
+	bool known = draft->nodes.fields != NULL && draft->nodes.key != NULL && draft->nodes.event_time != NULL;
+	if (known && went_wrong(draft, read_record(draft, error), error))
+		return RESULT_CONFIG;
+	bool sound = known && (mistakes == NULL || mistakes->len == before);
+	if (sound && draft->nodes.rollups != NULL && went_wrong(draft, read_rollups(draft, error), error))
+		return RESULT_CONFIG;
+	if (mistakes != NULL && mistakes->len > 0)
+		return error_set(error, RESULT_CONFIG, "%u mistakes", mistakes->len);
+	folder_strip(pipeline->checkpoint.dir);
+	folder_strip(pipeline->state.dir);
 	if (pipeline->epoch.max_bytes_behind < pipeline->epoch.max_bytes)
 		pipeline->epoch.max_bytes_behind = pipeline->epoch.max_bytes;
-	return result;
+	return RESULT_OK;
 }
 
-enum result pipeline_parse(struct pipeline *pipeline, const char *path, struct bytes text, struct error *error)
+static enum result parse(
+    struct pipeline *pipeline, const char *path, struct bytes text, struct mistakes *mistakes, struct error *error)
 {
 	struct error unheard;
 	if (error == NULL)
@@ -264,6 +295,7 @@ enum result pipeline_parse(struct pipeline *pipeline, const char *path, struct b
 		return error_wrap(error, "%s", path);
 
 	struct pipeline_draft *draft = memory_new(sizeof *draft);
+	draft->mistakes = mistakes;
 	result = read_draft(draft, tree.root, error);
 	*pipeline = draft->pipeline;
 	free(draft->unbuilt.policy);
@@ -277,6 +309,11 @@ enum result pipeline_parse(struct pipeline *pipeline, const char *path, struct b
 	pipeline->path = text_clone(path);
 	pipeline_make_meaning(pipeline);
 	return RESULT_OK;
+}
+
+enum result pipeline_parse(struct pipeline *pipeline, const char *path, struct bytes text, struct error *error)
+{
+	return parse(pipeline, path, text, NULL, error);
 }
 
 /* At most a byte more than a pipeline file may have: enough for pipeline_parse to refuse it. */
@@ -293,32 +330,49 @@ static enum result read_file(const char *path, struct buffer *text, struct error
 	return result;
 }
 
-enum result pipeline_load(struct pipeline *pipeline, const char *path, struct error *error)
+static enum result load(struct pipeline *pipeline, const char *path, struct mistakes *mistakes, struct error *error)
 {
 	struct buffer text = {0};
 	*pipeline = (struct pipeline){0};
 	enum result result = read_file(path, &text, error);
 	if (result == RESULT_OK)
-		result = pipeline_parse(pipeline, path, buffer_bytes(&text), error);
+		result = parse(pipeline, path, buffer_bytes(&text), mistakes, error);
 	buffer_fini(&text);
 	return result;
 }
 
-static void field_fini(struct field *field)
+enum result pipeline_load(struct pipeline *pipeline, const char *path, struct error *error)
+{
+	return load(pipeline, path, NULL, error);
+}
+
+enum result pipeline_check(struct pipeline *pipeline, const char *path, struct mistakes *mistakes)
+{
+	struct error error;
+	if (load(pipeline, path, mistakes, &error) == RESULT_OK)
+		return RESULT_OK;
+	if (mistakes->len == 0) /* nothing could be read of it */
+		(void)mistakes_add(mistakes, &error);
+	return RESULT_CONFIG;
+}
+
+void field_fini(struct field *field)
 {
 	free(field->name);
 	for (size_t i = 0; i < field->aliases_len; i++)
 		free(field->aliases[i]);
 	free(field->index);
+	*field = (struct field){0};
 }
 
-static void rollup_fini(struct rollup *rollup)
+void rollup_fini(struct rollup *rollup)
 {
 	free(rollup->table);
 	for (size_t i = 0; i < PIPELINE_COLUMNS_MAX; i++)
 		free(rollup->by[i].column);
 	for (size_t i = 0; i < PIPELINE_MEASURES_MAX; i++)
 		free(rollup->measures[i].column);
+	*rollup = (struct rollup){0};
 }
 
 void pipeline_fini(struct pipeline *pipeline)

@@ -160,6 +160,9 @@ struct pipeline {
 };
 
 enum result pipeline_load(struct pipeline *pipeline, const char *path, struct error *error) MUST_USE;
+/* The same, but all mistakes are told (settings.h): where there are any, the pipeline is not loaded. */
+struct mistakes;
+enum result pipeline_check(struct pipeline *pipeline, const char *path, struct mistakes *mistakes) MUST_USE;
 /* The same from memory; path is for messages only. */
 enum result pipeline_parse(
     struct pipeline *pipeline, const char *path, struct bytes text, struct error *error) MUST_USE;
@@ -176,6 +179,8 @@ enum meaning_change pipeline_meaning_compare(const char *was, const char *is, st
 void pipeline_print(const struct pipeline *pipeline, struct buffer *out);
 /* The same as a JSON object. Counts are numbers, required is a boolean, all else texts. */
 void pipeline_print_json(const struct pipeline *pipeline, struct buffer *out);
+/* source.start as the file would say it. */
+void pipeline_print_start(const struct pipeline *pipeline, struct buffer *out);
 /* A line a setting: what it may be, its default, what it is for. */
 void pipeline_help(struct buffer *out);
 

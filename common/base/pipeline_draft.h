@@ -18,7 +18,12 @@ struct pipeline_draft {
 	struct {
 		char *policy, *http;
 	} unbuilt; /* checked, and so far without effect */
+	struct mistakes *mistakes; /* where all are wanted; NULL: reading ends with the first */
 };
+
+/* pipeline.c: frees what is inside, and zeroes it. */
+void field_fini(struct field *field);
+void rollup_fini(struct rollup *rollup);
 
 /* pipeline.c: one row a setting, in the order of the shipped file. */
 extern const struct setting_row pipeline_settings[];

@@ -107,6 +107,14 @@ void print_start(const void *base, struct buffer *out)
 	}
 }
 
+void pipeline_print_start(const struct pipeline *pipeline, struct buffer *out)
+{
+	struct buffer line = {0};
+	print_start(pipeline, &line);
+	buffer_append(out, line.data + 1, line.len - 2); /* without the blank and the end of the line */
+	buffer_fini(&line);
+}
+
 void print_kafka(const void *base, struct buffer *out)
 {
 	const struct pipeline *pipeline = base;
@@ -312,7 +320,8 @@ void pipeline_help(struct buffer *out)
 		else if (row->kind != SETTING_NODE && row->fallback == NULL)
 			buffer_append_text(out, ")"); /* the words say what it is */
 		else if (row->kind != SETTING_NODE)
-			buffer_printf(out, ", default %s)", row->fallback[0] != '\0' ? row->fallback : "empty");
+			buffer_printf(out, ", default %s)",
+			    row->fallback != NULL && row->fallback[0] != '\0' ? row->fallback : "empty");
 		buffer_append_text(out, "\n");
 	}
 }

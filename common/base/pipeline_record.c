@@ -241,12 +241,22 @@ static enum result read_reference(const struct pipeline *pipeline, const struct 
 enum result read_record(struct pipeline_draft *draft, struct error *error)
 {
 	struct pipeline *pipeline = &draft->pipeline;
+	bool bad = false;
 	enum result result = node_list(draft->nodes.fields, PIPELINE_FIELDS_MAX, error);
 	if (result != RESULT_OK)
 		return result;
 	for (const struct yaml_node *node = draft->nodes.fields->first; node != NULL && result == RESULT_OK;
-	     node = node->next)
+	     node = node->next) {
 		result = read_field(pipeline, node, error);
+		if (result == RESULT_OK)
+			continue;
+		field_fini(&pipeline->record.fields[pipeline->record.fields_len]);
+		bad = true;
+		if (mistakes_add(draft->mistakes, error))
+			result = RESULT_OK;
+	}
+	if (bad)
+		return result; /* what refers to fields would only be wrong for want of this one */
 	if (result == RESULT_OK)
 		result =
 		    read_reference(pipeline, draft->nodes.key, FIELD_STRING, "a string", &pipeline->record.key, error);

@@ -208,7 +208,13 @@ enum result read_rollups(struct pipeline_draft *draft, struct error *error)
 	if (result != RESULT_OK)
 		return result;
 	for (const struct yaml_node *node = draft->nodes.rollups->first; node != NULL && result == RESULT_OK;
-	     node = node->next)
+	     node = node->next) {
 		result = read_rollup(&draft->pipeline, node, error);
+		if (result == RESULT_OK)
+			continue;
+		rollup_fini(&draft->pipeline.rollups[draft->pipeline.rollups_len]);
+		if (mistakes_add(draft->mistakes, error))
+			result = RESULT_OK;
+	}
 	return result;
 }

@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 64, PATH_BYTES_MAX = 320 };
+#include "common/base/mutant.h"
+
+/* NEAR: so many letters may be wrong in a key for another one to be meant. */
+enum { ROWS_MAX = 64, PATH_BYTES_MAX = 320, NEAR = 2 };
 
 /* --- reading --------------------------------------------------------------------------------------------------- */
 
@@ -13,8 +16,18 @@ struct reader {
 	size_t rows_len;
 	void *base;
 	bool seen[ROWS_MAX];
+	struct mistakes *mistakes;
 	struct error *error;
 };
+
+bool mistakes_add(struct mistakes *mistakes, const struct error *error)
+{
+	if (mistakes == NULL || mistakes->len >= (MUTANT(first_mistake_only) ? 1 : MISTAKES_MAX))
+		return false;
+	buffer_printf(&mistakes->lines, "%s\n", error->text);
+	mistakes->len++;
+	return true;
+}
 
 static void *member_of(const struct setting_row *row, void *base)
 {
@@ -125,7 +138,8 @@ static const char *below(const struct setting_row *row, const char *prefix)
 
 static enum result unknown_key(struct reader *reader, const char *prefix, const struct yaml_node *node)
 {
-	char best[PATH_BYTES_MAX] = "";
+	char best[PATH_BYTES_MAX] = "", last[PATH_BYTES_MAX] = "";
+	struct buffer known = {0};
 	size_t best_distance = SIZE_MAX;
 	for (size_t i = 0; i < reader->rows_len; i++) {
 		const char *rest = below(&reader->rows[i], prefix);
@@ -138,13 +152,20 @@ static enum result unknown_key(struct reader *reader, const char *prefix, const 
 			best_distance = distance;
 			memcpy(best, name, sizeof best);
 		}
+		if (strcmp(name, last) != 0)
+			buffer_printf(&known, "%s%s", known.len ? ", " : "", name);
+		memcpy(last, name, sizeof last);
 	}
+	buffer_append(&known, "", 1);
 	struct buffer where = {0};
 	if (node->parent != NULL)
 		yaml_path(node->parent, &where);
-	(void)error_set(reader->error, RESULT_CONFIG, "unknown key '%.64s'%s%s at line %u; did you mean '%s'?",
-	    node->key, where.len ? " in " : "", where.len ? (const char *)where.data : "", node->line, best);
+	bool near = best_distance <= NEAR || strncmp(node->key, best, strlen(best)) == 0;
+	(void)error_set(reader->error, RESULT_CONFIG, "unknown key '%.64s'%s%s at line %u; %s%.400s%s", node->key,
+	    where.len ? " in " : "", where.len ? (const char *)where.data : "", node->line,
+	    near ? "did you mean '" : "there is ", near ? best : (const char *)known.data, near ? "'?" : "");
 	buffer_fini(&where);
+	buffer_fini(&known);
 	return RESULT_CONFIG;
 }
 
@@ -165,31 +186,52 @@ static struct setting_row const *find_row(const struct reader *reader, const cha
 	return NULL;
 }
 
+/* One that is wrong is not missing: it gets its fallback, or an empty text, and whoever reads on finds something. */
+static enum result read_row(struct reader *reader, const struct setting_row *row, const struct yaml_node *node)
+{
+	struct buffer unheard = {0};
+	enum result result = read_value(reader, row, node);
+	bool good = result == RESULT_OK;
+	reader->seen[row - reader->rows] = true;
+	if (!good && row->fallback != NULL)
+		(void)store_text(row, reader->base, row->fallback, &unheard);
+	else if (!good && row->kind == SETTING_TEXT)
+		*(char **)member_of(row, reader->base) = text_clone("");
+	buffer_fini(&unheard);
+	return result;
+}
+
+static enum result read_entry(struct reader *reader, const char *prefix, const struct yaml_node *node);
+
 /* prefix is "" or ends with a dot. As deep as the table's paths, since anything else is an unknown key. */
 static enum result read_map(struct reader *reader, const char *prefix, const struct yaml_node *map)
 {
 	enum result result = RESULT_OK;
 	for (const struct yaml_node *node = map->first; node != NULL && result == RESULT_OK; node = node->next) {
-		char path[PATH_BYTES_MAX];
-		int len = snprintf(path, sizeof path - 1, "%s%s", prefix, node->key);
-		if (len < 0 || (size_t)len >= sizeof path - 1 || strchr(node->key, '.') != NULL)
-			return unknown_key(reader, prefix, node);
-		const struct setting_row *row = find_row(reader, path);
-		if (row == NULL && !is_section(reader, path))
-			return unknown_key(reader, prefix, node);
-		if (node->kind == YAML_NULL)
-			continue; /* as if it were not there */
-		if (row != NULL) {
-			reader->seen[row - reader->rows] = true;
-			result = read_value(reader, row, node);
-		} else if (node->kind != YAML_MAP) {
-			result = yaml_error(node, reader->error, "expected a map of settings");
-		} else {
-			memcpy(path + len, ".", 2);
-			result = read_map(reader, path, node);
-		}
+		result = read_entry(reader, prefix, node);
+		if (result != RESULT_OK && mistakes_add(reader->mistakes, reader->error))
+			result = RESULT_OK;
 	}
 	return result;
+}
+
+static enum result read_entry(struct reader *reader, const char *prefix, const struct yaml_node *node)
+{
+	char path[PATH_BYTES_MAX];
+	int len = snprintf(path, sizeof path - 1, "%s%s", prefix, node->key);
+	if (len < 0 || (size_t)len >= sizeof path - 1 || strchr(node->key, '.') != NULL)
+		return unknown_key(reader, prefix, node);
+	const struct setting_row *row = find_row(reader, path);
+	if (row == NULL && !is_section(reader, path))
+		return unknown_key(reader, prefix, node);
+	if (node->kind == YAML_NULL)
+		return RESULT_OK; /* as if it were not there */
+	if (row != NULL)
+		return read_row(reader, row, node);
+	if (node->kind != YAML_MAP)
+		return yaml_error(node, reader->error, "expected a map of settings");
+	memcpy(path + len, ".", 2);
+	return read_map(reader, path, node);
 }
 
 /* Names the innermost map that is there. */
@@ -216,7 +258,13 @@ static enum result missing_key(const struct reader *reader, const struct yaml_no
 enum result settings_read(
     const struct setting_row *rows, size_t rows_len, const struct yaml_node *map, void *base, struct error *error)
 {
-	struct reader reader = {.rows = rows, .rows_len = rows_len, .base = base, .error = error};
+	return settings_read_all(rows, rows_len, map, base, NULL, error);
+}
+
+enum result settings_read_all(const struct setting_row *rows, size_t rows_len, const struct yaml_node *map, void *base,
+    struct mistakes *mistakes, struct error *error)
+{
+	struct reader reader = {.rows = rows, .rows_len = rows_len, .base = base, .mistakes = mistakes, .error = error};
 	CHECK(rows_len <= ROWS_MAX);
 	if (map->kind != YAML_MAP)
 		return yaml_error(map, error, "expected a map");
@@ -224,8 +272,14 @@ enum result settings_read(
 	for (size_t i = 0; i < rows_len && result == RESULT_OK; i++) {
 		if (reader.seen[i])
 			continue;
-		if (rows[i].needed)
-			return missing_key(&reader, map, rows[i].path);
+		if (rows[i].needed) {
+			result = missing_key(&reader, map, rows[i].path);
+			if (mistakes_add(mistakes, error))
+				result = RESULT_OK;
+			if (rows[i].kind == SETTING_TEXT)
+				*(char **)member_of(&rows[i], base) = text_clone("");
+			continue;
+		}
 		struct buffer why = {0};
 		CHECK(rows[i].fallback == NULL || store_text(&rows[i], base, rows[i].fallback, &why));
 		buffer_fini(&why);

@@ -47,6 +47,17 @@ struct setting_row {
 /* Reads a map by a table. base is zeroed, and after an error holds what was read so far. */
 enum result settings_read(const struct setting_row *rows, size_t rows_len, const struct yaml_node *map, void *base,
     struct error *error) MUST_USE;
+/* All that is wrong with a file, one line each. */
+enum { MISTAKES_MAX = 20 };
+struct mistakes {
+	struct buffer lines;
+	uint32_t len;
+};
+/* False: nobody wants them all (NULL), or there are MISTAKES_MAX. */
+bool mistakes_add(struct mistakes *mistakes, const struct error *error);
+/* The same, but goes on behind a mistake as long as the list takes them; what is wrong has its fallback. */
+enum result settings_read_all(const struct setting_row *rows, size_t rows_len, const struct yaml_node *map, void *base,
+    struct mistakes *mistakes, struct error *error) MUST_USE;
 /* Frees the texts within the first base_size bytes of base. */
 void settings_free(const struct setting_row *rows, size_t rows_len, void *base, size_t base_size);
 

@@ -22,16 +22,11 @@ static const struct option_row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
-static bool is_log_format(const char *text)
-{
-	return strcmp(text, "auto") == 0 || strcmp(text, "json") == 0 || strcmp(text, "text") == 0;
-}
-
 enum result service_options_parse(struct service_options *options, int argc, char *const *argv, struct error *error)
 {
 	if (options_parse(rows, ROWS, options, argc, argv, NULL, error) != RESULT_OK)
 		return error->code;
-	if (!is_log_format(options->log_format))
+	if (!log_format_is_known(options->log_format))
 		return error_set(
 		    error, RESULT_CONFIG, "log format %s is not one of json, text, auto", options->log_format);
 	if (!job_kind_parse(options->job, &options->kind))

@@ -270,6 +270,14 @@ static enum result check_cuts(const struct coordinator *coordinator, struct erro
 /* What exactness rests on is as it was. */
 static enum result check_facts(struct coordinator *coordinator, struct facts *remember, struct error *error)
 {
+	struct buffer start = {0};
+	pipeline_print_start(coordinator->pipeline, &start);
+	buffer_append(&start, "", 1);
+	facts_add(&coordinator->found, &coordinator->memory, FACT_START, (const char *)start.data);
+	buffer_fini(&start);
+	if (topology_of_documents(&coordinator->topology))
+		facts_add(&coordinator->found, &coordinator->memory, FACT_INDEX,
+		    coordinator->pipeline->sinks.elasticsearch.index);
 	facts_add(&coordinator->found, &coordinator->memory, FACT_ZONE_RULES, coordinator->config.zone_rules);
 	return remembered_compare(&coordinator->remembered, &coordinator->found, remember, &coordinator->memory, error);
 }

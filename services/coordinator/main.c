@@ -318,6 +318,10 @@ int main(int argc, char **argv)
 	    option_number("--expect-aggregators", arguments.expect_aggregators, 0, 1000, &aggregators, &error) !=
 	        RESULT_OK)
 		return wrong_usage(&error);
+	if (!log_format_is_known(arguments.log_format)) {
+		error_set(&error, RESULT_CONFIG, "log format %s is not one of json, text, auto", arguments.log_format);
+		return wrong_usage(&error);
+	}
 	if (!log_level_parse(arguments.log_level, &least)) {
 		error_set(
 		    &error, RESULT_CONFIG, "--log-level is debug, info, warn or error, not %s", arguments.log_level);

@@ -33,19 +33,25 @@ static void look_at_retention(const char *value)
 		    ms / 1000);
 }
 
-/* fixed: a difference would make other totals of the same job, so it is refused. The others are noted. */
+/* fixed: a difference would make other totals of the same job, so it is refused. told: it has not the effect that somebody may
+ * expect, so there is a warning. kept: it has no effect at all, and what was first stays remembered. The others are noted. */
+enum weight { NOTED, TOLD, KEPT, FIXED };
 static const struct row {
 	const char *name, *what;
-	bool fixed;
+	enum weight weight;
 	void (*say)(const char *was, const char *is, char out[DIFFERENCE_MAX]);
 	void (*look)(const char *value); /* may be NULL */
 } rows[] = {
-    {"kafka.cluster_id", "the Kafka cluster is not the one that was read", true, say_values, NULL},
-    {"kafka.isolation.level", "source.kafka.isolation.level decides which records there are", true, say_values, NULL},
-    {"kafka.plugin.library.paths", "source.kafka.plugin.library.paths may change records", true, say_values, NULL},
-    {"kafka.retention.ms", "the topic's retention.ms", false, say_values, look_at_retention},
-    {FACT_ZONE_RULES, "the rules of the pipeline's time zone are not those that records were judged by", true,
+    {"kafka.cluster_id", "the Kafka cluster is not the one that was read", FIXED, say_values, NULL},
+    {"kafka.isolation.level", "source.kafka.isolation.level decides which records there are", FIXED, say_values, NULL},
+    {"kafka.plugin.library.paths", "source.kafka.plugin.library.paths may change records", FIXED, say_values, NULL},
+    {"kafka.retention.ms", "the topic's retention.ms", NOTED, say_values, look_at_retention},
+    {FACT_ZONE_RULES, "the rules of the pipeline's time zone are not those that records were judged by", FIXED,
         say_zones, NULL},
+    {FACT_START, "source.start counts where nothing was read yet; this job goes on from where it is", KEPT, say_values,
+        NULL},
+    {FACT_INDEX, "sinks.elasticsearch.index: documents from before stay in the index that they are in", TOLD,
+        say_values, NULL},
 };
 
 static const struct row *row_of(const char *name)
@@ -60,9 +66,9 @@ static enum result compare(const struct row *row, const char *was, const char *i
 {
 	char difference[DIFFERENCE_MAX];
 	row->say(was, is, difference);
-	if (row->fixed && !MUTANT(facts_not_compared))
+	if (row->weight == FIXED && !MUTANT(facts_not_compared))
 		return error_stop(error, STOP_FACT_CHANGED, "%s: %s (%s)", row->what, difference, row->name);
-	log_info("%s: %s", row->what, difference);
+	log_write(row->weight == NOTED ? LOG_INFO : LOG_WARN, "%s: %s", row->what, difference);
 	return RESULT_OK;
 }
 
@@ -82,6 +88,8 @@ enum result remembered_compare(const struct facts *remembered, const struct fact
 			continue;
 		if (was != NULL && compare(row, was, fact->value, error) != RESULT_OK)
 			return error->code;
+		if (was != NULL && row->weight == KEPT)
+			continue;
 		facts_add(remember, arena, fact->name, fact->value);
 	}
 	return RESULT_OK;

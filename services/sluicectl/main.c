@@ -206,6 +206,8 @@ static int run_verb(const struct verb *verb, int argc, char *const *argv)
 		print_verb_help(verb);
 		return EXIT_SUCCESS;
 	}
+	if (verb->run_file != NULL)
+		return verb->run_file(&arguments);
 	if (pipeline_load(&pipeline, arguments.config, &error) != RESULT_OK)
 		return sluicectl_fail(&error);
 	code = verb->run(&arguments, &pipeline);

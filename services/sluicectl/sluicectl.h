@@ -27,6 +27,7 @@ struct arguments {
 struct verb {
 	const char *name;
 	int (*run)(const struct arguments *, const struct pipeline *); /* the exit code */
+	int (*run_file)(const struct arguments *); /* instead, of a verb that loads the pipeline file itself; or NULL */
 	const char *what; /* a line, without a full stop */
 	const char *exits; /* exit codes besides 2 (usage) and 78 (a person has to change something), or NULL */
 	bool takes_file; /* `sluicectl VERB FILE` is `sluicectl VERB --config FILE` */

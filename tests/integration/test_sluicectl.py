@@ -91,6 +91,47 @@ def validate_takes_a_file(job):
             ["settings"]["source"]["kafka"]["group.id"], 'a "b" \u2028 ${X} #: {}')
 
 
+def validate_tells_all(job):
+    """Every mistake with its line, also librdkafka's; what exists, where nothing similar does; and a bound."""
+    it = job()
+    shipped = (ROOT / "compose/pipeline.yaml").read_text()
+    file = it.folder / "wrong.yaml"
+
+    def told(*changes):
+        text = shipped
+        for old, new in changes:
+            if old not in text:
+                raise Failure(f"the shipped file has no {old!r}")
+            text = text.replace(old, new)
+        file.write_text(text)
+        done, again = ctl(it, "validate", file), ctl(it, "validate", file, "-o", "json")
+        must_be("exit codes", (done.returncode, again.returncode), (EXIT_CONFIG, EXIT_CONFIG))
+        must_be("both forms", len(json.loads(again.stdout)["mistakes"]), done.stderr.count("\n"))
+        return done.stderr
+
+    said = told(("time_zone: UTC", "time_zone: Mars/Base"), ("parallelism:", "paralelism:"), ("interval: 5s", "interval: 5"),
+                ("type: integer", "type: integr"))
+    for word in ("record.time_zone at line", "did you mean 'parallelism'", "checkpoint.interval at line", "unknown type 'integr'"):
+        if word not in said:
+            raise Failure(f"{word!r} is not told:\n{said}")
+    for kafka, word in (("fetch.wait.max.mss: 5", "fetch.wait.max.mss"), ("fetch.min.bytes: lots", "fetch.min.bytes"),
+                        ("isolation.level: read_comitted", "isolation.level")):
+        said = told(("group.id: sluice", f"group.id: sluice\n    {kafka}"))
+        if word not in said or "librdkafka" not in said:
+            raise Failure(said)
+    said = told(("sum: total_amount", "sum: total_amount, count: total_amount"))
+    if "there is column, sum, type" not in said:
+        raise Failure(said)
+    said = told(("coordinator:", "coordinator:\n  http: 127.0.0.1:8081"))
+    if "not built yet" not in said:
+        raise Failure(said)
+    file.write_text(shipped + "".join(f"wrong{i}: 1\n" for i in range(100)))
+    done = ctl(it, "validate", file)
+    must_be("lines", done.stderr.count("\n"), 21)
+    if "there may be more" not in done.stderr:
+        raise Failure(done.stderr)
+
+
 def json_of_every_verb(job):
     it = job(changes=(("interval: 5s", "interval: 1d"),))
     if "created table transactions" not in json.loads(ctl(it, "init", "-o", "json").stdout)["report"]:
@@ -145,7 +186,7 @@ def a_dry_run_changes_nothing(job):
             raise Failure(f"a dry run changed something: {set(map(str, everything_of(it)[0])) ^ set(map(str, before[0]))}")
 
 
-CASES = (options_belong_to_verbs, words_at_the_wrong_place, validate_takes_a_file, json_of_every_verb, a_dry_run_changes_nothing)
+CASES = (options_belong_to_verbs, words_at_the_wrong_place, validate_takes_a_file, validate_tells_all, json_of_every_verb, a_dry_run_changes_nothing)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))

@@ -174,7 +174,21 @@ def a_search_job_that_has_stopped(job):
         server.shutdown()
 
 
-CASES = (a_role_without_processes, a_lag_without_commits, a_process_with_another_file, a_checkpoint_folder_that_is_none,
+def a_start_that_comes_too_late(job):
+    """It has no effect any more: said at every start, with both values."""
+    it = running(job)
+    it.end()
+    it.write_config(("start: earliest", "start: latest"))
+    for times in (1, 2):
+        it.start_all().wait_live()
+        must_be("said", told_in_log(it, "coordinator", "source.start counts where nothing was read", "'earliest'", "'latest'"), times)
+        it.end()
+    it.write_config()
+    it.start_all().wait_live()
+    must_be("said", told_in_log(it, "coordinator", "source.start counts"), 2)
+
+
+CASES = (a_start_that_comes_too_late, a_role_without_processes, a_lag_without_commits, a_process_with_another_file, a_checkpoint_folder_that_is_none,
          a_coordinator_that_hangs, a_search_job_that_has_stopped)
 
 if __name__ == "__main__":
