@@ -72,7 +72,6 @@
 	ROW(handled_not_applied, 0, 400, "rows that a writer has written and counted are counted again")               \
 	ROW(regrouped_keeps_cut, 0, 400, "a writer with other key groups keeps its cut")                               \
 	ROW(surplus_unheard, 0, 400, "the cuts of writers that are no more are left out")                              \
-	ROW(waits_of_one, 1600, 50, "a writer that waits no longer speaks for the others of its process")              \
 	ROW(control_unconditional, 0, 400, "a control document is written without a look at what is there")            \
 	ROW(control_first, 0, 400, "the control document moves before the documents are there")                        \
 	ROW(keys_in_any_order, 0, 400, "several documents of a key are under way")                                     \

@@ -232,6 +232,34 @@ static void test_writers(void **state)
 	cut_fini(&cut);
 }
 
+/* Actors of one process wait for themselves: the end of one's wait is not that of another's. And a text that changes is the
+ * same wait, with its beginning. */
+static void test_waits(void **state)
+{
+	(void)state;
+	struct coordinator coordinator = {.now_us = 60000000};
+	struct registry *registry = &coordinator.registry;
+	struct member *sink = registry_add(registry, "sink", PROCESS_SINK, 1);
+	assert_false(sink_waits(&coordinator));
+	assert_true(waits_say(sink, &(struct frame_waiting){.actor = 7, .for_us = 3000000, .text = "away"}, 60000000));
+	assert_true(waits_say(sink, &(struct frame_waiting){.actor = 8, .text = "full"}, 60000000));
+	assert_false(waits_say(sink, &(struct frame_waiting){.actor = 8, .text = "full"}, 61000000));
+	assert_true(waits_say(sink, &(struct frame_waiting){.actor = 7, .text = "locked"}, 62000000));
+	assert_int_equal(sink->waits.len, 2);
+	assert_int_equal(sink->waits.entries[0].since_us, 57000000);
+	assert_string_equal(sink->waits.entries[0].text, "locked");
+	assert_true(waits_say(sink, &(struct frame_waiting){.actor = 7, .text = ""}, 63000000));
+	assert_true(sink_waits(&coordinator));
+	assert_string_equal(sink->waits.entries[0].text, "full");
+	assert_false(waits_say(sink, &(struct frame_waiting){.actor = 7, .text = ""}, 63000000));
+	assert_true(waits_say(sink, &(struct frame_waiting){.actor = 8, .text = ""}, 63000000));
+	assert_false(sink_waits(&coordinator) || somebody_waits(&coordinator));
+	(void)waits_say(sink, &(struct frame_waiting){.actor = 8, .text = "full"}, 64000000);
+	registry_add(registry, "sink", PROCESS_SINK, 2); /* afresh: it waits for nothing */
+	assert_false(sink_waits(&coordinator));
+	registry_fini(registry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +271,7 @@ int main(void)
 	    cmocka_unit_test(test_topology),
 	    cmocka_unit_test(test_topology_of_documents),
 	    cmocka_unit_test(test_writers),
+	    cmocka_unit_test(test_waits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
