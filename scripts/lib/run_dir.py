@@ -1,19 +1,22 @@
 """A run dir: one pipeline under one supervisord, and everything it leaves on disk.
 
-    env                 SLUICE_CONFIG, SLUICE_COORDINATOR, CHECKPOINT_DIR and STATE_DIR, to be sourced by a shell
+    env                 what sluicectl needs for this pipeline, to be sourced by a shell
     run.json            the same for programs, and the names (never the values) of what else came from the environment
     supervisord.conf    generated at every start
     logs/               a file a process, rotated; supervisord.log
     checkpoints/        unless CHECKPOINT_DIR says otherwise
     state/              caches of the aggregators' state, unless STATE_DIR says otherwise
 
-Secrets stay in the environment, which supervisord hands on: nothing here or in argv holds one.
+Secrets stay in the environment, which supervisord hands on: nothing here or in argv holds one. env asks it for them
+(env_values.py) as long as it runs.
 """
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import random
+import re
 import shlex
 import signal
 import socket
@@ -28,6 +31,10 @@ SOCKET_PATH_MAX = 92
 PORT_FIRST, PORT_LAST = 21000, 29999  # below the kernel's ephemeral ports: nobody else's connection takes it meanwhile
 SEARCH = "search-"  # in front of the names of the search job's processes
 HANDED_ON = ("KAFKA_", "DATABASE_URL", "PG", "SLUICE_", "ELASTICSEARCH_")
+# What a start chooses where the environment does not say it: name -> fact.
+CHOSEN = {"SLUICE_CONFIG": "config", "SLUICE_COORDINATOR": "coordinator", "CHECKPOINT_DIR": "checkpoint_dir", "STATE_DIR": "state_dir"}
+OWN = (*CHOSEN, "SLUICE_RUN_DIR", "SLUICE_ENV_OF", "SLUICE_BIN", "SLUICE_IDENTITY")
+STOPPED = ("EXITED", "FATAL", "STOPPED", "UNKNOWN")  # of supervisord: nothing happens any more by itself
 
 # Paths are relative to the run dir, where supervisord runs: it expands some of them twice, so that no way of writing a %
 # in them suits all of its versions.
@@ -88,6 +95,39 @@ def free_port():
     raise Trouble(f"no free port between {PORT_FIRST} and {PORT_LAST}")
 
 
+def folder_of(text):
+    """As sluicectl reads checkpoint.dir: file:///path is /path."""
+    found = re.fullmatch(r"file:(?://(?:localhost)?)?(/.*)", text)
+    return os.path.abspath(found[1] if found else text)
+
+
+def make_folder(path):
+    try:
+        os.makedirs(path, exist_ok=True)
+        if os.access(path, os.W_OK | os.X_OK):
+            return
+    except PermissionError:
+        pass
+    while not os.path.exists(os.path.dirname(path)):
+        path = os.path.dirname(path)
+    raise Trouble(f"{path}: you may not write there. This makes it yours: sudo install -d -o \"$(id -un)\" {shlex.quote(path)}")
+
+
+def is_secret(name, value):
+    return bool(re.search("PASS|SECRET|TOKEN|KEY|CREDENTIAL|JAAS", name) or re.search("://[^@]*:[^@]*@|password", value, re.IGNORECASE))
+
+
+def variables_of(config):
+    """Names that the pipeline file takes from the environment."""
+    with open(config, encoding="utf-8", errors="replace") as file:
+        return set(re.findall(r"\$\{([A-Za-z_][A-Za-z0-9_]*)[:}]", file.read()))
+
+
+def hash_of(config):
+    with open(config, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
 def process_state(pid):
     """The letter of /proc (R, S, T, Z...), or None when there is no such process."""
     try:
@@ -97,16 +137,33 @@ def process_state(pid):
         return None
 
 
+def listens(pid, port):
+    """Whether this process, and not somebody else, listens at this port of the machine."""
+    sockets, listening = set(), "0A"
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
+                fields = [line.split() for line in file.readlines()[1:]]
+                sockets |= {f"socket:[{f[9]}]" for f in fields if f[3] == listening and int(f[1].rpartition(":")[2], 16) == port}
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/fd/{descriptor}") in sockets:
+                    return True
+    return False
+
+
 def alive(pid):
     return process_state(pid) not in (None, "Z", "X")
 
 
 class RunDir:
     def __init__(self, path):
-        self.dir = os.path.abspath(path)
+        self.dir = os.path.realpath(path)
         self.logs = os.path.join(self.dir, "logs")
         self.conf = os.path.join(self.dir, "supervisord.conf")
         self.facts = {}
+        self.left_aside = []  # variables that are another run dir's
         with contextlib.suppress(OSError, ValueError):
             with open(self.path("run.json"), encoding="utf-8") as file:
                 self.facts = json.load(file)
@@ -148,14 +205,33 @@ class RunDir:
                         found.append(int(entry))
         return found
 
+    def environment_of_supervisor(self):
+        try:
+            with open(f"/proc/{self.supervisor_pid()}/environ", "rb") as file:
+                pairs = (entry.partition(b"=") for entry in file.read().split(b"\0") if entry)
+                return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+        except OSError:
+            return {}
+
     def processes(self):
-        """What supervisord says about each: name, statename, pid, exitstatus..."""
+        """What supervisord says about each: name, group, statename, pid, exitstatus..."""
+        return self.ask(lambda supervisor: supervisor.getAllProcessInfo())
+
+    def start_stopped(self):
+        """Those that have ended, in the order of their priorities; their environment is supervisord's."""
+        self.note_log_starts()
+        order = ("coordinator", "sink", "aggregator", "ingest", SEARCH + "sink", SEARCH + "ingest")
+        stopped = [process for process in self.processes() if process["statename"] in STOPPED]
+        for process in sorted(stopped, key=lambda process: order.index(process["group"])):
+            self.ask(lambda supervisor: supervisor.startProcess(f"{process['group']}:{process['name']}", False))
+
+    def ask(self, question):
         from supervisor.xmlrpc import SupervisorTransport  # Debian package supervisor
 
         transport = SupervisorTransport(None, None, "unix://" + self.facts["socket"])
         proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
         try:
-            return proxy.supervisor.getAllProcessInfo()
+            return question(proxy.supervisor)
         except (OSError, xmlrpc.client.Error) as error:
             raise Trouble(f"supervisord does not answer: {error}") from error
         finally:
@@ -164,7 +240,7 @@ class RunDir:
     # ---- start ----
 
     def environment(self):
-        made = dict(os.environ)
+        made = {name: value for name, value in os.environ.items() if name not in self.left_aside and name != "SLUICE_ENV_OF"}
         made.update(
             SLUICE_RUN_DIR=self.dir,
             SLUICE_CONFIG=self.facts["config"],
@@ -174,29 +250,77 @@ class RunDir:
         )
         return made
 
+    def given(self, name):
+        """A variable of the environment, unless it came with the env of another run dir: that is not ours to use."""
+        value, other = os.environ.get(name), os.environ.get("SLUICE_ENV_OF")
+        if value and other and os.path.realpath(other) != self.dir and RunDir(other).facts.get(CHOSEN[name]) == value:
+            self.left_aside.append(name)
+            return None
+        return value
+
     def prepare(self, config, ingest, aggregators, search):
         """Chooses what a start needs and writes it down. search: sinks of the search job, where it is on."""
         os.makedirs(self.logs, exist_ok=True)
-        checkpoints = os.environ.get("CHECKPOINT_DIR") or self.path("checkpoints")
-        if "://" not in checkpoints:
-            checkpoints = os.path.abspath(checkpoints)
-            os.makedirs(checkpoints, exist_ok=True)
+        checkpoints = folder_of(self.given("CHECKPOINT_DIR") or self.path("checkpoints"))
+        state = folder_of(self.given("STATE_DIR") or self.path("state"))
+        make_folder(checkpoints)
+        make_folder(state)
+        names = {name for name in os.environ if name.startswith(HANDED_ON)} | variables_of(config)
+        names = sorted(name for name in names if name in os.environ and name not in OWN)
         self.facts = {
             "config": os.path.abspath(config),
-            "coordinator": os.environ.get("SLUICE_COORDINATOR") or f"tcp://127.0.0.1:{free_port()}",
+            "config_hash": hash_of(config),
+            "coordinator": self.given("SLUICE_COORDINATOR") or f"tcp://127.0.0.1:{free_port()}",
             "checkpoint_dir": checkpoints,
-            "state_dir": os.path.abspath(os.environ.get("STATE_DIR") or self.path("state")),
+            "state_dir": state,
             "ingest": ingest,
             "aggregators": aggregators,
             "search": search,
             "socket": self.choose_socket(),
-            "environment": sorted(name for name in os.environ if name.startswith(HANDED_ON)),
+            "environment": names,
+            "secrets": [name for name in names if is_secret(name, os.environ[name])],
         }
         self.write_facts()
+        self.write_env()
+
+    def write_env(self):
+        values = {"SLUICE_ENV_OF": self.dir, **{name: self.facts[fact] for name, fact in CHOSEN.items()}}
+        values.update((name, os.environ[name]) for name in self.facts["environment"] if name not in self.facts["secrets"])
+        values_of = os.path.join(os.path.dirname(os.path.abspath(__file__)), "env_values.py")
         with open(self.path("env"), "w", encoding="utf-8") as file:
-            for name, fact in (("SLUICE_CONFIG", "config"), ("SLUICE_COORDINATOR", "coordinator"),
-                               ("CHECKPOINT_DIR", "checkpoint_dir"), ("STATE_DIR", "state_dir")):
-                file.write(f"export {name}={shlex.quote(self.facts[fact])}\n")
+            for name, value in values.items():
+                file.write(f"export {name}={shlex.quote(value)}\n")
+            if self.facts["secrets"]:
+                file.write(f"# {', '.join(self.facts['secrets'])}: what may be secret is on no disk\n"
+                           f'eval "$(/usr/bin/python3 {shlex.quote(values_of)} {shlex.quote(self.dir)})"\n')
+
+    def differences(self, config):
+        """Words on what this shell and this pipeline file (None: the one that runs) say otherwise than what runs."""
+        found, environment = [], self.environment_of_supervisor()
+        if config is not None and os.path.realpath(config) != os.path.realpath(self.facts["config"]):
+            found.append(f"the pipeline file {config} instead of {self.facts['config']}")
+        elif not os.path.isfile(self.facts["config"]) or hash_of(self.facts["config"]) != self.facts.get("config_hash"):
+            found.append(f"the pipeline file {self.facts['config']} has changed")
+        names = {name for name in os.environ if name.startswith(HANDED_ON)} | set(self.facts["environment"])
+        for name in sorted(names - set(OWN)):
+            if name in os.environ and not name.startswith("SLUICE_") and os.environ[name] != environment.get(name):
+                found.append(f"another {name}")
+        for name in ("SLUICE_COORDINATOR", "CHECKPOINT_DIR", "STATE_DIR"):
+            value = self.given(name)
+            if value and value != self.facts[CHOSEN[name]] and folder_of(value) != self.facts[CHOSEN[name]]:
+                found.append(f"another {name}")
+        return found
+
+    def take_over_environment(self):
+        """What this shell does not set stays as it was; so do port and folders."""
+        for name, value in self.environment_of_supervisor().items():
+            if name.startswith(HANDED_ON) or name in self.facts["environment"]:
+                os.environ.setdefault(name, value)
+        for name in ("SLUICE_COORDINATOR", "CHECKPOINT_DIR", "STATE_DIR"):
+            if not self.given(name):
+                os.environ[name] = self.facts[CHOSEN[name]]
+        self.left_aside = []
+        os.environ.pop("SLUICE_ENV_OF", None)
 
     def write_facts(self):
         with open(self.path("run.json"), "w", encoding="utf-8") as file:
@@ -247,10 +371,13 @@ class RunDir:
         with open(self.conf, "w", encoding="utf-8") as file:
             file.write(text)
 
+    def note_log_starts(self):
+        """Logs of an earlier start stay, but what is shown to explain a failure is of this one only."""
+        self.log_starts = {name: os.path.getsize(os.path.join(self.logs, name)) for name in os.listdir(self.logs)}
+
     def start(self, bin_dir):
         self.write_conf(bin_dir)
-        # Logs of an earlier start stay, but what is shown to explain a failure is of this one only.
-        self.log_starts = {name: os.path.getsize(os.path.join(self.logs, name)) for name in os.listdir(self.logs)}
+        self.note_log_starts()
         done = subprocess.run(["supervisord", "-c", self.conf], env=self.environment(), cwd=self.dir, text=True,
                               stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode != 0:

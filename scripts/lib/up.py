@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from run_dir import SEARCH, RunDir, Trouble, run_main
+from run_dir import SEARCH, STOPPED, RunDir, Trouble, listens, run_main
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXIT_CONFIG = 78
@@ -17,11 +17,11 @@ EXIT_CONFIG = 78
 def read_arguments():
     parser = argparse.ArgumentParser(prog="up", allow_abbrev=False)
     parser.add_argument("--bin", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--config", default=os.environ.get("SLUICE_CONFIG") or os.path.join(ROOT, "compose/pipeline.yaml"))
+    parser.add_argument("--config", default=os.environ.get("SLUICE_CONFIG") or None)
     parser.add_argument("--run-dir", default=os.path.join(ROOT, "run/default"))
-    parser.add_argument("--ingest", type=positive, default=1)
-    parser.add_argument("--aggregators", type=positive, default=1)
-    parser.add_argument("--search", type=positive, default=1)
+    parser.add_argument("--ingest", type=positive)
+    parser.add_argument("--aggregators", type=positive)
+    parser.add_argument("--search", type=positive)
     parser.add_argument("--wait", type=positive, default=120)
     return parser.parse_args()
 
@@ -92,10 +92,11 @@ class Start:
             while True:
                 found = {job: self.status(job) for job in self.jobs}
                 reports = {job: report for job, (report, _) in found.items()}
-                waiting_for = [job for job, (_, running) in found.items() if not running]
+                processes = self.run.processes()
+                strange = [job for job, report in reports.items() if report and not self.is_ours(processes)]
+                waiting_for = [job for job, (_, running) in found.items() if not running or job in strange]
                 if not waiting_for:
                     return 0, reports
-                processes = self.run.processes()
                 stopped = {self.job_of(process) for process in processes if self.is_config(process)} & set(self.jobs)
                 if stopped:
                     progress.end()
@@ -105,6 +106,8 @@ class Start:
                     self.go_on_without_search()
                     continue
                 text = self.waiting(waiting_for[0], reports[waiting_for[0]], processes)
+                if waiting_for[0] in strange:
+                    text = f"somebody else's coordinator answers at {self.run.facts['coordinator']}"
                 if time.monotonic() > self.deadline:
                     progress.end()
                     if waiting_for == ["search"]:
@@ -117,6 +120,11 @@ class Start:
                 time.sleep(1)
         finally:
             progress.end()
+
+    def is_ours(self, processes):
+        """A coordinator answers; but it may be that of another run dir, to which the environment has led us."""
+        port = int(self.run.facts["coordinator"].rpartition(":")[2])
+        return any(process["name"] == "coordinator" and listens(process["pid"], port) for process in processes)
 
     @staticmethod
     def is_config(process):
@@ -161,9 +169,8 @@ class Start:
     def go_on_without_search(self):
         """A mistake that concerns nothing else: the totals neither wait for it nor end with it."""
         self.jobs.remove("search")
-        again = f"supervisorctl -c {shlex.quote(self.run.conf)} start '{SEARCH}sink:*' '{SEARCH}ingest:*'"
-        print(f"up: the search job has stopped, the totals go on without it. When that is mended: {again}\n"
-              "    (scripts/down and scripts/up where it was the pipeline file or the environment)", file=sys.stderr)
+        print("up: the search job has stopped, the totals go on without it. When that is mended: "
+              f"{again(self.run)}", file=sys.stderr)
 
     def explain(self, processes):
         by_message = {}
@@ -175,19 +182,31 @@ class Start:
             print(f"{', '.join(names)}: {message}", file=sys.stderr)
 
 
+def again(run):
+    default = run.dir == os.path.realpath(os.path.join(ROOT, "run/default"))
+    return os.path.join(ROOT, "scripts/up") + ("" if default else f" --run-dir {shlex.quote(run.dir)}")
+
+
 def deploy(run, arguments):
     start = Start(run, arguments.bin, arguments.wait)
+    arguments.config = arguments.config or os.path.join(ROOT, "compose/pipeline.yaml")
     if not os.path.isfile(arguments.config):
         raise Trouble(f"{arguments.config}: no such file")
-    run.prepare(arguments.config, arguments.ingest, arguments.aggregators, arguments.search)
+    run.prepare(arguments.config, arguments.ingest or 1, arguments.aggregators or 1, arguments.search or 1)
+    if run.left_aside:
+        print(f"up: left aside, as it is what another run dir's env says: {', '.join(run.left_aside)}", file=sys.stderr)
     code = start.validate()
     if code != 0:
         run.remove_socket()
         return code
+    return bring_up(run, start, lambda: run.start(os.path.abspath(arguments.bin)))
+
+
+def bring_up(run, start, begin):
     reports = None
     code = 1
     try:
-        run.start(os.path.abspath(arguments.bin))
+        begin()
         code, reports = start.wait()
     finally:
         if code != 0:
@@ -198,8 +217,40 @@ def deploy(run, arguments):
     for report in filter(None, reports.values()):
         print(f"{report['job']} is {'running' if report['live'] else 'not yet running'}: {len(report['workers'])} processes, "
               f"{report['counters']['consumed']} records so far")
-    print(f"logs in {run.logs}; ask it with: . {run.path('env')} && {start.ctl} status")
+    print(f"logs in {shlex.quote(run.logs)}; ask it with: . {shlex.quote(run.path('env'))} && {shlex.quote(start.ctl)} status")
     return 0
+
+
+def go_on(run, arguments):
+    """It is up. What has ended is started, and numbers of processes are obeyed; nothing else that runs is changed."""
+    stopped = [process["name"] for process in run.processes() if process["statename"] in STOPPED]
+    others = run.differences(arguments.config)
+    counts = {name: getattr(arguments, name) for name in ("ingest", "aggregators", "search")}
+    counts = {name: count for name, count in counts.items() if count and run.facts[name] and count != run.facts[name]}
+    if not stopped and others:
+        print(f"up: it runs in {run.dir}, and is left alone: {', '.join(others)}. scripts/down and then scripts/up take that over",
+              file=sys.stderr)
+        return 1
+    if not stopped and not counts:
+        print(f"up already (supervisord {run.supervisor_pid()} in {run.dir}); scripts/down stops it")
+        return 0
+    run.take_over_environment()
+    if not others and not counts:
+        print(f"starting again what has ended: {', '.join(stopped)}", file=sys.stderr)
+        start = Start(run, arguments.bin, arguments.wait)
+        code = start.validate()
+        return code if code != 0 else bring_up(run, start, run.start_stopped)
+    words = others + [f"{run.facts[name]} {name} before, {count} now" for name, count in counts.items()]
+    print(f"starting anew: {', '.join(words)}", file=sys.stderr)
+    arguments.config = arguments.config or run.facts["config"]
+    for name in ("ingest", "aggregators", "search"):
+        setattr(arguments, name, getattr(arguments, name) or run.facts[name])
+    check = subprocess.run([os.path.join(arguments.bin, "sluicectl"), "validate", arguments.config], env=run.environment(),
+                           stdout=subprocess.DEVNULL, check=False)
+    if check.returncode != 0:
+        return check.returncode
+    run.stop()
+    return deploy(run, arguments)
 
 
 def main():
@@ -208,8 +259,7 @@ def main():
     run = RunDir(arguments.run_dir)
     with run.lock():
         if run.supervisor_pid() is not None:
-            print(f"up already (supervisord {run.supervisor_pid()} in {run.dir}); scripts/down stops it")
-            return 0
+            return go_on(run, arguments)
         if run.stop():
             print("stopped what an earlier start had left", file=sys.stderr)
         return deploy(run, arguments)

@@ -208,14 +208,14 @@ def up_and_down(job, scripts):
         interposer.answer(401, "security_exception", "unable to authenticate user [ada] for REST request [/]")
         run = scripts(it, ELASTICSEARCH_URL=interposer.url.replace("//", "//ada:l0velace@"))
         said = run.must_come_up()
-        again = re.search("supervisorctl .*", said)
+        again = re.search("When that is mended: (.*)", said)
         if "401; set" not in said or "api_key" not in said or "l0velace" in said or not again:
             raise Failure(f"up has to show what the processes say, without the password, and how to go on:\n{said}")
         must_be("sinks", sorted(run.processes().values()).count("sluice-sink"), 1)
         it.produce(2_000, "--rate", 0, seed=3)
         it.settle(10)
         interposer.answer(None)
-        subprocess.run(again.group(), shell=True, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(again.group(1), shell=True, check=True, stdout=subprocess.DEVNULL, env=run.environment)
         prove_both(it)
     for file in run.dir.rglob("*"):
         if file.is_file() and "l0velace" in file.read_text(errors="replace"):

@@ -2,8 +2,8 @@
 """scripts/up and scripts/down: what a person types, on services that are somebody else's."""
 import json, os, re, signal, socket, subprocess, sys, time
 
-from jobs import EXIT_CONFIG, Failure, must_be, run_cases, wait_for
-from services import ROOT
+from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
+from services import BIN, ROOT
 
 
 class Scripts:
@@ -236,7 +236,179 @@ def interrupted(job, scripts):
     run.nothing_runs()
 
 
-CASES = (twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
+@brought_down
+def after_a_78_it_is_started(job, scripts):
+    """What a person mends in the file, in the environment or in the database: the next up starts it, and says so."""
+    it = job()
+    run = scripts(it)
+    it.produce(1000, "--rate", 0)
+    run.must_come_up("--aggregators", 2)
+    it.settle()
+    sql(it.url, "ALTER TABLE sales_per_day RENAME TO elsewhere")
+    it.produce(1000, "--rate", 0, seed=2)
+    wait_for("the job ends", lambda: not any(name.startswith("sluice-") for name in run.processes().values()), 60)
+    done = run.up("--wait", 30)
+    must_be(f"the exit code where nothing was mended\n{done.stdout}", done.returncode, EXIT_CONFIG)
+    run.nothing_runs()
+    sql(it.url, "ALTER TABLE elsewhere RENAME TO sales_per_day")
+    run.must_come_up("--aggregators", 2)
+    it.settle()
+    for mend in ("database", "environment", "file"):
+        for pid, name in run.processes().items():
+            if name.startswith("sluice-"):
+                os.kill(pid, signal.SIGTERM)  # exit 0: not started again either
+        wait_for("all have ended", lambda: not any(name.startswith("sluice-") for name in run.processes().values()), 60)
+        if mend == "environment":
+            run.environment["PGAPPNAME"] = "mended"
+        elif mend == "file":
+            it.write_config(("interval: 5s", "interval: 4s"))
+        said = run.must_come_up()
+        if "up already" in said or "is running" not in said:
+            raise Failure(f"up after {mend}:\n{said}")
+        must_be(f"aggregators after {mend}", sorted(run.processes().values()).count("sluice-aggregator"), 2)
+        it.produce(500, "--rate", 0, seed=len(mend))
+        it.settle()
+    it.prove()
+
+
+@brought_down
+def one_process_has_ended(job, scripts):
+    it = job()
+    run = scripts(it)
+    run.must_come_up()
+    processes = run.processes()
+    os.kill(run.pid_of("sluice-ingest"), signal.SIGTERM)
+    wait_for("it is gone", lambda: "sluice-ingest" not in run.processes().values(), 30)
+    said = run.must_come_up()
+    if "starting again what has ended: ingest-0" not in said:
+        raise Failure(said)
+    must_be("the others", {pid for pid, name in processes.items() if name != "sluice-ingest"} <= set(run.processes()), True)
+
+
+@brought_down
+def other_numbers_and_other_files(job, scripts):
+    """Numbers of processes are obeyed; another file or environment is refused while it runs, and then taken over."""
+    it = job()
+    run = scripts(it)
+    it.produce(1000, "--rate", 0)
+    run.must_come_up()
+    said = run.must_come_up("--aggregators", 3, "--ingest", 2)
+    if "1 aggregators before, 3 now" not in said:
+        raise Failure(said)
+    counts = sorted(run.processes().values())
+    must_be("processes", (counts.count("sluice-aggregator"), counts.count("sluice-ingest")), (3, 2))
+    it.produce(1000, "--rate", 0, seed=2)
+    it.settle()
+    processes = run.processes()
+    if "up already" not in run.must_come_up():
+        raise Failure("up again")
+    other = it.folder / "other.yaml"
+    other.write_text((it.folder / "pipeline.yaml").read_text())
+    stranger = scripts(it, run_dir=run.dir, KAFKA_BOOTSTRAP_SERVERS=it.environment["KAFKA_BOOTSTRAP_SERVERS"] + ",127.0.0.1:9")
+    edited = (it.folder / "pipeline.yaml").read_text()
+    for who, options, words in ((run, ("--config", other), "other.yaml instead of"),
+                                (run, ("--config", other, "--aggregators", 1), "other.yaml instead of"),
+                                (stranger, (), "another KAFKA_BOOTSTRAP_SERVERS")):
+        done = who.up(*options)
+        if done.returncode != 1 or words not in done.stdout or "scripts/down" not in done.stdout:
+            raise Failure(f"up {options}: exit {done.returncode}\n{done.stdout}")
+    it.write_config(("interval: 5s", "interval: 4s"))
+    done = run.up()
+    if done.returncode != 1 or "has changed" not in done.stdout:
+        raise Failure(f"up with an edited file: exit {done.returncode}\n{done.stdout}")
+    (it.folder / "pipeline.yaml").write_text(edited)
+    must_be("nothing was touched", run.processes(), processes)
+    run.down()
+    run.must_come_up("--config", other)
+    it.prove()
+
+
+@brought_down
+def neighbours_by_name(job, scripts):
+    """run/a, run/a2 and run/a/b: down of one ends none of another."""
+    one, other, inner = job(), job(), job()
+    runs = [scripts(one, run_dir=one.folder / "a"), scripts(other, run_dir=one.folder / "a2"), scripts(inner, run_dir=one.folder / "a/b")]
+    for run in runs:
+        run.must_come_up()
+    supervisor = int((runs[0].dir / "supervisord.pid").read_text())
+    os.kill(supervisor, signal.SIGKILL)  # then down looks for orphans
+    wait_for("supervisord's end", lambda: supervisor not in runs[0].processes(), 5)
+    before = [run.processes() for run in runs]
+    runs[0].down()
+    runs[0].nothing_runs()
+    for run, processes in zip(runs[1:], before[1:]):
+        must_be(f"processes of {run.dir}", run.processes(), processes)
+
+
+def sourced(run, command, **environment):
+    """What a shell says that has sourced the run dir's env, and knows nothing else."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE", "KAFKA", "DATABASE", "PG", "ELASTIC"))}
+    return subprocess.run(["sh", "-c", f". '{run.dir}/env' && {command}"], env={**clean, **environment}, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+
+
+@brought_down
+def env_is_all_that_one_needs(job, scripts):
+    """status, check and audit by a shell that has nothing but env; no secret in it; and another run dir is not led astray."""
+    it, other = job(), job()
+    run = scripts(it, DATABASE_URL=re.sub("//postgres@", "//postgres:hush%2dhush@", it.url))
+    it.produce(1000, "--rate", 0)
+    run.must_come_up()
+    it.settle()
+    for words in ("status", "status --check", "audit", "checkpoint"):
+        done = sourced(run, f"{BIN}/sluicectl {words}")
+        must_be(f"{words}\n{done.stdout}", done.returncode, 0)
+    for file in run.dir.rglob("*"):
+        if file.is_file() and "hush" in file.read_text(errors="replace"):
+            raise Failure(f"{file} holds the password")
+    second = scripts(other, run_dir=other.folder / "r2")
+    environment = {"SLUICE_BIN": str(BIN), "STATE_DIR": "", "DATABASE_URL": other.url}
+    done = sourced(run, f"DATABASE_URL='{other.url}' '{ROOT}/scripts/up' --run-dir '{second.dir}' --config '{other.folder}/pipeline.yaml'",
+                   **environment)
+    must_be(f"up after another's env\n{done.stdout}", done.returncode, 0)
+    if "left aside" not in done.stdout or f"{other.name}/totals is running" not in done.stdout:
+        raise Failure(done.stdout)
+    must_be("processes of its own", sorted(second.processes().values()).count("sluice-sink"), 1)
+    ports = [json.loads((each.dir / "run.json").read_text())["coordinator"] for each in (run, second)]
+    must_be("two ports", len(set(ports)), 2)
+    done = sourced(run, f"{BIN}/sluicectl status --check")
+    must_be(f"the first\n{done.stdout}", done.returncode, 0)
+    run.down()
+    if "not up" not in sourced(run, "true").stdout:
+        raise Failure("env of what is down has to say what it lacks")
+
+
+@brought_down
+def a_coordinator_that_is_not_ours(job, scripts):
+    """The port of another run dir, given outright: up does not take the other's job for its own."""
+    it, other = job(), job()
+    first = scripts(it)
+    first.must_come_up()
+    port = json.loads((first.dir / "run.json").read_text())["coordinator"]
+    second = scripts(it, run_dir=other.folder / "r2", SLUICE_COORDINATOR=port)
+    done = second.up("--wait", 6)
+    if done.returncode == 0 or "is running" in done.stdout:
+        raise Failure(f"exit {done.returncode}\n{done.stdout}")
+    second.nothing_runs()
+    must_be("the first one", sourced(first, f"{BIN}/sluicectl status --check").returncode, 0)
+
+
+@brought_down
+def folders_as_users_write_them(job, scripts):
+    """file:///path as in other systems' settings; blanks, in what up prints, too."""
+    it = job()
+    folder = it.folder / "check points"
+    run = scripts(it, run_dir=it.folder / "a run dir", CHECKPOINT_DIR=f"file://{folder}")
+    said = run.must_come_up()
+    if not (folder / it.name / "totals" / "attempts").is_dir():
+        raise Failure(f"no checkpoints in {folder}")
+    words = re.search("ask it with: (.*)", said).group(1)
+    done = subprocess.run(["sh", "-c", words], env=run.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    must_be(f"{words}\n{done.stdout}", done.returncode, 0)
+
+
+CASES = (after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs,
+         a_coordinator_that_is_not_ours, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
          a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted)
 
 if __name__ == "__main__":
