@@ -382,6 +382,64 @@ static void test_no_connection(void **state)
 	assert_fence(fixture_url(fixture->database, NULL, NULL, NULL), SINK_UNKNOWN, "read-only");
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* The password is changed in the server first, in the file later; the connection breaks in between. */
+static void test_password_is_changed(void **state)
+{
+	struct fixture *fixture = *state;
+	char folder[] = "/tmp/sluice-XXXXXX", secret[64], config[64];
+	struct buffer text = {0}, url = {0};
+	struct pipeline pipeline;
+	struct error error = {0};
+	struct sink_port *port = NULL;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(secret, sizeof secret, "%s/url", folder);
+	snprintf(config, sizeof config, "%s/pipeline.yaml", folder);
+	fixture_run(fixture, "DROP ROLE IF EXISTS sluice_turn; CREATE ROLE sluice_turn SUPERUSER LOGIN PASSWORD 'old'");
+	buffer_printf(&text, "%ssinks: {postgres: {url: \"${file:%s}\"}}\n", fixture_pipeline_text, secret);
+	buffer_append(&text, "", 1);
+	write_file(config, (const char *)text.data);
+	url = fixture_url(fixture->database, "sluice_turn", "old", NULL);
+	write_file(secret, (const char *)url.data);
+	buffer_fini(&url);
+	if (pipeline_load(&pipeline, config, &error) != RESULT_OK)
+		fail_msg("%s", error.text);
+	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 0", &error), RESULT_OK);
+	assert_done(fixture_fence(port, 1));
+	fixture_run(fixture,
+	    "ALTER ROLE sluice_turn PASSWORD 'new'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+	    "WHERE usename = 'sluice_turn'");
+	/* It was right until now: the new one has time to arrive. */
+	assert_says(fixture_look(port, 1), SINK_UNKNOWN, "password authentication failed");
+	url = fixture_url(fixture->database, "sluice_turn", "new", NULL);
+	write_file(secret, (const char *)url.data);
+	buffer_fini(&url);
+	assert_done(fixture_look(port, 1));
+	/* Another database is not what the file was asked for. */
+	fixture_run(fixture,
+	    "ALTER ROLE sluice_turn PASSWORD 'newer'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+	    "WHERE usename = 'sluice_turn'");
+	url = fixture_url("postgres", "sluice_turn", "newer", NULL);
+	write_file(secret, (const char *)url.data);
+	buffer_fini(&url);
+	assert_says(fixture_look(port, 1), SINK_UNKNOWN, "password authentication failed");
+	port->ops->close(port);
+	pipeline_fini(&pipeline);
+	buffer_fini(&text);
+	(void)remove(secret);
+	(void)remove(config);
+	(void)remove(folder);
+	fixture_run(fixture, "DROP OWNED BY sluice_turn CASCADE; DROP ROLE sluice_turn");
+}
+
 /* A user without the right to end the older writer's backend. */
 static void test_rights(void **state)
 {
@@ -502,6 +560,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_zombie, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_failover, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_no_connection, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_password_is_changed, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_rights, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_close_while_waiting, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_server_restarts, fixture_setup, fixture_teardown),
