@@ -32,7 +32,7 @@ static void say_decisions(struct outbox *outbox, const struct decisions *decisio
 		uint32_t len = decisions->len - first;
 		struct frame_decisions page = {
 		    .decisions = {decisions->entries + first, len < DECISIONS_PER_PAGE ? len : DECISIONS_PER_PAGE},
-		    .last = len <= DECISIONS_PER_PAGE,
+		    .last = MUTANT(last_page_unsaid) ? len < DECISIONS_PER_PAGE : len <= DECISIONS_PER_PAGE,
 		};
 		outbox_report(outbox, FRAME_DECISIONS, &page);
 	}

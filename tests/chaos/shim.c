@@ -4,10 +4,12 @@
  * below, all 0: none). SLUICE_SHIM_FOLDERS, a list separated by colons, says beneath which folders files are in trouble:
  * everything else, logs for instance, stays as it is. SLUICE_SHIM_SPARED, a list of ports of the same kind: connections to
  * these are no channels between processes.
+ *
+ * SLUICE_SHIM_JOURNAL names a file that gets a line for each change beneath these folders, once it has been done: create, write, sync,
+ * mkdir, rmdir, unlink PATH; rename, link PATH PATH. From it one can tell what a power cut would have left: tests/integration/disk.py.
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -15,10 +17,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
 #include <time.h>
@@ -34,15 +38,29 @@ struct trouble {
 	int32_t channel_us; /* each takes so much longer */
 };
 
-enum { FILES_MAX = 4096 };
+enum { FILES_MAX = 4096, PATH_BYTES = 1024 };
 
 static const struct trouble no_trouble;
 static const volatile struct trouble *trouble = (const volatile struct trouble *)&no_trouble;
 static const char *folders, *spared;
+static int journal_fd = -1;
 static bool watched[FILES_MAX]; /* by file descriptor: lies beneath one of the folders */
+
+#define REAL(name) ((__typeof__(&(name)))real(#name))
+
+static void *real(const char *name)
+{
+	return dlsym(RTLD_NEXT, name);
+}
 
 __attribute__((constructor)) static void start(void)
 {
+	const char *journal_path = getenv("SLUICE_SHIM_JOURNAL");
+	if (journal_path)
+		journal_fd = REAL(open)(journal_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+	folders = getenv("SLUICE_SHIM_FOLDERS");
+	spared = getenv("SLUICE_SHIM_SPARED");
+
 	const char *path = getenv("SLUICE_SHIM");
 	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
@@ -52,8 +70,6 @@ __attribute__((constructor)) static void start(void)
 	close(fd);
 	if (mapped != MAP_FAILED)
 		trouble = mapped;
-	folders = getenv("SLUICE_SHIM_FOLDERS");
-	spared = getenv("SLUICE_SHIM_SPARED");
 }
 
 static bool beneath(const char *path)
@@ -72,17 +88,38 @@ static bool is_watched(int fd)
 	return fd >= 0 && fd < FILES_MAX && watched[fd];
 }
 
-#define REAL(name) ((__typeof__(&(name)))real(#name))
-
-static void *real(const char *name)
+/* A line is appended whole; errno stays. */
+static void journal(const char *what, const char *path, const char *to)
 {
-	return dlsym(RTLD_NEXT, name);
+	char line[2 * PATH_BYTES + 16];
+	int before = errno, len;
+
+	if (journal_fd < 0 || !beneath(path))
+		return;
+	len = snprintf(line, sizeof line, "%s %s%s%s\n", what, path, to ? " " : "", to ? to : "");
+	if (len > 0 && (size_t)len < sizeof line && REAL(write)(journal_fd, line, (size_t)len) != len)
+		abort();
+	errno = before;
+}
+
+static void journal_of_fd(const char *what, int fd)
+{
+	char link[32], path[PATH_BYTES];
+
+	if (journal_fd < 0 || !is_watched(fd))
+		return;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t len = readlink(link, path, sizeof path - 1);
+	if (len <= 0)
+		return;
+	path[len] = '\0';
+	journal(what, path, NULL);
 }
 
 static int opened(const char *path, int flags, mode_t mode, const char *name)
 {
 	static int (*next)(const char *, int, ...), (*next64)(const char *, int, ...);
-	bool watch = beneath(path);
+	bool watch = beneath(path), was = journal_fd >= 0 && access(path, F_OK) == 0;
 
 	if (!next)
 		next = (int (*)(const char *, int, ...))real("open");
@@ -95,6 +132,8 @@ static int opened(const char *path, int flags, mode_t mode, const char *name)
 	int fd = (strcmp(name, "open") == 0 ? next : next64)(path, flags, mode);
 	if (fd >= 0 && fd < FILES_MAX)
 		watched[fd] = watch;
+	if (fd >= 0 && (flags & O_CREAT))
+		journal(was ? "write" : "create", path, NULL);
 	return fd;
 }
 
@@ -113,6 +152,20 @@ static int opened(const char *path, int flags, mode_t mode, const char *name)
 
 OPEN(open)
 OPEN(open64)
+
+int mkostemp(char *path, int flags)
+{
+	static __typeof__(&mkostemp) next;
+
+	if (!next)
+		next = REAL(mkostemp);
+	int fd = next(path, flags);
+	if (fd >= 0 && fd < FILES_MAX)
+		watched[fd] = beneath(path);
+	if (fd >= 0)
+		journal("create", path, NULL);
+	return fd;
+}
 
 int close(int fd)
 {
@@ -137,7 +190,10 @@ ssize_t write(int fd, const void *data, size_t len)
 	}
 	if (is_watched(fd) && trouble->short_writes && len > 1)
 		len /= 2;
-	return next(fd, data, len);
+	ssize_t written = next(fd, data, len);
+	if (written > 0)
+		journal_of_fd("write", fd);
+	return written;
 }
 
 static int synced(int fd, int (*next)(int))
@@ -146,7 +202,10 @@ static int synced(int fd, int (*next)(int))
 		errno = trouble->sync_error;
 		return -1;
 	}
-	return next(fd);
+	int result = next(fd);
+	if (result == 0)
+		journal_of_fd("sync", fd);
+	return result;
 }
 
 int fsync(int fd)
@@ -177,7 +236,56 @@ int rename(const char *from, const char *to)
 		errno = trouble->open_error;
 		return -1;
 	}
-	return next(from, to);
+	int result = next(from, to);
+	if (result == 0)
+		journal("rename", from, to);
+	return result;
+}
+
+int link(const char *from, const char *to)
+{
+	static __typeof__(&link) next;
+
+	if (!next)
+		next = REAL(link);
+	int result = next(from, to);
+	if (result == 0)
+		journal("link", from, to);
+	return result;
+}
+
+#define NAME_CALL(name, parameters, arguments)                                                                         \
+	int name parameters                                                                                            \
+	{                                                                                                              \
+		static __typeof__(&name) next;                                                                         \
+                                                                                                                       \
+		if (!next)                                                                                             \
+			next = REAL(name);                                                                             \
+		int result = next arguments;                                                                           \
+		if (result == 0)                                                                                       \
+			journal(#name, path, NULL);                                                                    \
+		return result;                                                                                         \
+	}
+
+NAME_CALL(unlink, (const char *path), (path))
+NAME_CALL(mkdir, (const char *path, mode_t mode), (path, mode))
+NAME_CALL(rmdir, (const char *path), (path))
+
+int unlinkat(int folder, const char *name, int flags)
+{
+	static __typeof__(&unlinkat) next;
+	char link[32], path[PATH_BYTES], inner[2 * PATH_BYTES];
+
+	if (!next)
+		next = REAL(unlinkat);
+	int result = next(folder, name, flags);
+	snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+	ssize_t len = result == 0 && journal_fd >= 0 ? readlink(link, path, sizeof path - 1) : 0;
+	if (len > 0) {
+		snprintf(inner, sizeof inner, "%.*s/%s", (int)len, path, name);
+		journal(flags & AT_REMOVEDIR ? "rmdir" : "unlink", inner, NULL);
+	}
+	return result;
 }
 
 static bool is_spared(int port)

@@ -88,6 +88,45 @@ static void test_late_by_member(void **state)
 	draft_close(&draft);
 }
 
+/* Rows are asked about in queries of 5,000: exactly so many, and one more. */
+static void test_late_by_query(void **state)
+{
+	static const int64_t cases[] = {1, 4999, 5000, 5001, 10000, 10001};
+	struct fixture *fixture = *state;
+	struct value values[PIPELINE_FIELDS_MAX];
+	uint64_t epoch = 0;
+	size_t fields_len = fixture->pipeline.record.fields_len, key = fixture->pipeline.record.key;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char text[32];
+		struct draft drafts[2];
+		for (int d = 0; d < 2; d++) {
+			draft_open(
+			    &drafts[d], 1, (struct epoch_id){epoch > 0, epoch}, (struct epoch_id){1, epoch + 1}, 20000);
+			for (int64_t n = 0; n < cases[i]; n++) {
+				members_first(&fixture->pipeline, values);
+				(void)snprintf(text, sizeof text, "%zu %05lld", i, (long long)n);
+				values[key] = value_text(text);
+				values[key + 1] = value_text(d == 1 && n % 2 ? "b" : "a");
+				draft_row(&drafts[d], 0, n, values, (uint32_t)fields_len);
+			}
+			if (d == 0) {
+				assert_done(draft_commit(&drafts[d], fixture->port));
+				epoch++;
+			}
+		}
+		struct sink_answer *answer = draft_late(&drafts[1], fixture->port);
+		assert_done(answer);
+		assert_int_equal(answer->decisions.len, cases[i]);
+		for (uint32_t n = 0; n < answer->decisions.len; n++) {
+			const struct decision *decision = &answer->decisions.entries[n];
+			assert_int_equal(decision->offset, n);
+			assert_int_equal(decision->verdict, n % 2 ? VERDICT_CONFLICT : VERDICT_DUPLICATE);
+		}
+		draft_close(&drafts[0]);
+		draft_close(&drafts[1]);
+	}
+}
+
 /* --- totals ----------------------------------------------------------------------------------------------------------- */
 
 static struct value part_of(const struct fixture *fixture, const struct group_column *by, bool other)
@@ -178,6 +217,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_late_by_member, members_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_late_by_query, members_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_places_by_column, members_setup, fixture_teardown),
 	};
 	return cmocka_run_group_tests_name("sink_members", tests, NULL, NULL);

@@ -17,6 +17,7 @@
 #include "services/sluicectl/audit_search.h"
 #include "services/sluicectl/audit_search_keys.h"
 #include "services/sluicectl/audit_table.h"
+#include "tests/unit/members.h"
 #include "tests/unit/shipped_pipeline.h"
 
 static struct bytes bytes_of(const char *text)
@@ -499,6 +500,67 @@ static void test_the_first_of_a_partition_counts(void **state)
 	assert_int_equal(world.report->search->contested, 0);
 }
 
+/* A document as Elasticsearch holds it: a time names its offset. */
+static void document_json(struct buffer *out, const struct value *values)
+{
+	for (size_t i = 0; i < world.pipeline.record.fields_len; i++) {
+		const struct field *field = &world.pipeline.record.fields[i];
+		buffer_printf(out, "%s\"%s\":", i ? "," : "{", field->name);
+		member_json(out, field, &values[i]);
+		if (field->type == FIELD_TIMESTAMP && values[i].kind != VALUE_NULL) {
+			out->len--;
+			buffer_append_text(out, "+00:00\"");
+		}
+	}
+	buffer_append_text(out, "}");
+}
+
+/* For every value of every field a record that has the first one, and a document that has this one. */
+static void test_every_member_of_a_document(void **state)
+{
+	struct value values[PIPELINE_FIELDS_MAX], members[MEMBERS_MAX];
+	struct buffer json = {0}, content = {0};
+	uint64_t differences = 0;
+
+	(void)state;
+	world.report->partitions[0].cut = world.report->partitions[0].cut_most = 1000;
+	for (size_t i = 0; i < world.pipeline.record.fields_len; i++) {
+		size_t members_len = members_of(&world.pipeline.record.fields[i], members);
+		for (size_t m = 0; m < members_len && i != world.pipeline.record.key; m++) {
+			static struct tree tree;
+			struct audit_record record;
+			char key[48];
+
+			(void)snprintf(key, sizeof key, "%zu-%zu", i, m);
+			members_first(&world.pipeline, values);
+			values[world.pipeline.record.key] = member_text(key);
+			buffer_clear(&json);
+			members_json(&json, &world.pipeline, values);
+			record_read(&world.reader, buffer_bytes(&json), -1, &record);
+			assert_null(record.reason);
+			buffer_clear(&content);
+			document_expect(&content, &world.reader.zone, record.content);
+			const struct key_record put = {
+			    .offset = world.offset++, .key = bytes_of(key), .content = buffer_bytes(&content)};
+			search_put_record(&world.spool, &put);
+
+			values[i] = members[m];
+			buffer_clear(&json);
+			document_json(&json, values);
+			assert_null(tree_read(&tree, buffer_bytes(&json)));
+			buffer_clear(&content);
+			document_content(&content, &world.pipeline, &world.reader.zone, tree.root);
+			tree_fini(&tree);
+			search_put_document(&world.spool, bytes_of(key), buffer_bytes(&content));
+			differences += m > 0;
+		}
+	}
+	judged(differences);
+	assert_int_equal(world.report->differences[DIFFERENCE_DOCUMENT], differences);
+	buffer_fini(&json);
+	buffer_fini(&content);
+}
+
 static void test_another_partition_may_have_been_first(void **state)
 {
 	(void)state;
@@ -725,6 +787,7 @@ int main(void)
 	    cmocka_unit_test(test_control),
 	    cmocka_unit_test(test_who_writes),
 	    OF_WORLD(test_the_first_of_a_partition_counts),
+	    OF_WORLD(test_every_member_of_a_document),
 	    OF_WORLD(test_another_partition_may_have_been_first),
 	    OF_WORLD(test_missing_and_too_many),
 	    OF_WORLD(test_behind_the_cut),

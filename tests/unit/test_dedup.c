@@ -212,6 +212,44 @@ static void test_every_bit_of_the_hash(void **state)
 	harness_fini(&harness);
 }
 
+/* Decisions in frames of 4,000: exactly so many, and one more. */
+static void test_decisions_by_frame(void **state)
+{
+	static const struct {
+		uint32_t decisions;
+		size_t frames;
+	} cases[] = {{0, 0}, {1, 1}, {3999, 1}, {4000, 1}, {4001, 2}, {8000, 2}, {8001, 3}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct harness harness;
+		harness_init(&harness, dedup_new, ROLE_DEDUP, 0, one);
+		for (uint32_t first = 0; first <= cases[i].decisions; first += 1000) {
+			struct rows_writer writer = {0};
+			rows_begin(&writer);
+			for (uint32_t n = first; n < first + 1000 && n <= cases[i].decisions; n++)
+				put_sale(&writer, &(struct sale){n > 0, n, "a", 100 + n % 2, NULL, 0});
+			rows_end(&writer);
+			const struct frame_rows body = {.rows = buffer_bytes(&writer.body)};
+			assert_int_equal(
+			    harness_frame(&harness, channel_from(&harness, ROLE_INGEST, 0), FRAME_ROWS, &body, false),
+			    RESULT_OK);
+			outbox_clear(&harness.outbox); /* rows and letters */
+			buffer_fini(&writer.body);
+		}
+		(void)finish(&harness, 1);
+		uint32_t seen = 0;
+		const struct frame *frame;
+		for (size_t n = 0; (frame = sent(&harness, channel_to(&harness, ROLE_WRITER, 0), FRAME_DECISIONS, n));
+		     n++) {
+			assert_true(n < cases[i].frames);
+			for (uint32_t d = 0; d < frame->body.decisions.decisions.len; d++)
+				assert_int_equal(frame->body.decisions.decisions.entries[d].offset, ++seen);
+		}
+		assert_int_equal(seen, cases[i].decisions);
+		harness_fini(&harness);
+	}
+}
+
 /* Between partitions it is chance: the verdict is recorded, duplicate and conflict alike. */
 static void test_repeats_across_partitions(void **state)
 {
@@ -648,6 +686,7 @@ int main(void)
 	    cmocka_unit_test(test_new_rows_pass_unchanged),
 	    cmocka_unit_test(test_repeats_within_a_partition),
 	    cmocka_unit_test(test_every_bit_of_the_hash),
+	    cmocka_unit_test(test_decisions_by_frame),
 	    cmocka_unit_test(test_repeats_across_partitions),
 	    cmocka_unit_test(test_told_before_the_key_is_known),
 	    cmocka_unit_test(test_told_is_obeyed_unconditionally),
