@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/key_group.h"
+#include "common/base/mutant.h"
 #include "common/runtime/aligner.h"
 #include "services/aggregator/actor_state.h"
 #include "services/aggregator/group_batch.h"
@@ -184,7 +185,7 @@ static enum result check_delta(
 /* In the state, the key of a group's totals is the rollup's place and the group's key. */
 static struct bytes state_key(struct rollup_actor *rollup, uint32_t place, struct bytes group)
 {
-	uint8_t first = (uint8_t)place;
+	uint8_t first = MUTANT(rollup_not_in_key) ? 0 : (uint8_t)place;
 	buffer_clear(&rollup->key);
 	buffer_append(&rollup->key, &first, 1);
 	buffer_append(&rollup->key, group.data, group.len);

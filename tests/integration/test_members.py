@@ -71,6 +71,27 @@ def a_late_repeat_in_one_field_is_a_conflict(job):
     must_be_exact(it)
 
 
+LIMITS = {field: int(text.split("(")[1].rstrip(")")) for field, (text, _) in FIELDS.items() if kind_of(field) == "string"}
+
+
+def texts_at_their_limits(job):
+    """As many characters as a column takes, whatever they are made of, and one more; so a key in every index, and a group."""
+    it = started(job, RARELY)
+    log, beyond = [entry(record_of("some", category="", note=""))], []
+    for field, most in LIMITS.items():
+        for number, character in enumerate(("a", "\u00e4", "\u6c49", "\U0001f600", "\u0308", "\\", '"', "'", ",", "{", "\u2028")):
+            for text in (character * most, character * (most - 1)):
+                log.append(entry(record_of(text) if field == KEY else record_of(f"{field} {number} {len(text)}", **{field: text})))
+            long = record_of(character * (most + 1)) if field == KEY else record_of(f"{field} {number} long", **{field: character * (most + 1)})
+            beyond.append((partition_of(long[KEY], PARTITIONS), payload_of(long), None))
+    log += [(0, payload_of(record_of("")), None)]  # no key
+    send(it, log + log + beyond)
+    prove_fold(it, log + log + beyond)
+    must_be("reasons", sql(it.url, "SELECT count(*) FILTER (WHERE reason = 'too_long'), count(*) FILTER (WHERE reason = 'missing_field') "
+                           "FROM dead_letters"), (len(beyond), 2))
+    must_be_exact(it)
+
+
 def two_measures_survive(job):
     """Negative amounts, nulls, the largest there are; through kill -9 of all, and a checkpoint folder that is lost."""
     it = started(job, EVERY_200_MS)
@@ -173,7 +194,7 @@ def every_harm_is_named(job):
     must_be_exact(it)
 
 
-CASES = (a_repeat_in_one_field_is_a_conflict, a_late_repeat_in_one_field_is_a_conflict, two_measures_survive, every_harm_is_named)
+CASES = (a_repeat_in_one_field_is_a_conflict, a_late_repeat_in_one_field_is_a_conflict, texts_at_their_limits, two_measures_survive, every_harm_is_named)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))

@@ -69,11 +69,12 @@ typedef struct actor *harness_new(
 static inline enum result harness_frame(
     struct harness *harness, uint32_t channel, enum frame_kind kind, const void *body, bool is_command);
 
-static inline void harness_init(
-    struct harness *harness, harness_new *new, enum role role, uint32_t index, struct topology topology)
+/* With another pipeline than the harness's. */
+static inline void harness_init_text(struct harness *harness, const char *pipeline, harness_new *new, enum role role,
+    uint32_t index, struct topology topology)
 {
 	*harness = (struct harness){.topology = topology};
-	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
+	const struct bytes text = {(const uint8_t *)pipeline, strlen(pipeline)};
 	if (pipeline_parse(&harness->pipeline, "harness", text, &harness->error) != RESULT_OK)
 		fail_msg("%s", harness->error.text);
 	harness->actor =
@@ -84,6 +85,12 @@ static inline void harness_init(
 	    harness->actor->ops->on_tick(harness->actor, 1000000, &harness->outbox, &harness->error), RESULT_OK);
 	assert_false(harness->actor->restoring);
 	assert_int_equal(harness->outbox.len, 0);
+}
+
+static inline void harness_init(
+    struct harness *harness, harness_new *new, enum role role, uint32_t index, struct topology topology)
+{
+	harness_init_text(harness, harness_text, new, role, index, topology);
 }
 
 static inline void harness_fini(struct harness *harness)

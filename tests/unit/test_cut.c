@@ -50,8 +50,24 @@ static void the_earlier_of_both(void **state)
 	cut_fini(&by);
 }
 
+/* Each counter alone, and none into another. */
+static void counters_add_up(void **state)
+{
+	(void)state;
+	struct counters sum = {0};
+	for (int i = 0; i < COUNTERS; i++) {
+		struct counters single = {0};
+		single.n[i] = (UINT64_C(1) << 40) + (uint64_t)i;
+		counters_add(&sum, &single);
+		counters_add(&sum, &single);
+		for (int j = 0; j < COUNTERS; j++)
+			assert_true(sum.n[j] == (j <= i ? 2 * ((UINT64_C(1) << 40) + (uint64_t)j) : 0));
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(the_later_of_both), cmocka_unit_test(the_earlier_of_both)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(the_later_of_both), cmocka_unit_test(the_earlier_of_both),
+	    cmocka_unit_test(counters_add_up)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

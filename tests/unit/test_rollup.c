@@ -2,6 +2,7 @@
 #include "aggregator_harness.h"
 
 #include "services/aggregator/rollup.h"
+#include "tests/unit/members.h"
 
 static const struct topology one = {.ingest = 1, .dedup = 1, .rollup = 1};
 
@@ -298,10 +299,78 @@ static void test_many_totals_are_split(void **state)
 	harness_fini(&harness);
 }
 
+/* --- one column at a time ---------------------------------------------------------------------------------------------- */
+
+/* The group of a rollup, or with one column changed. Numbers are the same everywhere: a day and a shop of two rollups are equal bytes. */
+static struct bytes group_of(struct harness *harness, size_t rollup, size_t changed)
+{
+	const struct rollup *declared = &harness->pipeline.rollups[rollup];
+	struct column columns[PIPELINE_COLUMNS_MAX];
+	for (size_t i = 0; i < declared->by_len; i++) {
+		const struct group_column *by = &declared->by[i];
+		bool text = by->part == PART_FIELD && harness->pipeline.record.fields[by->field].type == FIELD_STRING;
+		columns[i] = (struct column){text ? (i == changed ? "a " : "a") : NULL, 7 + (i == changed)};
+	}
+	return key_of(&harness->arena, columns, (uint32_t)declared->by_len);
+}
+
+/* Adds number + m to every measure m of this group. */
+static void add_group(struct harness *harness, size_t rollup, size_t changed, int64_t number)
+{
+	int128 measures[PIPELINE_MEASURES_MAX];
+	for (size_t m = 0; m < PIPELINE_MEASURES_MAX; m++)
+		measures[m] = number + (int64_t)m;
+	struct group group = {.rollup = (uint32_t)rollup,
+	    .key = group_of(harness, rollup, changed),
+	    .measures = {
+	        (const uint8_t *)measures, harness->pipeline.rollups[rollup].measures_len * sizeof measures[0]}};
+	const struct frame_deltas body = {.groups = {&group, 1}};
+	assert_int_equal(
+	    harness_frame(harness, channel_from(harness, ROLE_DEDUP, 0), FRAME_DELTAS, &body, false), RESULT_OK);
+}
+
+/* Every group of every rollup that differs in one column, over three epochs: each has a total of its own. */
+static void test_every_column_has_its_total(void **state)
+{
+	(void)state;
+	struct harness harness;
+	size_t groups = 0;
+	harness_init_text(&harness, members_pipeline, rollup_new, ROLE_ROLLUP, 0, one);
+	for (uint64_t n = 1; n <= 3; n++) {
+		size_t seen = 0;
+		groups = 0;
+		arena_clear(&harness.arena);
+		for (size_t r = 0; r < harness.pipeline.rollups_len; r++)
+			for (size_t c = 0; c <= harness.pipeline.rollups[r].by_len; c++, groups++)
+				add_group(&harness, r, c, (int64_t)(1000 * r + 10 * c + n));
+		assert_int_equal(finish(&harness, n), RESULT_OK);
+		for (size_t r = 0; r < harness.pipeline.rollups_len; r++)
+			for (size_t c = 0; c <= harness.pipeline.rollups[r].by_len; c++) {
+				struct bytes key = group_of(&harness, r, c);
+				for (size_t f = 0; totals(&harness, f) != NULL; f++) {
+					const struct groups *list = &totals(&harness, f)->body.totals.groups;
+					for (uint32_t g = 0; g < list->len; g++) {
+						if (list->entries[g].rollup != r ||
+						    !bytes_equal(list->entries[g].key, key))
+							continue;
+						seen++;
+						for (size_t m = 0; m < harness.pipeline.rollups[r].measures_len; m++)
+							assert_true(
+							    measure_of(&list->entries[g], m) ==
+							    (int128)(n * (1000 * r + 10 * c + m) + n * (n + 1) / 2));
+					}
+				}
+			}
+		assert_int_equal(seen, groups);
+	}
+	harness_fini(&harness);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_totals_are_absolute),
+	    cmocka_unit_test(test_every_column_has_its_total),
 	    cmocka_unit_test(test_several_rollups_and_measures),
 	    cmocka_unit_test(test_alignment),
 	    cmocka_unit_test(test_total_that_does_not_fit),

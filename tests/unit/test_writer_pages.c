@@ -5,7 +5,7 @@
 
 #include "services/sink/writer_parts.h"
 
-enum { PAGE = 20000, VERDICTS = 100000, CUT_MAX = 64 };
+enum { PAGE = 20000, VERDICTS = 100000, CHECKPOINTS = 50000, MARKS = 80000, MARKS_EACH = 8 };
 
 static struct decision *decisions_new(uint32_t len)
 {
@@ -92,36 +92,39 @@ static void test_verdicts_at_most(void **state)
 	}
 }
 
-/* Those that are told are the newest, and as many as a frame takes. */
+/* The newest names, and of these the newest marks, as many as a frame takes. */
 static void test_checkpoints_in_one_frame(void **state)
 {
-	static const size_t cases[] = {0, 1, 10, 5000, 200000};
+	static const size_t cases[] = {0, 1, CHECKPOINTS - 1, CHECKPOINTS, CHECKPOINTS + 1, 4 * CHECKPOINTS};
 	static struct writer writer;
-	struct cut cut = {0};
+	struct mark entries[MARKS_EACH];
 	(void)state;
-	for (uint32_t i = 0; i < CUT_MAX; i++)
-		cut_set(&cut, UINT32_MAX - CUT_MAX + i, INT64_MAX);
+	for (uint32_t i = 0; i < MARKS_EACH; i++)
+		entries[i] = (struct mark){UINT32_MAX - MARKS_EACH + i, INT64_MAX, UINT64_MAX - i};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct checkpoint_identity *checkpoints = memory_new((cases[i] + 1) * sizeof *checkpoints);
 		struct outbox outbox = {0};
 		struct arena arena = {0};
 		for (size_t c = 0; c < cases[i]; c++) {
 			checkpoints[c].epoch = (struct epoch_id){UINT64_MAX - c, UINT64_MAX - c};
-			checkpoints[c].cut = cut;
+			checkpoints[c].marks = (struct marks){entries, MARKS_EACH};
 		}
 		struct sink_answer answer = {.checkpoints = checkpoints, .checkpoints_len = cases[i]};
 		say_fenced(&writer, &answer, &outbox);
 		struct frame frame = decoded(&outbox.items[0], &arena);
 		const struct checkpoints *told = &frame.body.fenced.checkpoints;
-		assert_true(told->len == cases[i] || (told->len > 1000 && told->len < cases[i]));
-		for (uint32_t c = 0; c < told->len; c++)
+		assert_int_equal(told->len, cases[i] < CHECKPOINTS ? cases[i] : CHECKPOINTS);
+		for (uint32_t c = 0; c < told->len; c++) {
+			const struct marks *marks = &told->entries[c].marks;
+			assert_true(told->entries[c].epoch.n == UINT64_MAX - c);
+			assert_int_equal(marks->len, c < MARKS / MARKS_EACH ? MARKS_EACH : 0);
 			assert_true(
-			    told->entries[c].epoch.n == UINT64_MAX - c && cut_equal(&told->entries[c].cut, &cut));
+			    marks->len == 0 || marks->entries[MARKS_EACH - 1].hash == entries[MARKS_EACH - 1].hash);
+		}
 		outbox_fini(&outbox);
 		arena_fini(&arena);
 		free(checkpoints);
 	}
-	cut_fini(&cut);
 }
 
 int main(void)
