@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/crash_point.h"
+#include "common/base/mutant.h"
 #include "common/postgres/postgres_counts.h"
 #include "services/sink/postgres_late.h"
 
@@ -137,7 +138,11 @@ enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_
 	    cut_text(oldest_cut, &text), postgres_commit_place(&writer->commit, place)};
 	CRASH_POINT(retire_asked);
 	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
-	    "SELECT sluice.checkpoint_retire($1, $2, $3, $4, $5, $6)", 6, params);
+	    MUTANT(retention_unfenced)
+	        ? "SELECT sluice.checkpoint_retire($1, (SELECT greatest($2::bigint, fence) FROM sluice.frontier "
+	          "WHERE job = $1), $3, $4, $5, $6)"
+	        : "SELECT sluice.checkpoint_retire($1, $2, $3, $4, $5, $6)",
+	    6, params);
 	CRASH_POINT(retire_done);
 
 	buffer_fini(&identities);

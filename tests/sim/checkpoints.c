@@ -242,7 +242,7 @@ enum sink_outcome run_retire(struct world *world, const struct task *task)
 	const struct changes *changes = task->changes;
 	uint32_t kept = 0;
 	bool could_restore = can_restore(world);
-	if (!fence_holds(database, task->attempt) && !MUTANT(retention_unfenced)) {
+	if (!fence_holds(database, task->attempt)) {
 		world->statistics.fenced++;
 		return SINK_FENCED;
 	}

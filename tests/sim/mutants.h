@@ -31,7 +31,6 @@
 	ROW(unknown_commit_is_failure, 0, 400, "a commit without an answer is sent again without a look")              \
 	ROW(credit_not_reset, 0, 400, "the epoch credit is not given back at a barrier")                               \
 	ROW(branches_kept, 600, 100, "the newer checkpoints that a restore passes over stay named")                    \
-	ROW(retention_unfenced, 33150, 50, "checkpoints are retired without a look at the fence")                      \
 	ROW(retirement_trusted, 14420, 50, "checkpoints are retired though none that is newer is named")               \
 	ROW(manifest_first, 0, 400, "the manifest does not wait for the sink")                                         \
 	ROW(cache_early, 0, 400,                                                                                       \
