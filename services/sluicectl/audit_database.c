@@ -371,6 +371,27 @@ static enum sink_outcome read_skips(struct database *database, struct error *err
 	return outcome;
 }
 
+static enum sink_outcome read_accepted(struct database *database, struct error *error)
+{
+	struct report *report = &database->audit->report;
+	PGresult *result = NULL;
+	const char *job = report->job;
+	enum sink_outcome outcome = postgres_query(&database->postgres, &result, error,
+	    "SELECT (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(detail) k), "
+	    "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') "
+	    "FROM sluice.interventions WHERE job = $1 AND verb = 'accept' ORDER BY id",
+	    1, &job);
+	report->accepted_len = outcome == SINK_DONE ? (size_t)PQntuples(result) : 0;
+	report->accepted = memory_new((report->accepted_len + 1) * sizeof report->accepted[0]);
+	for (size_t i = 0; i < report->accepted_len; i++) {
+		struct audit_accepted *accepted = &report->accepted[i];
+		(void)snprintf(accepted->names, sizeof accepted->names, "%s", PQgetvalue(result, (int)i, 0));
+		(void)snprintf(accepted->at, sizeof accepted->at, "%s", PQgetvalue(result, (int)i, 1));
+	}
+	PQclear(result);
+	return outcome;
+}
+
 /* --- snapshot -------------------------------------------------------------------------------------------------- */
 
 static enum sink_outcome read_snapshot(struct database *database, struct error *error)
@@ -384,6 +405,8 @@ static enum sink_outcome read_snapshot(struct database *database, struct error *
 		outcome = read_partitions(database, error);
 	if (outcome == SINK_DONE)
 		outcome = read_skips(database, error);
+	if (outcome == SINK_DONE)
+		outcome = read_accepted(database, error);
 	for (database->rollup = 0; database->rollup < database->audit->pipeline->rollups_len; database->rollup++)
 		if (outcome == SINK_DONE)
 			outcome = read_totals(database, error);

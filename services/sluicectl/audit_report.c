@@ -44,6 +44,7 @@ void report_fini(struct report *report)
 		for (size_t i = 0; i < REPORT_SHOWN; i++)
 			difference_fini(&report->shown[kind][i]);
 	free(report->partitions);
+	free(report->accepted);
 	free(report->skips);
 	if (report->search == NULL)
 		return;
@@ -167,8 +168,9 @@ static void print_totals_compared(const struct report *report, struct buffer *ou
 	    out, "read", report->counters_due[AUDIT_CONSUMED], "records of topic ", pipeline->source.topic);
 	if (report->partial) {
 		buffer_printf(out, "%-12s%s. Read was from ", "",
-		    report->remeant ? "The beginning was read by another pipeline file"
-		                    : "Kafka does not hold the beginning any more");
+		    report->remeant
+		        ? "The beginning was read by another pipeline file, or what was accepted since did not hold"
+		        : "Kafka does not hold the beginning any more");
 		report_print_places(report, PLACE_BEGIN, out);
 		buffer_printf(out, " to the cut. Totals were compared with the sums of the table %s instead.\n",
 		    pipeline->record.table);
@@ -192,6 +194,13 @@ static void print_skips(const struct report *report, struct buffer *out)
 		report_print_count((uint64_t)(skip->to - skip->from), out);
 		buffer_printf(out, " records, on %s\n", skip->at);
 	}
+}
+
+static void print_accepted(const struct report *report, struct buffer *out)
+{
+	for (size_t i = 0; i < report->accepted_len; i++)
+		buffer_printf(out, "%-12s%s, on %s\n", i == 0 ? "accepted" : "", report->accepted[i].names,
+		    report->accepted[i].at);
 }
 
 static void print_differences(const struct report *report, enum difference_kind kind, struct buffer *out)
@@ -225,6 +234,7 @@ void report_print_text(const struct report *report, struct buffer *out)
 		print_totals_compared(report, out);
 	}
 	print_skips(report, out);
+	print_accepted(report, out);
 	buffer_printf(out, "%-12sheld for %.2f s\n%-12s%.1f s in all\n", "snapshot", report->snapshot_seconds, "time",
 	    report->seconds);
 	for (size_t kind = 0; kind < DIFFERENCE_KINDS; kind++)
@@ -290,6 +300,20 @@ static void json_skips(const struct report *report, struct buffer *out)
 	buffer_append_text(out, "], ");
 }
 
+static void json_accepted(const struct report *report, struct buffer *out)
+{
+	buffer_append_text(out, "\"accepted\": [");
+	for (size_t i = 0; i < report->accepted_len; i++) {
+		const struct audit_accepted *accepted = &report->accepted[i];
+		buffer_append_text(out, i > 0 ? ", {" : "{");
+		json_text(out, "names", (struct bytes){(const uint8_t *)accepted->names, strlen(accepted->names)});
+		buffer_append_text(out, ", ");
+		json_text(out, "at", (struct bytes){(const uint8_t *)accepted->at, strlen(accepted->at)});
+		buffer_append_text(out, "}");
+	}
+	buffer_append_text(out, "], ");
+}
+
 static void json_totals(const struct report *report, struct buffer *out)
 {
 	const struct pipeline *pipeline = report->pipeline;
@@ -318,6 +342,7 @@ void report_print_json(const struct report *report, struct buffer *out)
 	buffer_printf(out, ", \"partial\": %s, \"records_read\": %" PRIu64 ", ", report->partial ? "true" : "false",
 	    report->counters_due[AUDIT_CONSUMED]);
 	json_skips(report, out);
+	json_accepted(report, out);
 	if (report->search != NULL)
 		search_report_print_json(report, out);
 	else

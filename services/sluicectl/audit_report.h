@@ -67,6 +67,12 @@ struct audit_skip {
 	char at[32]; /* when: 2024-01-15T10:00:00Z */
 };
 
+/* What a person accepted as changed, see accept.c. */
+struct audit_accepted {
+	char names[160]; /* of facts: kafka.cluster_id, time_zone.rules */
+	char at[32]; /* when: 2024-01-15T10:00:00Z */
+};
+
 /* What only the search job has. */
 struct search_report {
 	struct control controls[CONTROL_WRITERS_MAX]; /* of its writers, then of those that were */
@@ -88,6 +94,8 @@ struct report {
 	uint64_t attempt, epoch;
 	struct audit_partition *partitions; /* in ascending order */
 	size_t partitions_len;
+	struct audit_accepted *accepted; /* oldest first */
+	size_t accepted_len;
 	struct audit_skip *skips;
 	size_t skips_len;
 	bool partial; /* Kafka does not hold the beginning, or it was judged by another pipeline file: */

@@ -20,6 +20,7 @@ static const struct verb *const verbs[] = {
     &verb_rebuild,
     &verb_reset,
     &verb_skip,
+    &verb_accept,
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
