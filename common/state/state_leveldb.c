@@ -113,12 +113,13 @@ static int64_t newest_of(const struct request *request)
 	return newest_ms;
 }
 
-/* Of the newest entry, but never later than our own clock says: a record from the future opens no generation. */
+/* Of the newest entry, but never later than our own clock says: a record from the future opens no generation. Where none has a time, that
+ * clock's: otherwise they would be as old as can be. */
 static uint64_t generation_for(const struct state_leveldb *self, int64_t newest_ms)
 {
 	int64_t now_ms = clock_realtime_us() / 1000;
 	uint64_t number = 0, current = atomic_load(&self->generation);
-	if (newest_ms > now_ms)
+	if (newest_ms > now_ms || newest_ms < 0)
 		newest_ms = now_ms;
 	if (newest_ms > 0 && self->config.generation_ms != INT64_MAX)
 		number = (uint64_t)(newest_ms / self->config.generation_ms);

@@ -54,7 +54,10 @@ struct dedup {
 	/* state */
 	struct actor_state keys; /* by record key as it is kept, a winner each */
 	uint32_t first_group, groups_len;
-	int64_t newest_ms; /* Kafka timestamp of the rows so far */
+	int64_t newest_ms; /* Kafka timestamp of the rows so far, but of those from the future */
+	bool dated,
+	    undated; /* since the last checkpoint rows came with such a timestamp; with none, or one from the future */
+	int64_t clock_ms; /* ours, as of the last checkpoint */
 	struct verdict_table told;
 
 	/* this epoch */
@@ -359,6 +362,23 @@ static enum result prepare_row(struct dedup *dedup, struct incoming *incoming, s
 	return RESULT_OK;
 }
 
+/* A record from the future says nothing about how old the others are: in a backlog of last week they would all be forgotten at once.
+ * Our clock is looked at now and then only: between two looks a record that has just been written is no record from the future. */
+static void note_time(struct dedup *dedup, int64_t timestamp_ms)
+{
+	bool future = timestamp_ms > dedup->newest_ms && timestamp_ms > dedup->clock_ms;
+	if (future)
+		dedup->clock_ms = clock_realtime_us() / 1000;
+	future = future && timestamp_ms > dedup->clock_ms && !MUTANT(future_makes_old);
+	if (timestamp_ms < 0 || future) {
+		dedup->undated = true;
+		return;
+	}
+	dedup->dated = true;
+	if (timestamp_ms > dedup->newest_ms)
+		dedup->newest_ms = timestamp_ms;
+}
+
 static enum result take_row(
     struct dedup *dedup, const struct incoming *incoming, struct outbox *outbox, struct error *error)
 {
@@ -368,8 +388,7 @@ static enum result take_row(
 	enum verdict verdict;
 	if (find_winner(dedup, incoming, &winner, &known, error) != RESULT_OK)
 		return error->code;
-	if (row->timestamp_ms > dedup->newest_ms)
-		dedup->newest_ms = row->timestamp_ms;
+	note_time(dedup, row->timestamp_ms);
 	if (verdict_table_find(&dedup->told, row->partition, row->offset, &verdict)) {
 		/* Obeyed without a look at the keys, and written again: it belongs to the epoch of its record. */
 		if (!MUTANT(verdict_forgotten))
@@ -441,13 +460,16 @@ static void send_decisions(struct dedup *dedup, struct outbox *outbox)
 	dedup->decisions_len = 0;
 }
 
-/* Kafka's time, but never later than ours: a record from the future must not make all others old. */
+/* Kafka's time. Where all that comes has none, or one from the future, it is ours: otherwise nothing would be forgotten any more. */
 static void forget(struct dedup *dedup)
 {
 	int64_t now_ms = clock_realtime_us() / 1000, retention_ms = dedup->pipeline->duplicates.retention_us / 1000;
-	int64_t newest_ms = dedup->newest_ms < now_ms ? dedup->newest_ms : now_ms;
-	if (newest_ms > INT64_MIN + retention_ms)
-		state_expire(dedup->keys.state, newest_ms - retention_ms);
+	if (dedup->undated && !dedup->dated && !MUTANT(undated_never_old))
+		dedup->newest_ms = now_ms;
+	dedup->clock_ms = now_ms;
+	dedup->dated = dedup->undated = false;
+	if (dedup->newest_ms > INT64_MIN + retention_ms)
+		state_expire(dedup->keys.state, dedup->newest_ms - retention_ms);
 }
 
 static enum result finish_epoch(struct dedup *dedup, struct outbox *outbox, struct error *error)

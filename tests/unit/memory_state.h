@@ -19,6 +19,7 @@ struct memory_state {
 	bool answered;
 	uint32_t first_group, groups_len;
 	uint32_t writes, applies; /* so far */
+	int64_t *expired_ms; /* where it is told what was to be forgotten; or NULL */
 };
 
 static inline struct memory_entry *memory_find(const struct memory_state *state, struct bytes key)
@@ -105,7 +106,9 @@ static inline enum result memory_get(
 
 static inline void memory_expire(struct state_port *port, int64_t before_ms)
 {
-	(void)port, (void)before_ms;
+	struct memory_state *state = (struct memory_state *)port;
+	if (state->expired_ms != NULL)
+		*state->expired_ms = before_ms;
 }
 
 static inline void memory_close(struct state_port *port)

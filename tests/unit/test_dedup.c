@@ -1,6 +1,7 @@
 /* Protects: every record gets the verdict that the model gives it, and the same one in every replay. */
 #include "aggregator_harness.h"
 
+#include "common/base/timestamp.h"
 #include "proto/letter.h"
 #include "services/aggregator/dedup.h"
 
@@ -680,6 +681,87 @@ static void test_malformed_frames(void **state)
 	harness_fini(&harness);
 }
 
+/* --- Kafka's time ---------------------------------------------------------------------------------------------- */
+
+static int64_t expired_ms; /* what was to be forgotten last */
+
+static struct state_port *noted_state_open(void)
+{
+	struct memory_state *state = (struct memory_state *)(void *)memory_state_open();
+	state->expired_ms = &expired_ms;
+	expired_ms = -1;
+	return &state->port;
+}
+
+static struct actor *noted_dedup_new(const struct pipeline *pipeline, const struct topology *topology,
+    struct state_port *port, uint32_t id, uint64_t attempt)
+{
+	port->ops->close(port);
+	return dedup_new(pipeline, topology, noted_state_open(), id, attempt);
+}
+
+/* Records of these times, then a checkpoint; what is forgotten by it, as a time, or -1: nothing. */
+static int64_t forgotten_by(struct harness *harness, uint64_t n, const int64_t *times_ms, size_t len)
+{
+	struct rows_writer writer = {0};
+	struct buffer values = {0};
+	rows_begin(&writer);
+	for (size_t i = 0; i < len; i++) {
+		char id[24];
+		(void)snprintf(id, sizeof id, "%llu-%zu", (unsigned long long)n, i);
+		const struct value columns[HARNESS_FIELDS] = {text_of(id), text_of("toys"), {.kind = VALUE_NULL},
+		    {.kind = VALUE_INTEGER, .integer = 1}, {.kind = VALUE_INTEGER, .integer = DAY_ONE * DAY_US}};
+		buffer_clear(&values);
+		row_encode_values(&values, columns, HARNESS_FIELDS);
+		rows_put(&writer, 0, (int64_t)(100 * n + i), times_ms[i], key_hash(buffer_bytes(&values)),
+		    HARNESS_FIELDS, buffer_bytes(&values));
+	}
+	rows_end(&writer);
+	const struct frame_rows body = {.rows = buffer_bytes(&writer.body)};
+	const struct frame_barrier barrier = {.epoch = {ATTEMPT, n}, .base = {3, 1}, .checkpoint = true};
+	uint32_t channel = channel_from(harness, ROLE_INGEST, 0);
+	expired_ms = -1;
+	if (len > 0)
+		assert_int_equal(harness_frame(harness, channel, FRAME_ROWS, &body, false), RESULT_OK);
+	assert_int_equal(harness_frame(harness, channel, FRAME_BARRIER, &barrier, false), RESULT_OK);
+	assert_int_equal(harness->actor->ops->on_tick(harness->actor, n, &harness->outbox, &harness->error), RESULT_OK);
+	outbox_clear(&harness->outbox);
+	buffer_fini(&values);
+	buffer_fini(&writer.body);
+	return expired_ms;
+}
+
+#define FORGOTTEN_BY(n, ...)                                                                                           \
+	forgotten_by(                                                                                                  \
+	    &harness, n, (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+
+/* One record of the future does not make the others of a backlog old; where there are no others, or they have no time, ours counts. */
+static void test_times_of_the_future_and_none(void **state)
+{
+	(void)state;
+	enum { HOUR_MS = 3600000 };
+	static const int64_t never = INT64_C(253402300799000), micros = INT64_C(1700000000000000);
+	struct harness harness;
+	harness_init(&harness, noted_dedup_new, ROLE_DEDUP, 0, one);
+	int64_t now_ms = clock_realtime_us() / 1000, week_ms = now_ms - 7 * 24 * HOUR_MS;
+	int64_t retention_ms = harness.pipeline.duplicates.retention_us / 1000;
+	const struct frame_start start = {0};
+	assert_int_equal(harness_frame(&harness, 0, FRAME_START, &start, true), RESULT_OK);
+	assert_int_equal(FORGOTTEN_BY(1, week_ms, week_ms + 5), week_ms + 5 - retention_ms);
+	assert_int_equal(FORGOTTEN_BY(2, week_ms + 6, never, week_ms + 7, -1), week_ms + 7 - retention_ms);
+	assert_int_equal(FORGOTTEN_BY(3, week_ms + 8), week_ms + 8 - retention_ms);
+	assert_int_equal(forgotten_by(&harness, 4, NULL, 0), week_ms + 8 - retention_ms);
+	assert_in_range(FORGOTTEN_BY(5, micros, never), now_ms - retention_ms, now_ms + HOUR_MS - retention_ms);
+	assert_in_range(FORGOTTEN_BY(6, week_ms + 9), now_ms - retention_ms, now_ms + HOUR_MS - retention_ms);
+	harness_fini(&harness);
+
+	harness_init(&harness, noted_dedup_new, ROLE_DEDUP, 0, one);
+	assert_int_equal(harness_frame(&harness, 0, FRAME_START, &start, true), RESULT_OK);
+	assert_int_equal(forgotten_by(&harness, 1, NULL, 0), -1);
+	assert_in_range(FORGOTTEN_BY(2, -1, -1), now_ms - retention_ms, now_ms + HOUR_MS - retention_ms);
+	harness_fini(&harness);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -699,6 +781,7 @@ int main(void)
 	    cmocka_unit_test(test_deltas_of_one_group),
 	    cmocka_unit_test(test_large_epochs_are_split),
 	    cmocka_unit_test(test_large_letters),
+	    cmocka_unit_test(test_times_of_the_future_and_none),
 	    cmocka_unit_test(test_rows_of_other_key_groups),
 	    cmocka_unit_test(test_malformed_rows),
 	    cmocka_unit_test(test_malformed_frames),

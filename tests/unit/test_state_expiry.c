@@ -4,6 +4,8 @@
 
 #include <poll.h>
 
+#include "common/base/timestamp.h"
+
 /* Forgotten at once; but what has to be replayed from the checkpoint before knows it still. */
 static void test_expiry(void **state)
 {
@@ -78,6 +80,37 @@ static void test_expiry_before_the_answer(void **state)
 	uint32_t n = checkpoint(bed, true);
 	settle(bed);
 	start(bed, 1, n, false);
+}
+
+/* Without a time, and with one of the future, an entry is as old as our clock says: older ones go, and it stays. */
+static void keeps_for_a_day(struct bed *bed, int64_t time_ms)
+{
+	int64_t now_ms = clock_realtime_us() / 1000;
+	bed->generation_ms = DAY_MS;
+	start(bed, 1, 0, true);
+	bed->time_ms = now_ms - 4 * (int64_t)DAY_MS;
+	for (uint32_t i = 0; i < 100; i++)
+		change(bed, i);
+	(void)checkpoint(bed, true);
+	bed->time_ms = time_ms;
+	for (uint32_t i = 100; i < 200; i++)
+		change(bed, i);
+	uint32_t n = checkpoint(bed, true);
+	settle(bed);
+	start(bed, 1, n, true);
+	state_expire(bed->actors[0], now_ms - DAY_MS);
+	for (uint32_t i = 0; i < 200; i++)
+		assert_int_equal(look(bed, i), i < 100 ? 0 : bed->now.values[i]);
+}
+
+static void test_no_time_is_now(void **state)
+{
+	keeps_for_a_day(*state, -1);
+}
+
+static void test_the_future_is_now(void **state)
+{
+	keeps_for_a_day(*state, INT64_C(253402300799000));
 }
 
 /* One walk: records come, pauses, keys expire, checkpoints are completed and given up, processes are lost, with and without
@@ -202,6 +235,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_expiry, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_expiry_after_a_long_silence, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_expiry_before_the_answer, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_no_time_is_now, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_the_future_is_now, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_walks_with_expiry, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_many_generations, open_bed, close_bed),
 	};
