@@ -77,3 +77,25 @@ END
 $$;
 
 DROP FUNCTION sluice.checkpoint_mark(text, bigint, bigint, bigint, bigint, bigint, jsonb);
+
+-- What an epoch wrote is counted by the server, and compared with what was sent before it is committed (services/sink/postgres_written.h).
+-- Of each table two numbers: rows inserted or updated, and rows deleted; before: as the transaction began; sent: NULL: any number. Raises
+-- for the first that differs.
+CREATE FUNCTION sluice.rows_differ(the_tables oid[], before bigint[], sent bigint[]) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	is_deleted boolean;
+	found bigint;
+BEGIN
+	FOR i IN 1..array_length(sent, 1) LOOP
+		is_deleted := i % 2 = 0;
+		found := CASE WHEN is_deleted THEN pg_stat_get_xact_tuples_deleted(the_tables[i / 2])
+			ELSE pg_stat_get_xact_tuples_inserted(the_tables[(i + 1) / 2])
+				+ pg_stat_get_xact_tuples_updated(the_tables[(i + 1) / 2]) END - before[i];
+		IF found <> sent[i] THEN
+			RAISE EXCEPTION 'table %: % rows were sent to be %, but PostgreSQL counts %', the_tables[(i + 1) / 2]::regclass,
+				sent[i], CASE WHEN is_deleted THEN 'deleted' ELSE 'written' END, found USING ERRCODE = 'SL004';
+		END IF;
+	END LOOP;
+	RETURN true;
+END
+$$;

@@ -15,6 +15,12 @@
 	                    "folder, the rules of the time zone) and start again; or, where the tables are right, "    \
 	                    "make a checkpoint of them with sluicectl rebuild and start again: then nothing is "       \
 	                    "replayed. sluicectl audit tells whether they are")                                        \
+	STOP(ROWS_NOT_WRITTEN,                                                                                         \
+	    "find what drops, adds, changes or deletes rows of that table (in psql, \\d and its name show triggers "   \
+	    "and rules), take it off, and start again: nothing of that epoch was written")                             \
+	STOP(NOT_COUNTED,                                                                                              \
+	    "as a superuser run ALTER DATABASE ... SET track_counts = on (and ALTER ROLE ... RESET track_counts "      \
+	    "where it is set for the user), and start again")                                                          \
 	STOP(TABLES_DIFFER, "let sluicectl audit name the differences, put the rows right (they are those that the "   \
 	                    "audit expects), and call this again")                                                     \
 	STOP(TOTAL_BEYOND_COLUMN,                                                                                      \

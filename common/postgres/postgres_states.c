@@ -15,6 +15,7 @@ const struct postgres_state postgres_states[] = {
 	{"SL001", SINK_FENCED, STOP_KINDS, "ours: another writer has raised the fence"},
 	{"SL002", SINK_MOVED, STOP_KINDS, "ours: the frontier is not where this writer left it"},
 	{"SL003", PASSING, "ours: a table has changed since it was looked at; a look says whether that matters"},
+	{"SL004", SINK_CONFIG, STOP_ROWS_NOT_WRITTEN, "ours: an epoch wrote other rows than it sent"},
 	{"03", FINAL, "a statement that is not complete: a mistake of ours"},
 	{"08", PASSING, "the connection, or what a pooler says of it"},
 	{"09", FINAL, "somebody's trigger"},

@@ -44,9 +44,11 @@ enum sink_outcome postgres_commit_prepare(struct postgres_commit *commit, struct
 	buffer_clear(&commit->sql);
 	totals_prepare_print(&commit->totals, pipeline, postgres->schema, &commit->sql);
 	postgres_objects_prepare_print(&commit->objects, &commit->sql);
+	written_prepare_print(&commit->objects, pipeline, &commit->sql);
 	commit->frontier = key_hash(text_bytes(job));
 	buffer_append(&commit->sql, "", 1);
-	return postgres_query(postgres, NULL, error, (const char *)commit->sql.data, 0, NULL);
+	enum sink_outcome outcome = postgres_query(postgres, NULL, error, (const char *)commit->sql.data, 0, NULL);
+	return outcome == SINK_DONE ? written_possible(postgres, error) : outcome;
 }
 
 const char *postgres_commit_place(const struct postgres_commit *commit, char text[PLACE_TEXT_MAX])
@@ -102,6 +104,25 @@ static void copy_rows_print(const struct pipeline *pipeline, const char *schema,
 	buffer_append_text(sql, ") FROM STDIN (FORMAT binary);\n");
 }
 
+/* What is going to be written, by table. */
+static void written_expect(struct postgres_commit *commit, const struct transaction *transaction)
+{
+	struct written *written = &commit->written;
+	size_t rollups_len = commit->pipeline->rollups_len, letters = 1 + rollups_len;
+
+	*written = (struct written){.len = letters + 2};
+	written->put[0] = commit->rows.len;
+	for (size_t i = 0; i < rollups_len; i++) {
+		written->put[1 + i] = commit->totals.groups[i];
+		/* A row that goes to another page, where it is where it is thought to be. */
+		written->may_delete[1 + i] = commit->totals.apart[i] != 0;
+	}
+	for (size_t i = 0; i < transaction->letters_len; i++)
+		written->put[letters] += transaction->letters[i].len;
+	for (size_t i = 0; i < transaction->decisions_len; i++)
+		written->put[letters + 1] += transaction->decisions[i].len;
+}
+
 static bool any_letters(const struct transaction *transaction)
 {
 	for (size_t i = 0; i < transaction->letters_len; i++)
@@ -125,6 +146,7 @@ static void string_build(struct run *run)
 
 	buffer_clear(sql);
 	advance_print(commit, run->transaction, sql);
+	buffer_append_text(sql, WRITTEN_BEFORE);
 	if (commit->rows.len) {
 		run->parts[run->parts_len++] = PART_ROWS;
 		copy_rows_print(commit->pipeline, run->postgres->schema, sql);
@@ -142,6 +164,9 @@ static void string_build(struct run *run)
 		                        "FROM STDIN (FORMAT binary);\n");
 	}
 	totals_execute_print(&commit->totals, commit->pipeline, sql);
+	written_expect(commit, run->transaction);
+	if (!MUTANT(written_unchecked))
+		written_after_print(&commit->written, sql);
 	if (!MUTANT(tables_unasked))
 		buffer_append_text(sql, OBJECTS_ASK);
 	/* A timeout would end the wait for a synchronous standby, and the commit would be acknowledged without it. */
@@ -266,8 +291,7 @@ static void on_refused(struct run *run, const PGresult *result)
 		error_wrap(run->error, "a dead letter was refused");
 }
 
-/* The only statements that answer rows are the frontier's and those of the totals. Where the transaction fails after all, the
- * places learned are wrong, and missed. */
+/* Rows are answered by the frontier's statement, by those of the totals, with two columns, and by what is asked besides. Where the transaction fails after all, the places learned are wrong, and missed. */
 static void on_rows(struct run *run, const PGresult *result)
 {
 	struct postgres_commit *commit = run->commit;
@@ -277,6 +301,8 @@ static void on_rows(struct run *run, const PGresult *result)
 		places_learn(&commit->totals.places, commit->frontier, PQgetvalue(result, 0, 0), &commit->way);
 		return;
 	}
+	if (PQnfields(result) != 2)
+		return;
 	while (run->rollup < commit->pipeline->rollups_len && !commit->totals.groups[run->rollup])
 		run->rollup++;
 	if (run->rollup < commit->pipeline->rollups_len)
@@ -346,7 +372,7 @@ static enum result rows_add_up(const struct epoch_rows *rows, const struct pipel
 			const struct measure *measure = &rollup->measures[m];
 			uint128 grown = transaction->after->of[i][m].plain - transaction->before->of[i][m].plain;
 			int128 brought = rows->sums[measure->field];
-			if (grown == (uint128)brought)
+			if (grown == (uint128)brought || MUTANT(rows_not_added_up))
 				continue;
 			(void)decimal_print(brought, measure->scale, text[0]);
 			(void)decimal_print((int128)grown, measure->scale, text[1]);

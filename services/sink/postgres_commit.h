@@ -2,8 +2,8 @@
  *
  * Everything is encoded before anything is sent. Then one string of statements goes out: BEGIN, the frontier's compare and
  * swap, a COPY for rows, letters and decisions where there are any, the totals, COMMIT; the server asks for the data of
- * each COPY when it gets there. A string ends at its first error, so the frontier's refusal leaves nothing behind it. The last question
- * is whether the tables are still those that were looked at (postgres_objects.h).
+ * each COPY when it gets there. A string ends at its first error, so the frontier's refusal leaves nothing behind it. The last questions
+ * are how many rows all that wrote (postgres_written.h), and whether the tables are still those that were looked at (postgres_objects.h).
  */
 #ifndef POSTGRES_COMMIT_H
 #define POSTGRES_COMMIT_H
@@ -12,6 +12,7 @@
 #include "services/sink/postgres_copy.h"
 #include "services/sink/postgres_rows.h"
 #include "services/sink/postgres_totals.h"
+#include "services/sink/postgres_written.h"
 #include "services/sink/sink_port.h"
 
 struct postgres_commit {
@@ -19,6 +20,7 @@ struct postgres_commit {
 	const char *job;
 	struct epoch_rows rows;
 	struct totals totals;
+	struct written written;
 	struct copy copy;
 	struct buffer sql;
 	struct postgres_objects objects; /* as they were looked at last */

@@ -153,6 +153,39 @@ def tables_differ(job):
 
 
 CASES = {"NOT_STOPPED_CLEANLY": (not_stopped_cleanly,), "TOTAL_BEYOND_COLUMN": (total_beyond_column, total_beyond_column_after_a_crash)}
+def rows_not_written(job):
+    """Whatever takes rows away again behind the job's back; the same where it does so while the job runs."""
+    it = job(changes=(RARELY,))
+    it.produce(500, "--rate", 0)
+    it.start_all().wait_live()
+    it.settle()
+    before = it.frontier()[2:]
+    sql(it.url, "CREATE FUNCTION harm() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM public.transactions t WHERE "
+                "t.transaction_id = NEW.transaction_id; RETURN NULL; END $$; CREATE TRIGGER harm AFTER INSERT ON transactions "
+                "FOR EACH ROW EXECUTE FUNCTION harm()")
+    it.produce(500, "--rate", 0, seed=2)
+    stopped(it, "ROWS_NOT_WRITTEN", "rows were sent to be deleted")
+    must_be("cut and counters", it.frontier()[2:], before)
+    sql(it.url, "DROP TRIGGER harm ON transactions")
+    it.start_all()
+    exact(it)
+
+
+def not_counted(job):
+    it = job()
+    it.produce(500, "--rate", 0)
+    it.start_all().wait_live()
+    it.settle()
+    it.stop()
+    sql(it.url, f'ALTER DATABASE "{it.name}" SET track_counts = off')
+    it.start_all()
+    stopped(it, "NOT_COUNTED", "track_counts is off")
+    sql(it.url, f'ALTER DATABASE "{it.name}" SET track_counts = on')
+    it.start_all()
+    exact(it)
+
+
+CASES |= {"ROWS_NOT_WRITTEN": (rows_not_written,), "NOT_COUNTED": (not_counted,)}
 CASES |= {"STATE_DIFFERS": (state_differs,), "TABLES_DIFFER": (tables_differ,)}
 
 
