@@ -3,7 +3,7 @@
 
 All processes of the job end with 78 and say the same; no row, total, letter or frontier is another than before.
 """
-import sys
+import json, sys
 
 import psycopg2
 from confluent_kafka.admin import AdminClient
@@ -98,6 +98,25 @@ def an_empty_log(job):
     must_refuse(it, before, "the log ends at offset 0", "it was made anew or has lost records")
 
 
+def alike(letter):
+    """Records that count and add up to the same, whatever their letter; the last one is the same."""
+    return [(0, None, json.dumps({"transaction_id": f"{letter}{i}" if i < 49 else "last", "product_category": "books", "total_amount": 1.00,
+                                  "transaction_date": "2024-01-15T10:00:00Z"}).encode()) for i in range(50)]
+
+
+def as_many_other_records(job):
+    it = job(partitions=1, changes=(RARELY,))
+    it.send(alike("a"))
+    it.start_all().wait_live()
+    it.settle()
+    crash(it)
+    before = content(it)
+    make_anew(it, 1, 0)
+    it.send(alike("b"))
+    it.start_all()
+    must_refuse(it, before)
+
+
 def made_anew_while_stopped(job):
     it = filled(job, partitions=2)
     it.stop()
@@ -166,7 +185,7 @@ def may_not_read(job):
     must_refuse(it, before, f"topic {it.name}", "uthorization failed")
 
 
-CASES = (fewer_partitions, a_log_that_ends_before_the_frontier, an_empty_log, made_anew_while_stopped, made_anew_under_a_running_job,
+CASES = (fewer_partitions, a_log_that_ends_before_the_frontier, as_many_other_records, an_empty_log, made_anew_while_stopped, made_anew_under_a_running_job,
          fewer_partitions_under_a_running_job, removed_by_retention, wrong_password, may_not_read)
 
 if __name__ == "__main__":

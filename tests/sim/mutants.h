@@ -57,6 +57,7 @@
 	ROW(mark_of_cut_only, 0, 400, "the last record of what was given back is not the last one before the cut")     \
 	ROW(mark_forgotten, 0, 400, "a partition without new records has no mark after a restart")                     \
 	ROW(facts_not_compared, 0, 400, "another cluster is read on")                                                  \
+	ROW(sums_not_kept, 0, 400, "what the totals add up to is not written with a checkpoint")                       \
 	ROW(violation_trusted, 0, 400,                                                                                 \
 	    "a unique violation counts before the frontier is compared, and old backends live on")
 

@@ -164,6 +164,12 @@ struct harness {
 	struct error error;
 	struct frame frames[64]; /* that it sent last */
 	size_t frames_len;
+	/* What the database says, and what barriers say; nothing at first. */
+	struct checkpoint_identity checkpoint;
+	struct counts frontier;
+	struct share share;
+	struct sum before, after;
+	enum result deployed;
 };
 
 static struct epoch_id epoch_of(uint64_t attempt, uint64_t n)
@@ -282,12 +288,18 @@ static void rows(struct harness *harness, uint32_t dedup)
 static enum result barrier(struct harness *harness, uint64_t n, int64_t offset, bool checkpoint)
 {
 	struct cut_entry entry = {0, offset};
-	struct frame_barrier body = {.epoch = {ATTEMPT, n}, .checkpoint = checkpoint, .cut = {&entry, 1}};
+	struct group sums[] = {
+	    {0, {(const uint8_t *)SUMS_BEFORE, 1}, {(const uint8_t *)&harness->before, sizeof harness->before}},
+	    {0, {(const uint8_t *)SUMS_AFTER, 1}, {(const uint8_t *)&harness->after, sizeof harness->after}}};
+	struct frame_barrier body = {
+	    .epoch = {ATTEMPT, n}, .checkpoint = checkpoint, .cut = {&entry, 1}, .shares = {&harness->share, 1}};
 	enum result result = RESULT_OK;
 	for (uint32_t i = 0; i < harness->topology.dedup && result == RESULT_OK; i++)
 		result = deliver(harness,
 		    topology_channel(&harness->topology, actor_id(ROLE_DEDUP, i), actor_id(ROLE_WRITER, 0)),
 		    FRAME_BARRIER, &body);
+	if (harness->pipeline.rollups_len > 0)
+		body.sums = (struct groups){sums, 2};
 	for (uint32_t i = 0; i < harness->topology.rollup && result == RESULT_OK; i++)
 		result = deliver(harness,
 		    topology_channel(&harness->topology, actor_id(ROLE_ROLLUP, i), actor_id(ROLE_WRITER, 0)),
@@ -301,9 +313,17 @@ static void deploy(struct harness *harness, int64_t base_offset)
 	struct cut_entry base = {0, base_offset}, frontier = {0, 100};
 	assert_int_equal(deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = 0}), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
-	harness->script.answer.frontier =
-	    (struct frontier){.fence = ATTEMPT, .last = {3, 9}, .started = true, .cut = {&frontier, 1}};
+	harness->script.answer.frontier = (struct frontier){.fence = ATTEMPT,
+	    .last = {3, 9},
+	    .started = true,
+	    .cut = {&frontier, 1},
+	    .counters = harness->frontier.counters,
+	    .sums = harness->frontier.sums};
+	harness->checkpoint.epoch = epoch_of(3, 5);
+	harness->script.answer.checkpoints = &harness->checkpoint;
+	harness->script.answer.checkpoints_len = 1;
 	answer_ok(harness, FENCE, SINK_DONE);
+	harness->script.answer.checkpoints_len = 0;
 	assert_non_null(said(harness, FRAME_FENCED));
 	struct frame_choose choose = {.checkpoint = {3, 5}};
 	assert_int_equal(deliver(harness, 0, FRAME_CHOOSE, &choose), RESULT_OK);
@@ -315,8 +335,9 @@ static void deploy(struct harness *harness, int64_t base_offset)
 	assert_int_equal(cut_get(&cut_set->body.cut_set.cut, 0, -1), 100);
 	struct frame_deploy body = {
 	    .partitions = 1, .base = {3, 5}, .base_cut = {&base, 1}, .last = {3, 9}, .frontier_cut = {&frontier, 1}};
-	assert_int_equal(deliver(harness, 0, FRAME_DEPLOY, &body), RESULT_OK);
-	assert_int_equal(tick(harness), RESULT_OK);
+	harness->deployed = deliver(harness, 0, FRAME_DEPLOY, &body);
+	if (harness->deployed == RESULT_OK)
+		assert_int_equal(tick(harness), RESULT_OK);
 }
 
 static int setup(void **state)
@@ -797,10 +818,129 @@ static void many_checkpoints_travel(void **state)
 	assert_int_equal(fenced->body.fenced.checkpoints.entries[0].epoch.n, MANY);
 }
 
+/* --- the comparison ------------------------------------------------------------------------------------------------ */
+
+/* The checkpoint has 5 records that come to 1.00, the frontier 8 that come to 3.00. */
+static void known_to_the_database(struct harness *harness)
+{
+	static char table[] = "per_day", column[] = "total";
+	harness->pipeline.rollups_len = 1;
+	harness->pipeline.rollups[0].table = table;
+	harness->pipeline.rollups[0].measures_len = 1;
+	harness->pipeline.rollups[0].measures[0] = (struct measure){.column = column, .precision = 15, .scale = 2};
+	harness->checkpoint.counts = (struct counts){.counted = true,
+	    .counters.n = {[COUNTER_CONSUMED] = 5, [COUNTER_ACCEPTED] = 5, [COUNTER_DIGEST] = UINT64_MAX},
+	    .sums.known = true};
+	harness->checkpoint.counts.sums.of[0][0] = (struct sum){100, 700};
+	harness->frontier = (struct counts){.counted = true,
+	    .counters.n = {[COUNTER_CONSUMED] = 8, [COUNTER_ACCEPTED] = 8, [COUNTER_DIGEST] = 41},
+	    .sums.known = true};
+	harness->frontier.sums.of[0][0] = (struct sum){300, 2100};
+	harness->share.counters =
+	    (struct counters){{[COUNTER_CONSUMED] = 3, [COUNTER_ACCEPTED] = 3, [COUNTER_DIGEST] = 42}};
+	harness->before = (struct sum){100, 700};
+	harness->after = (struct sum){300, 2100};
+}
+
+static void assert_differs(struct harness *harness, enum result result, const char *words)
+{
+	assert_int_equal(result, RESULT_CONFIG);
+	if (strstr(harness->error.text, words) == NULL ||
+	    strstr(harness->error.text, stop_way(STOP_STATE_DIFFERS)) == NULL)
+		fail_msg("%s", harness->error.text);
+	assert_asked(harness, NOTHING);
+}
+
+static void test_replay_is_compared(void **state)
+{
+	struct harness *harness = *state;
+	known_to_the_database(harness);
+	deploy(harness, 50);
+	assert_int_equal(barrier(harness, 1, 100, false), RESULT_OK);
+	/* And behind it: from barrier to barrier. */
+	harness->before = harness->after;
+	harness->after = (struct sum){500, 3500};
+	assert_int_equal(barrier(harness, 2, 110, false), RESULT_OK);
+	answer_ok(harness, COMMIT, SINK_DONE);
+	harness->before.plain++;
+	assert_differs(harness, barrier(harness, 3, 120, false),
+	    "total of per_day adds up to 3.01 in the state, and to 5.00 in the database");
+}
+
+static void test_replay_counts_otherwise(void **state)
+{
+	struct harness *harness = *state;
+	known_to_the_database(harness);
+	harness->share.counters.n[COUNTER_CONSUMED] = harness->share.counters.n[COUNTER_ACCEPTED] = 2;
+	deploy(harness, 50);
+	assert_differs(harness, barrier(harness, 1, 100, false), "come to 7 consumed, the frontier says 8");
+}
+
+static void test_replay_of_other_records(void **state)
+{
+	struct harness *harness = *state;
+	known_to_the_database(harness);
+	harness->share.counters.n[COUNTER_DIGEST]++;
+	deploy(harness, 50);
+	assert_differs(harness, barrier(harness, 1, 100, false), "they are not the same ones");
+}
+
+static void test_restored_sums_differ(void **state)
+{
+	struct harness *harness = *state;
+	known_to_the_database(harness);
+	harness->before.plain--;
+	deploy(harness, 50);
+	assert_differs(
+	    harness, barrier(harness, 1, 60, false), "adds up to 0.99 in the state, and to 1.00 in the database");
+}
+
+static void test_replayed_sums_differ(void **state)
+{
+	struct harness *harness = *state;
+	known_to_the_database(harness);
+	harness->after.weighted++;
+	deploy(harness, 50);
+	assert_differs(harness, barrier(harness, 1, 100, false), "but not in the same groups");
+}
+
+/* Nothing to replay: what is restored is what the frontier says. */
+static void test_checkpoint_at_the_frontier_differs(void **state)
+{
+	struct harness *harness = *state;
+	known_to_the_database(harness);
+	deploy(harness, 100);
+	assert_differs(harness, harness->deployed, "come to 5 consumed, the frontier says 8");
+}
+
+/* Rows of before they were kept are not compared; what is committed next is known. */
+static void test_not_known_is_not_compared(void **state)
+{
+	struct harness *harness = *state;
+	known_to_the_database(harness);
+	harness->checkpoint.counts = (struct counts){0};
+	harness->before = (struct sum){0};
+	harness->after = (struct sum){9, 9};
+	deploy(harness, 50);
+	assert_int_equal(barrier(harness, 1, 100, false), RESULT_OK);
+	harness->before = harness->after;
+	assert_int_equal(barrier(harness, 2, 110, false), RESULT_OK);
+	answer_ok(harness, COMMIT, SINK_DONE);
+	harness->before.weighted++;
+	assert_differs(harness, barrier(harness, 3, 120, false), "but not in the same groups");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_replay_is_compared, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_replay_counts_otherwise, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_replay_of_other_records, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_restored_sums_differ, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_replayed_sums_differ, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_checkpoint_at_the_frontier_differs, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_not_known_is_not_compared, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mark_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mark_frontier_moved, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_choose_unknown, setup, teardown),
