@@ -114,9 +114,9 @@ static enum result read_header(struct bytes message, struct frame *frame, size_t
 	if (get(at + AT_MAGIC, 4) != FRAME_MAGIC)
 		return error_set(error, RESULT_CORRUPT, "not a frame of ours (bad magic)");
 	if (get(at + AT_VERSION, 2) != WIRE_VERSION)
-		return error_set(error, RESULT_CONFIG,
-		    "the other side speaks wire version %u, this program speaks %u: run the same release everywhere",
-		    (unsigned)get(at + AT_VERSION, 2), WIRE_VERSION);
+		return error_stop(error, STOP_OTHER_RELEASE,
+		    "the other side speaks wire version %u, this program speaks %u", (unsigned)get(at + AT_VERSION, 2),
+		    WIRE_VERSION);
 	uint64_t len = get(at + AT_LENGTH, 4);
 	if (len > message.len - FRAME_HEADER_SIZE || len > FRAME_MAX - FRAME_HEADER_SIZE || get(at + AT_ZERO, 4) != 0)
 		return error_set(error, RESULT_CORRUPT, "frame names a body of %llu bytes, %zu are there",

@@ -16,19 +16,28 @@ enum result error_set(struct error *error, enum result code, const char *format,
 	return code;
 }
 
-enum result error_stop(struct error *error, enum stop stop, const char *format, ...)
+enum result error_way(struct error *error, enum stop stop)
 {
 	char way[ERROR_TEXT_MAX / 2];
-	if (error == NULL)
-		return RESULT_CONFIG;
+	if (error->code != RESULT_CONFIG)
+		return error->code;
 	int len = snprintf(way, sizeof way, ". What to do: %s", stop_way(stop));
 	CHECK(len > 0 && (size_t)len < sizeof way);
+	size_t found = strnlen(error->text, sizeof error->text - 1 - (size_t)len);
+	memcpy(error->text + found, way, (size_t)len + 1);
+	return error->code;
+}
+
+enum result error_stop(struct error *error, enum stop stop, const char *format, ...)
+{
+	if (error == NULL)
+		return RESULT_CONFIG;
 	va_list args;
 	va_start(args, format);
-	(void)vsnprintf(error->text, sizeof error->text - (size_t)len, format, args);
+	error->code = RESULT_CONFIG;
+	(void)vsnprintf(error->text, sizeof error->text, format, args);
 	va_end(args);
-	memcpy(error->text + strlen(error->text), way, (size_t)len + 1);
-	return error->code = RESULT_CONFIG;
+	return error_way(error, stop);
 }
 
 /* What does not fit is cut at the end: the newest words are the ones that say where to look. */

@@ -36,6 +36,9 @@ enum result error_set(struct error *error, enum result code, const char *format,
 enum result error_stop(struct error *error, enum stop stop, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same for an error that is there already: puts the way out behind its text where it is CONFIG. Keeps and returns the code. */
+enum result error_way(struct error *error, enum stop stop);
+
 /* Puts words in front: "context: what happened". Keeps and returns the code. */
 enum result error_wrap(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

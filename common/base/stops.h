@@ -23,6 +23,30 @@
 	    "where it is set for the user), and start again")                                                          \
 	STOP(TABLES_DIFFER, "let sluicectl audit name the differences, put the rows right (they are those that the "   \
 	                    "audit expects), and call this again")                                                     \
+	STOP(PIPELINE_FILE, "mend what is named in the pipeline file (or in the environment that it takes it from), "  \
+	                    "until `sluicectl validate` says nothing more, then start again")                          \
+	STOP(NO_TOPIC, "create the topic, or put its right name into source.topic, and start again")                   \
+	STOP(KAFKA_REFUSES, "let source.kafka say how this Kafka is talked to (security.protocol, sasl.*, ssl.*), "    \
+	                    "and this user be allowed to read and describe the topic, then start again")               \
+	STOP(NO_CHECKPOINT, "let checkpoint.dir (CHECKPOINT_DIR) be the folder that was used before, and start "       \
+	                    "again; where it is lost, `sluicectl rebuild` writes a checkpoint anew from the "          \
+	                    "database, then start again. `sluicectl reset` starts over with empty tables")             \
+	STOP(CHECKPOINT_AHEAD, "the database is older than its checkpoints (a backup?): `sluicectl rebuild` writes a " \
+	                       "checkpoint that lies where the database is, then start again")                         \
+	STOP(CHECKPOINTS_OF_ANOTHER,                                                                                   \
+	    "use the pipeline file that this job was started with; or, for another one, give the job another name "    \
+	    "(job), with tables and a database of its own, or start over with `sluicectl reset`")                      \
+	STOP(OTHER_MEANING, "put the old words back into the pipeline file, and start again. Only limits of records "  \
+	                    "may change (lengths, digits before the point, required, aliases, max_record_bytes, "      \
+	                    "max_future): the tables were filled by the rest. For anything else give the job another " \
+	                    "name and tables of its own, and let it read from the start")                              \
+	STOP(FOLDER, "let the user that runs Sluice read, write and enter that folder (chown, chmod), or name "        \
+	             "another one in the pipeline file, and start again")                                              \
+	STOP(ADDRESS, "put an address that this machine has into coordinator.listen (SLUICE_COORDINATOR), "            \
+	              "tcp://HOST:PORT, and start again")                                                              \
+	STOP(OTHER_RELEASE, "run the same release of every program: end those of the older one, and start them anew")  \
+	STOP(TOO_MANY_KEYS,                                                                                            \
+	    "lower checkpoint.max_records, or raise parallelism.dedup, in the pipeline file, and start again")         \
 	STOP(TOTAL_BEYOND_COLUMN,                                                                                      \
 	    "give the measure more digits in the pipeline file, and the column as many (ALTER TABLE ... ALTER "        \
 	    "COLUMN ... TYPE numeric(...)), then start again: nothing was lost, the job goes on from its "             \

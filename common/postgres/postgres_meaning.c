@@ -12,11 +12,11 @@ static enum meaning_change compare(const struct pipeline *pipeline, const char *
 }
 
 static enum sink_outcome refuse(
-    const struct pipeline *pipeline, const char *fingerprint, const char *words, const char *way, struct error *error)
+    const struct pipeline *pipeline, const char *fingerprint, const char *words, struct error *error)
 {
-	error_set(error, RESULT_CONFIG,
-	    "the pipeline file does not mean what it meant when this job was started (fingerprint %.32s, now %s): %s%s",
-	    fingerprint, pipeline->fingerprint, words, way);
+	error_stop(error, STOP_OTHER_MEANING,
+	    "the pipeline file does not mean what it meant when this job was started (fingerprint %.32s, now %s): %s",
+	    fingerprint, pipeline->fingerprint, words);
 	return SINK_CONFIG;
 }
 
@@ -28,7 +28,7 @@ enum sink_outcome postgres_meaning_check(
 	if (strcmp(fingerprint, pipeline->fingerprint) == 0)
 		return outcome;
 	(void)compare(pipeline, meaning, &words);
-	outcome = refuse(pipeline, fingerprint, (const char *)words.data, "", error);
+	outcome = refuse(pipeline, fingerprint, (const char *)words.data, error);
 	buffer_fini(&words);
 	return outcome;
 }
@@ -43,10 +43,6 @@ enum sink_outcome postgres_meaning_change(const struct pipeline *pipeline, const
 	/* Another format of the text itself, or a fingerprint of an older release: the same lines, and yet not the same. */
 	*change = compare(pipeline, meaning, words);
 	if (*change != MEANING_MEASURES && *change != MEANING_LIMITS)
-		outcome = refuse(pipeline, fingerprint, (const char *)words->data,
-		    ". Only limits of records may change (lengths, digits before the point, required, aliases, "
-		    "max_record_bytes, max_future): the tables were filled by the rest. For anything else give the job "
-		    "another name, and tables and a database of its own, and let it read from the start",
-		    error);
+		outcome = refuse(pipeline, fingerprint, (const char *)words->data, error);
 	return outcome;
 }

@@ -224,7 +224,7 @@ enum result channel_listen(
 		return result;
 	int len = snprintf(url, url_size, "tcp://%s%s%s:%u", before, advertise, behind, port);
 	if (len < 0 || (size_t)len >= url_size)
-		return error_set(error, RESULT_CONFIG, "the advertised host is too long: %s", advertise);
+		return error_stop(error, STOP_ADDRESS, "the advertised host is too long: %s", advertise);
 	return RESULT_OK;
 }
 

@@ -12,7 +12,8 @@ enum result nng_error_set(struct error *error, int code, const char *what, ...)
 	(void)vsnprintf(context, sizeof context, what, args);
 	va_end(args);
 	bool person = code == NNG_EINVAL || code == NNG_ENOTSUP || code == NNG_EPERM;
-	return error_set(error, person ? RESULT_CONFIG : RESULT_RETRY, "%s: %s", context, nng_strerror(code));
+	(void)error_set(error, person ? RESULT_CONFIG : RESULT_RETRY, "%s: %s", context, nng_strerror(code));
+	return error_way(error, STOP_ADDRESS);
 }
 
 void nng_must(int code, const char *what)

@@ -45,6 +45,7 @@ bool service_open(struct service *service, const struct service_about *about, in
 	if (pipeline_load(&service->pipeline, service->options.config, &error) != RESULT_OK ||
 	    choose_job(service, &error) != RESULT_OK ||
 	    time_zone_rules(service->pipeline.record.time_zone, service->zone_rules, &error) != RESULT_OK) {
+		(void)error_way(&error, STOP_PIPELINE_FILE);
 		log_error("%s", error.text);
 		return stop_with(EXIT_CONFIG, code);
 	}

@@ -395,7 +395,8 @@ enum result checkpoint_folder_open(
 	static const char *const subs[] = {"attempts", "checkpoints"};
 	char path[PATH_MAX], sub[PATH_MAX + 16];
 	if (dir[0] != '/')
-		return error_set(error, RESULT_CONFIG, "checkpoint.dir must be an absolute path, not \"%s\"", dir);
+		return error_stop(
+		    error, STOP_PIPELINE_FILE, "checkpoint.dir must be an absolute path, not \"%s\"", dir);
 	path_of(path, "%s/%s", dir, job);
 	for (size_t i = 0; i < sizeof subs / sizeof subs[0]; i++) {
 		(void)snprintf(sub, sizeof sub, "%s/%s", path, subs[i]);

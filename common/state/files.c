@@ -19,8 +19,8 @@ enum result file_failed(struct error *error, const char *what, const char *path)
 	int reason = errno;
 	/* A file system that was mounted read-only after an error comes back like one that was away. */
 	bool person = reason == EACCES || reason == EPERM || reason == ENOTDIR || reason == ENAMETOOLONG;
-	return error_set(
-	    error, person ? RESULT_CONFIG : RESULT_RETRY, "cannot %s %s: %s", what, path, strerror(reason));
+	(void)error_set(error, person ? RESULT_CONFIG : RESULT_RETRY, "cannot %s %s: %s", what, path, strerror(reason));
+	return error_way(error, STOP_FOLDER);
 }
 
 enum result file_write(int fd, struct bytes bytes, const char *path, struct error *error)

@@ -80,7 +80,7 @@ enum result key_filter_halve(struct key_filter *filter, const char *path, struct
 	struct key_filter half;
 	CHECK(key_filter_can_be_halved(filter));
 	if (snprintf(beside, sizeof beside, "%s.new", path) >= (int)sizeof beside)
-		return error_set(error, RESULT_CONFIG, "state.dir is too long a name");
+		return error_stop(error, STOP_PIPELINE_FILE, "state.dir is too long a name");
 	if (make_exactly(&half, beside, filter->bytes / 2, error) != RESULT_OK)
 		return error->code;
 	for (size_t i = 0; i < filter->bytes / sizeof *filter->words; i++) {

@@ -90,9 +90,8 @@ enum result overlay_add(struct overlay *overlay, const struct overlay_place *pla
 	struct overlay_entry *entry =
 	    take(overlay, offsetof(struct overlay_entry, bytes) + value.len + key.len, &reference);
 	if (entry == NULL)
-		return error_set(error, RESULT_CONFIG,
-		    "%llu keys changed since the last checkpoint, more than one actor can hold: raise "
-		    "parallelism.dedup",
+		return error_stop(error, STOP_TOO_MANY_KEYS,
+		    "%llu keys changed since the last checkpoint, more than one actor can hold",
 		    (unsigned long long)overlay->len);
 	entry->hash = hash;
 	entry->key_len = (uint16_t)key.len;

@@ -189,7 +189,7 @@ static enum result write_one(const struct state_config *config, const char *name
 	struct delta_writer *writer;
 	char path[PATH_MAX];
 	if (snprintf(path, sizeof path, "%s/%s", config->store->ops->root(config->store), name) >= PATH_MAX)
-		return error_set(error, RESULT_CONFIG, "checkpoint.dir is too long a name");
+		return error_stop(error, STOP_PIPELINE_FILE, "checkpoint.dir is too long a name");
 	if (delta_writer_open(&writer, path, error) != RESULT_OK)
 		return error->code;
 	if (put_all(config, writer, run, error) == RESULT_OK)

@@ -57,7 +57,7 @@ static enum result lineage_of(const struct state_config *config, char out[LINE_B
 {
 	char path[PATH_MAX];
 	if (snprintf(path, sizeof path, "%s/lineage", config->store->ops->root(config->store)) >= PATH_MAX)
-		return error_set(error, RESULT_CONFIG, "checkpoint.dir is too long a name");
+		return error_stop(error, STOP_PIPELINE_FILE, "checkpoint.dir is too long a name");
 	if (!read_line(path, out)) {
 		if (make_lineage(path, error) != RESULT_OK)
 			return error->code;

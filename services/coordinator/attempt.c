@@ -259,7 +259,7 @@ static enum result check_cuts(const struct coordinator *coordinator, struct erro
 	for (uint32_t i = 0; i < base->len; i++) {
 		uint32_t partition = base->entries[i].partition;
 		if (base->entries[i].offset > cut_get(frontier, partition, 0))
-			return error_set(error, RESULT_CONFIG,
+			return error_stop(error, STOP_CHECKPOINT_AHEAD,
 			    "the checkpoint to be restored lies ahead of the database in partition %u (offset %" PRId64
 			    " behind %" PRId64 ")",
 			    partition, base->entries[i].offset, cut_get(frontier, partition, 0));

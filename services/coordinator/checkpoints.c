@@ -127,11 +127,11 @@ static enum result check_meaning(
 	const struct pipeline *pipeline = keeper->config.pipeline;
 	const char *meant = keeper->meant[0] != '\0' ? keeper->meant : pipeline->fingerprint;
 	if (epoch_compare(manifest->epoch, keeper->since) >= 0 && strcmp(manifest->fingerprint, meant) != 0)
-		return error_set(error, RESULT_CONFIG,
+		return error_stop(error, STOP_CHECKPOINTS_OF_ANOTHER,
 		    "the checkpoint folder belongs to a pipeline file of another meaning (fingerprint %s, %s has %s)",
 		    manifest->fingerprint, keeper->meant[0] != '\0' ? "the database" : "this file", meant);
 	if (manifest->key_groups != pipeline->key_groups)
-		return error_set(error, RESULT_CONFIG,
+		return error_stop(error, STOP_CHECKPOINTS_OF_ANOTHER,
 		    "the checkpoints have %" PRIu64
 		    " key groups, the pipeline file has %u: their number is fixed for a job",
 		    manifest->key_groups, pipeline->key_groups);

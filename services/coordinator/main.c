@@ -345,6 +345,7 @@ int main(int argc, char **argv)
 	log_open("coordinator", arguments.log_format, least);
 	if (pipeline_load(&pipeline, arguments.config, &error) != RESULT_OK ||
 	    time_zone_rules(pipeline.record.time_zone, zone_rules, &error) != RESULT_OK) {
+		(void)error_way(&error, STOP_PIPELINE_FILE);
 		log_error("%s", error.text);
 		return EXIT_CONFIG;
 	}

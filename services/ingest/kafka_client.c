@@ -114,7 +114,7 @@ static enum result setting_apply(rd_kafka_conf_t *conf, const char *name, const 
 	char text[512] = "";
 	if (rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK)
 		return RESULT_OK;
-	return error_set(error, RESULT_CONFIG, "source.kafka.%s: %s", name, text);
+	return error_stop(error, STOP_PIPELINE_FILE, "source.kafka.%s: %s", name, text);
 }
 
 static enum result settings_apply(
@@ -172,8 +172,8 @@ static enum result required_check(rd_kafka_conf_t *conf, struct error *error)
 		size_t size = sizeof text;
 		if (rd_kafka_conf_get(conf, required[i].name, text, &size) != RD_KAFKA_CONF_OK ||
 		    strcmp(text, required[i].value) != 0)
-			return error_set(error, RESULT_CONFIG, "source.kafka.%s cannot be changed: it has to be %s",
-			    required[i].name, required[i].value);
+			return error_stop(error, STOP_PIPELINE_FILE,
+			    "source.kafka.%s cannot be changed: it has to be %s", required[i].name, required[i].value);
 	}
 	return RESULT_OK;
 }
@@ -222,7 +222,8 @@ enum result kafka_client_check(const struct pipeline *pipeline, const char *clie
 {
 	size_t len = strlen(pipeline->source.topic);
 	if (len == 0 || len > TOPIC_NAME_MAX)
-		return error_set(error, RESULT_CONFIG, "source.topic: a name has 1 to %d characters", TOPIC_NAME_MAX);
+		return error_stop(
+		    error, STOP_PIPELINE_FILE, "source.topic: a name has 1 to %d characters", TOPIC_NAME_MAX);
 	rd_kafka_conf_t *conf = NULL;
 	enum result result = conf_new(&conf, pipeline, client_id, 1, error);
 	if (result == RESULT_OK)
@@ -245,7 +246,7 @@ enum result kafka_client_new(rd_kafka_t **client, const struct pipeline *pipelin
 	*client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
 	if (*client == NULL) {
 		rd_kafka_conf_destroy(conf);
-		return error_set(error, RESULT_CONFIG, "source.kafka: %s", text);
+		return error_stop(error, STOP_PIPELINE_FILE, "source.kafka: %s", text);
 	}
 	/* Errors of the client and of its group then come out of one queue. */
 	(void)rd_kafka_poll_set_consumer(*client);

@@ -56,7 +56,7 @@ static enum result errors_read(struct kafka_describe *describe, struct error *er
 	char text[ERROR_TEXT_MAX];
 	while (kafka_client_next_error(describe->events, &code, text)) {
 		if (kafka_client_verdict(code, text) == RESULT_CONFIG)
-			return error_set(error, RESULT_CONFIG, "Kafka refuses us: %s", text);
+			return error_stop(error, STOP_KAFKA_REFUSES, "Kafka refuses us: %s", text);
 		if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 			memcpy(describe->transport, text, sizeof text);
 	}
@@ -70,7 +70,7 @@ static enum result topic_missing(struct kafka_describe *describe, struct error *
 	if (describe->missing_since_us == 0)
 		describe->missing_since_us = now_us;
 	if (now_us - describe->missing_since_us >= (uint64_t)MISSING_TOPIC_MS * 1000)
-		return error_set(error, RESULT_CONFIG, "topic %s does not exist", topic);
+		return error_stop(error, STOP_NO_TOPIC, "topic %s does not exist", topic);
 	return error_set(error, RESULT_RETRY, "topic %s does not exist: waiting for it", topic);
 }
 
@@ -181,7 +181,7 @@ static enum result resolve_by_name(
 		cut_set(start, i, 0);
 	for (size_t i = 0; i < named->offsets_len; i++) {
 		if (named->offsets[i].partition >= partitions)
-			return error_set(error, RESULT_CONFIG,
+			return error_stop(error, STOP_PIPELINE_FILE,
 			    "source.start names partition %" PRIu32 ", but topic %s has %" PRIu32,
 			    named->offsets[i].partition, describe->pipeline->source.topic, partitions);
 		cut_set(start, named->offsets[i].partition, named->offsets[i].offset);

@@ -229,7 +229,7 @@ static void end_check(struct kafka_watch *watch, struct kafka_partition *partiti
 	bool is_short = end >= 0 && end < next;
 	if (is_short && partition->short_before && range_ask(watch, partition, &low, &high) && high < next) {
 		struct error failure;
-		(void)error_set(&failure, RESULT_CONFIG,
+		(void)error_stop(&failure, STOP_OTHER_LOG,
 		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64 ", but the log holds %" PRId64
 		    " up to %" PRId64 ": records were lost or the topic was made anew",
 		    watch->topic_name, partition->id, next, low, high);
@@ -247,7 +247,7 @@ static void topic_missing(struct kafka_watch *watch)
 	(void)error_set(&error, RESULT_RETRY, "topic %s does not exist: waiting for it", watch->topic_name);
 	set_notice(watch, &error);
 	if (now_us - watch->missing_since_us >= (uint64_t)MISSING_TOPIC_MS * 1000) {
-		(void)error_set(&error, RESULT_CONFIG, "topic %s does not exist", watch->topic_name);
+		(void)error_stop(&error, STOP_NO_TOPIC, "topic %s does not exist", watch->topic_name);
 		kafka_watch_fail(watch, &error);
 	}
 }
@@ -261,7 +261,7 @@ static void partitions_check(struct kafka_watch *watch, uint32_t now)
 	}
 	if (now < needed) {
 		struct error failure;
-		(void)error_set(&failure, RESULT_CONFIG,
+		(void)error_stop(&failure, STOP_OTHER_LOG,
 		    "topic %s has %" PRIu32 " partitions, but %" PRIu32 " are known: it was made anew",
 		    watch->topic_name, now, needed);
 		kafka_watch_fail(watch, &failure);

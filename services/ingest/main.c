@@ -23,7 +23,7 @@ static enum result name_group(struct pipeline *pipeline, enum job_kind kind, str
 		if (strcmp(pipeline->source.kafka[i].name, "group.id") == 0)
 			group = &pipeline->source.kafka[i];
 	if (group == NULL && pipeline->source.kafka_len == PIPELINE_KAFKA_MAX)
-		return error_set(error, RESULT_CONFIG, "source.kafka: name a group.id");
+		return error_stop(error, STOP_PIPELINE_FILE, "source.kafka: name a group.id");
 	if (group == NULL) {
 		group = &pipeline->source.kafka[pipeline->source.kafka_len++];
 		*group = (struct setting){text_clone("group.id"), text_clone(pipeline->job)};

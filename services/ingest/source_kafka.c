@@ -240,7 +240,7 @@ static void on_client_error(struct source_kafka *source, rd_kafka_resp_err_t cod
 	switch (kafka_client_verdict(code, text)) {
 	case RESULT_CONFIG: {
 		struct error failure;
-		(void)error_set(&failure, RESULT_CONFIG, "Kafka refuses us: %s", text);
+		(void)error_stop(&failure, STOP_KAFKA_REFUSES, "Kafka refuses us: %s", text);
 		kafka_watch_fail(&source->watch, &failure);
 		break;
 	}
