@@ -28,9 +28,6 @@
 	STOP(NO_TOPIC, "create the topic, or put its right name into source.topic, and start again")                   \
 	STOP(KAFKA_REFUSES, "let source.kafka say how this Kafka is talked to (security.protocol, sasl.*, ssl.*), "    \
 	                    "and this user be allowed to read and describe the topic, then start again")               \
-	STOP(NO_CHECKPOINT, "let checkpoint.dir (CHECKPOINT_DIR) be the folder that was used before, and start "       \
-	                    "again; where it is lost, `sluicectl rebuild` writes a checkpoint anew from the "          \
-	                    "database, then start again. `sluicectl reset` starts over with empty tables")             \
 	STOP(CHECKPOINT_AHEAD, "the database is older than its checkpoints (a backup?): `sluicectl rebuild` writes a " \
 	                       "checkpoint that lies where the database is, then start again")                         \
 	STOP(CHECKPOINTS_OF_ANOTHER,                                                                                   \
