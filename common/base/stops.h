@@ -28,8 +28,8 @@
 	STOP(NO_TOPIC, "create the topic, or put its right name into source.topic, and start again")                   \
 	STOP(KAFKA_REFUSES, "let source.kafka say how this Kafka is talked to (security.protocol, sasl.*, ssl.*), "    \
 	                    "and this user be allowed to read and describe the topic, then start again")               \
-	STOP(CHECKPOINT_AHEAD, "the database is older than its checkpoints (a backup?): `sluicectl rebuild` writes a " \
-	                       "checkpoint that lies where the database is, then start again")                         \
+	STOP(CHECKPOINT_AHEAD, "somebody changed schema sluice, or put only parts of a backup back: put the whole "    \
+	                       "database back as it was, and start again; or start over with `sluicectl reset`")       \
 	STOP(CHECKPOINTS_OF_ANOTHER,                                                                                   \
 	    "use the pipeline file that this job was started with; or, for another one, give the job another name "    \
 	    "(job), with tables and a database of its own, or start over with `sluicectl reset`")                      \
