@@ -44,6 +44,11 @@
 	STOP(OTHER_RELEASE, "run the same release of every program: end those of the older one, and start them anew")  \
 	STOP(TOO_MANY_KEYS,                                                                                            \
 	    "lower checkpoint.max_records, or raise parallelism.dedup, in the pipeline file, and start again")         \
+	STOP(MEMORY_DAMAGED, "somebody changed schema sluice by hand: put the whole database back as it was (a "       \
+	                     "backup), and start again; or start over with `sluicectl reset`")                         \
+	STOP(NO_PROC, "mount /proc for this process, and start again")                                                 \
+	STOP(OUR_FAULT, "this is a fault of Sluice: please report it with the logs. Nothing of the epoch was "         \
+	                "written, and the totals stay right; a start from the last checkpoint may get past it")        \
 	STOP(TOTAL_BEYOND_COLUMN,                                                                                      \
 	    "give the measure more digits in the pipeline file, and the column as many (ALTER TABLE ... ALTER "        \
 	    "COLUMN ... TYPE numeric(...)), then start again: nothing was lost, the job goes on from its "             \

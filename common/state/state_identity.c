@@ -74,7 +74,7 @@ enum result identity_about(const struct state_config *config, char **about, stru
 	if (lineage_of(config, lineage, error) != RESULT_OK)
 		return error->code;
 	if (!read_line("/proc/sys/kernel/random/boot_id", boot))
-		return error_set(error, RESULT_CONFIG, "/proc is not mounted");
+		return error_stop(error, STOP_NO_PROC, "/proc is not mounted");
 	buffer_printf(&text, "sluice state cache 3\njob %s\nlineage %s\nrole %u\ngroups %u %u\nboot %s\n", config->job,
 	    lineage, config->role, config->first_group, config->groups_len, boot);
 	buffer_append(&text, "", 1);

@@ -32,7 +32,7 @@ static struct group_entry *group_at(struct group_deltas *deltas, size_t rollup, 
 static enum result too_large(const struct group_deltas *deltas, size_t rollup, size_t measure, struct error *error)
 {
 	const struct rollup *declared = &deltas->pipeline->rollups[rollup];
-	return error_set(error, RESULT_CONFIG, "%s of %s would exceed 128 bits within one epoch",
+	return error_stop(error, STOP_OUR_FAULT, "%s of %s would exceed 128 bits within one epoch",
 	    declared->measures[measure].column, declared->table);
 }
 

@@ -201,7 +201,7 @@ static struct group_entry *touch(
 	if (check_group(rollup, group, error) != RESULT_OK)
 		return NULL;
 	if (key.len > OVERLAY_KEY_MAX) {
-		(void)error_set(error, RESULT_CONFIG, "a group of %s has a key of %zu bytes, %d are possible", table,
+		(void)error_stop(error, STOP_OUR_FAULT, "a group of %s has a key of %zu bytes, %d are possible", table,
 		    key.len, OVERLAY_KEY_MAX);
 		return NULL;
 	}

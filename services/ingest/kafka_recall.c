@@ -76,7 +76,7 @@ static enum result ask_range(struct kafka_recall *recall, uint32_t place, bool *
 	    recall->client, recall->topic, (int32_t)mark->partition, &low, &high, ASK_TIMEOUT_MS);
 	*fetch = false;
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR && kafka_client_verdict(code, NULL) == RESULT_CONFIG)
-		return error_set(error, RESULT_CONFIG, "Kafka refuses us: %s", rd_kafka_err2str(code));
+		return error_stop(error, STOP_KAFKA_REFUSES, "Kafka refuses us: %s", rd_kafka_err2str(code));
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return wait_for(recall, place, rd_kafka_err2str(code), error);
 	if (low > mark->offset)
@@ -102,8 +102,8 @@ static enum result take_first(
 		const char *text = rd_kafka_message_errstr(message);
 		if (kafka_client_verdict(message->err, text) == RESULT_CONFIG &&
 		    message->err != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-			return error_set(error, RESULT_CONFIG, "topic %s partition %" PRIu32 ": %s", recall->topic,
-			    mark->partition, text);
+			return error_stop(error, STOP_KAFKA_REFUSES, "topic %s partition %" PRIu32 ": %s",
+			    recall->topic, mark->partition, text);
 		return wait_for(recall, place, text, error);
 	}
 	if (message->offset != mark->offset) {

@@ -210,12 +210,12 @@ static void out_of_range_report(struct kafka_watch *watch, struct kafka_partitio
 		    " up to %" PRId64,
 		    watch->topic_name, partition->id, wanted, low, high);
 	else if (known)
-		(void)error_set(&failure, RESULT_CONFIG,
+		(void)error_stop(&failure, STOP_OTHER_LOG,
 		    "topic %s partition %" PRIu32 ": offset %" PRId64 " is out of range: the log holds %" PRId64
 		    " up to %" PRId64,
 		    watch->topic_name, partition->id, wanted, low, high);
 	else
-		(void)error_set(&failure, RESULT_CONFIG,
+		(void)error_stop(&failure, STOP_OTHER_LOG,
 		    "topic %s partition %" PRIu32 ": offset %" PRId64 " is out of range of the log", watch->topic_name,
 		    partition->id, wanted);
 	kafka_watch_fail(watch, &failure);

@@ -85,7 +85,7 @@ static enum result positions_assign(struct source_kafka *source, const struct cu
 	rd_kafka_resp_err_t code = rd_kafka_assign(source->client, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return error_set(error, RESULT_CONFIG, "Kafka: assign: %s", rd_kafka_err2str(code));
+		return error_stop(error, STOP_KAFKA_REFUSES, "Kafka: assign: %s", rd_kafka_err2str(code));
 	return RESULT_OK;
 }
 

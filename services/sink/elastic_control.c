@@ -326,11 +326,9 @@ enum sink_outcome control_read(struct controls *controls, uint32_t writer, struc
 		return absent(controls, error);
 	if (control_parse(buffer_bytes(&controls->request->answer), control))
 		return SINK_DONE;
-	error_set(error, RESULT_CONFIG,
-	    "document %s.%" PRIu32 " of index " CONTROL_INDEX
-	    " at %s is not one that Sluice wrote; delete it to fill the "
-	    "index anew from the start of the topic",
-	    controls->job, writer, http_where(controls->http, request));
+	error_stop(error, STOP_INDEX_GONE,
+	    "document %s.%" PRIu32 " of index " CONTROL_INDEX " at %s is not one that Sluice wrote", controls->job,
+	    writer, http_where(controls->http, request));
 	return SINK_CONFIG;
 }
 

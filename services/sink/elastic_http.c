@@ -72,7 +72,7 @@ static enum result ca_check(const char *path, struct error *error)
 	FILE *file = path[0] != '\0' ? fopen(path, "re") : NULL;
 
 	if (path[0] != '\0' && file == NULL)
-		return error_set(error, RESULT_CONFIG, "sinks.elasticsearch.ca_file: cannot read %s: %m", path);
+		return error_stop(error, STOP_PIPELINE_FILE, "sinks.elasticsearch.ca_file: cannot read %s: %m", path);
 	if (file != NULL)
 		(void)fclose(file);
 	return RESULT_OK;
@@ -82,8 +82,8 @@ enum result http_open(struct http *http, const struct elasticsearch *settings, i
 {
 	*http = (struct http){.settings = settings, .stop_fd = stop_fd};
 	if (settings->urls_len == 0)
-		return error_set(
-		    error, RESULT_CONFIG, "sinks.elasticsearch.url is empty: there is nowhere to write to");
+		return error_stop(
+		    error, STOP_PIPELINE_FILE, "sinks.elasticsearch.url is empty: there is nowhere to write to");
 	if (ca_check(settings->ca_file, error) != RESULT_OK)
 		return RESULT_CONFIG;
 	http->packs = strcmp(settings->compression, "gzip") == 0;

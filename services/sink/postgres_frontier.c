@@ -122,7 +122,7 @@ static enum sink_outcome frontier_take(const PGresult *result, const struct pipe
 	struct counts counts;
 
 	if (PQntuples(result) != 1) {
-		error_set(error, RESULT_CONFIG, "the frontier of job %s is gone from the database", job);
+		error_stop(error, STOP_MEMORY_DAMAGED, "the frontier of job %s is gone from the database", job);
 		return SINK_CONFIG;
 	}
 	frontier->fence = unsigned_value(result, 0, FRONTIER_FENCE);
@@ -132,18 +132,18 @@ static enum sink_outcome frontier_take(const PGresult *result, const struct pipe
 	snprintf(
 	    frontier->fingerprint, sizeof frontier->fingerprint, "%s", PQgetvalue(result, 0, FRONTIER_FINGERPRINT));
 	if (!counts_take(result, 0, FRONTIER_COUNTS, pipeline, &counts)) {
-		error_set(error, RESULT_CONFIG, "the sums in the frontier of job %s are none", job);
+		error_stop(error, STOP_MEMORY_DAMAGED, "the sums in the frontier of job %s are none", job);
 		return SINK_CONFIG;
 	}
 	frontier->counters = counts.counters;
 	frontier->sums = counts.sums;
 	if (frontier->started && !cut_parse(PQgetvalue(result, 0, FRONTIER_CUT), &frontier->cut)) {
-		error_set(error, RESULT_CONFIG, "the cut in the frontier of job %s is not one: %.200s", job,
+		error_stop(error, STOP_MEMORY_DAMAGED, "the cut in the frontier of job %s is not one: %.200s", job,
 		    PQgetvalue(result, 0, FRONTIER_CUT));
 		return SINK_CONFIG;
 	}
 	if (!marks_parse(PQgetvalue(result, 0, FRONTIER_MARKS), &frontier->marks)) {
-		error_set(error, RESULT_CONFIG, "the marks in the frontier of job %s are none: %.200s", job,
+		error_stop(error, STOP_MEMORY_DAMAGED, "the marks in the frontier of job %s are none: %.200s", job,
 		    PQgetvalue(result, 0, FRONTIER_MARKS));
 		return SINK_CONFIG;
 	}
@@ -191,7 +191,7 @@ enum sink_outcome postgres_checkpoints_read(struct postgres *postgres, const str
 		if (!cut_parse(PQgetvalue(result, (int)i, 2), &checkpoint->cut) ||
 		    !marks_parse(PQgetvalue(result, (int)i, 3), &checkpoint->marks) ||
 		    !counts_take(result, (int)i, 4, pipeline, &checkpoint->counts)) {
-			error_set(error, RESULT_CONFIG,
+			error_stop(error, STOP_MEMORY_DAMAGED,
 			    "the cut, the marks, or the sums, of checkpoint %" PRIu64 ".%" PRIu64
 			    " of job %s are not such",
 			    checkpoint->epoch.attempt, checkpoint->epoch.n, job);
@@ -242,7 +242,7 @@ enum sink_outcome postgres_decisions_read(struct postgres *postgres, const struc
 		decision->partition = (uint32_t)unsigned_value(result, (int)i, 0);
 		decision->offset = (int64_t)unsigned_value(result, (int)i, 1);
 		if (!verdict_parse(PQgetvalue(result, (int)i, 2), &decision->verdict)) {
-			error_set(error, RESULT_CONFIG, "sluice.decisions holds the unknown verdict %.40s",
+			error_stop(error, STOP_MEMORY_DAMAGED, "sluice.decisions holds the unknown verdict %.40s",
 			    PQgetvalue(result, (int)i, 2));
 			outcome = SINK_CONFIG;
 		}

@@ -39,7 +39,7 @@ uint8_t *binary_numeric(uint8_t *at, int64_t minor, int scale)
 static enum result value_misfit(
     const struct row *row, const struct pipeline *pipeline, uint32_t column, struct error *error)
 {
-	return error_set(error, RESULT_CONFIG, "record %s/%u/%lld: the value of \"%s\" does not fit its column",
+	return error_stop(error, STOP_OUR_FAULT, "record %s/%u/%lld: the value of \"%s\" does not fit its column",
 	    pipeline->source.topic, row->partition, (long long)row->offset, pipeline->record.fields[column].name);
 }
 

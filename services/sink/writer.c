@@ -55,9 +55,7 @@ static enum result finish_epoch(struct writer *writer, struct error *error)
 	epoch->checkpoint = barrier->checkpoint;
 	epoch->counters = sum_of(&barrier->shares);
 	if (n[COUNTER_CONSUMED] != n[COUNTER_ACCEPTED] + n[COUNTER_DUPLICATES] + n[COUNTER_CONFLICTS] + n[COUNTER_DEAD])
-		return error_set(error, RESULT_CONFIG,
-		    "the counters of epoch %" PRIu64 ".%" PRIu64
-		    " do not add up; nothing of it is written: please report this as a bug",
+		return error_stop(error, STOP_OUR_FAULT, "the counters of epoch %" PRIu64 ".%" PRIu64 " do not add up",
 		    epoch->id.attempt, epoch->id.n);
 	if (!writer->documents && writer_compare_epoch(writer, epoch, error) != RESULT_OK)
 		return error->code;

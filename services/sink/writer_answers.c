@@ -172,10 +172,10 @@ static enum result on_late_answer(struct writer *writer, const struct sink_answe
 	}
 	*error = writer->refusal;
 	error_wrap(error,
-	    "epoch after %" PRIu64 ".%" PRIu64 ": refused, though no row of it has a key that the table holds (a "
-	    "unique index that Sluice does not know?)",
+	    "epoch after %" PRIu64 ".%" PRIu64 ": refused, though no row of it has a key that the table holds",
 	    writer->frontier.last.attempt, writer->frontier.last.n);
-	return error->code = RESULT_CONFIG;
+	error->code = RESULT_CONFIG;
+	return error_way(error, STOP_TABLE_KEY);
 }
 
 /* The frontier says what became of the epoch that got no answer. */

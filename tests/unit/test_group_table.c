@@ -390,7 +390,8 @@ static void test_delta_overflow_is_an_error(void **state)
 	assert_int_equal(group_deltas_add(&deltas, values, &error), RESULT_OK);
 	deltas.tables[PER_CATEGORY].entries[0]->measures[0] = (int128)(~(unsigned __int128)0 >> 1) - 4;
 	assert_int_equal(group_deltas_add(&deltas, values, &error), RESULT_CONFIG);
-	assert_string_equal(error.text, "total_sales of per_category would exceed 128 bits within one epoch");
+	assert_non_null(
+	    strstr(error.text, "total_sales of per_category would exceed 128 bits within one epoch. What to do: "));
 	group_deltas_fini(&deltas);
 	pipeline_fini(&pipeline);
 }
