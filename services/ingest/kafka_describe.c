@@ -88,11 +88,9 @@ static enum result topic_check(
 	describe->missing_since_us = 0;
 	if (topic->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
 		enum result result = kafka_client_verdict(topic->err, NULL);
-		{
-			(void)error_set(error, result == RESULT_CONFIG ? RESULT_CONFIG : RESULT_RETRY, "topic %s: %s",
-			    topic->topic, rd_kafka_err2str(topic->err));
-			return error_way(error, STOP_KAFKA_REFUSES);
-		}
+		(void)error_set(error, result == RESULT_CONFIG ? RESULT_CONFIG : RESULT_RETRY, "topic %s: %s",
+		    topic->topic, rd_kafka_err2str(topic->err));
+		return error_way(error, STOP_KAFKA_REFUSES);
 	}
 	if (topic->partition_cnt <= 0)
 		return error_set(error, RESULT_RETRY, "topic %s has no partitions yet", topic->topic);
@@ -139,12 +137,9 @@ static enum result ask_offsets(
 		if (one->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			continue;
 		result = kafka_client_verdict(one->err, NULL);
-		{
-			(void)error_set(error, result == RESULT_CONFIG ? RESULT_CONFIG : RESULT_RETRY,
-			    "topic %s partition %" PRId32 ": %s", one->topic, one->partition,
-			    rd_kafka_err2str(one->err));
-			return error_way(error, STOP_KAFKA_REFUSES);
-		}
+		(void)error_set(error, result == RESULT_CONFIG ? RESULT_CONFIG : RESULT_RETRY,
+		    "topic %s partition %" PRId32 ": %s", one->topic, one->partition, rd_kafka_err2str(one->err));
+		return error_way(error, STOP_KAFKA_REFUSES);
 	}
 	return RESULT_OK;
 }
