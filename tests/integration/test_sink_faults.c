@@ -142,6 +142,7 @@ static void test_other_answers_lost(void **state)
 	struct draft draft;
 
 	cut_set(&cut, 0, 10);
+	const struct checkpoint_identity marked = {.epoch = epoch_of(1, 5), .cut = cut, .marks = fixture_marks};
 	assert_done(commit_sales(port, none, epoch_of(1, 1), 10));
 	draft_open(&draft, 1, epoch_of(1, 1), epoch_of(1, 2), 12);
 	draft_sale(&draft, 11, "1.1-00000003", 100);
@@ -154,9 +155,7 @@ static void test_other_answers_lost(void **state)
 			if (lost)
 				proxy_mode(proxy, PROXY_LOSE_ANSWER, 0);
 			if (request == 0)
-				port->ops->mark(port, 1, epoch_of(1, 1),
-				    &(struct checkpoint_identity){
-				        .epoch = epoch_of(1, 5), .cut = cut, .marks = fixture_marks});
+				port->ops->mark(port, 1, epoch_of(1, 1), &marked);
 			else if (request == 1)
 				port->ops->choose(port, 1, epoch_of(1, 5), (struct epoch_id){0}, &fixture_facts);
 			else if (request == 2)

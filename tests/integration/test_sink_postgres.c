@@ -481,6 +481,7 @@ static uint64_t change_totals(struct sink_port *port, uint64_t n, uint64_t epoch
 		struct sink_answer *answer = draft_commit(&draft, port);
 		if (answer->outcome == SINK_UNKNOWN && strstr(answer->error.text, "SL003")) {
 			assert_done(fixture_look(port, 1));
+			buffer_fini(&draft.rows.body);
 			draft.rows = (struct rows_writer){0};
 			rows_begin(&draft.rows);
 			answer = draft_commit(&draft, port);

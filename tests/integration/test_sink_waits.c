@@ -38,6 +38,7 @@ static const char *words_within(struct fixture *fixture, int seconds)
 		if (fixture->port->ops->late_words(fixture->port, text, sizeof text) && text[0] != '\0')
 			return text;
 	}
+	fixture_run(fixture, "ROLLBACK"); /* so that the commit, and with it this test, comes to an end */
 	fail_msg("no words within %d s", seconds);
 	return NULL;
 }

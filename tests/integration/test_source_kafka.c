@@ -369,10 +369,10 @@ static void an_offset_out_of_range_is_config_for_ever(void **state)
 	char wanted[256];
 	(void)snprintf(wanted, sizeof wanted,
 	    "topic %s partition 0: offset 777 is out of range: the log holds 0 up to 20", world->topic);
-	assert_string_equal(error.text, wanted);
+	assert_ptr_equal(strstr(error.text, wanted), error.text);
 	error.text[0] = '\0';
 	assert_int_equal(world->source->ops->health(world->source, &error), RESULT_CONFIG);
-	assert_string_equal(error.text, wanted);
+	assert_ptr_equal(strstr(error.text, wanted), error.text);
 	struct source_record records[TAKE_MAX];
 	size_t taken = 1;
 	assert_int_equal(world->source->ops->take(world->source, 1, records, TAKE_MAX, &taken, &error), RESULT_CONFIG);
@@ -562,7 +562,7 @@ static void settings_that_carry_exactness_cannot_be_changed(void **state)
 {
 	struct world *world = *state;
 	static const struct setting refused[] = {{"enable.auto.commit", "true"}, {"auto.offset.reset", "earliest"},
-	    {"enable.partition.eof", "true"}, {"check.crcs", "false"}, {"allow.auto.create.topics", "true"},
+	    {"enable.partition.eof", "false"}, {"check.crcs", "false"}, {"allow.auto.create.topics", "true"},
 	    {"enable.auto.offset.store", "true"}};
 	struct error error;
 	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {

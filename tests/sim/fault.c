@@ -269,6 +269,7 @@ static void bring_stale(struct world *world)
 static void fail_store(struct world *world)
 {
 	world->store.failures = random_between(&world->random, 1, 2);
+	world->store.spared = random_between(&world->random, 0, 2);
 }
 
 static void add_partition(struct world *world)

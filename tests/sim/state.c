@@ -388,7 +388,7 @@ static enum result port_get(
 static bool is_in_layers(const struct sim_state *state, const struct entry *entry)
 {
 	struct overlay_place ignored;
-	if (state->request != STATE_REQUEST_APPLY || MUTANT(forgotten_in_layers))
+	if (state->request != STATE_REQUEST_APPLY)
 		return false;
 	for (uint32_t i = 0; i < state->layers_len; i++)
 		if (overlay_find((struct overlay *)state->layers[i], entry->group, key_hash(key_of(entry)),

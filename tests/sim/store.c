@@ -13,6 +13,10 @@ static bool fails(struct store *store, bool *done)
 	*done = true;
 	if (store->failures == 0 || store->world->settling)
 		return false;
+	if (store->spared > 0) {
+		store->spared--;
+		return false;
+	}
 	store->failures--;
 	*done = random_chance(&store->world->random, 500);
 	store->world->statistics.store_failed++;

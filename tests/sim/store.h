@@ -19,7 +19,7 @@ struct store {
 	uint64_t taken; /* highest number */
 	struct stored_manifest *manifests;
 	struct stored_file *files;
-	uint32_t failures; /* calls that will fail */
+	uint32_t failures, spared; /* calls that will fail; and before them, that will not */
 };
 
 void store_init(struct store *store, struct world *world);

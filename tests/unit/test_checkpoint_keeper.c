@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,6 +212,65 @@ static void test_as_many_are_kept_as_were_asked_for(void **state)
 		}
 }
 
+/* Of every checkpoint but the newest that was named, which was never completed. */
+static const struct epoch_id newest = {3, 0};
+
+static enum result get_manifest(struct checkpoint_store *store, struct epoch_id epoch, struct arena *arena,
+    struct frame_manifest *manifest, bool *found, struct error *error)
+{
+	(void)store, (void)arena, (void)error;
+	*manifest = (struct frame_manifest){.epoch = epoch, .job = "job", .fingerprint = "of another file"};
+	*found = !epoch_equal(epoch, newest);
+	return RESULT_OK;
+}
+
+/* What was judged by the old file must not be read again by the new one. */
+static void test_none_from_before_a_change_is_restored(void **state)
+{
+	struct fixture *fixture = *state;
+	struct checkpoint_entry entries[] = {{.epoch = newest}, {.epoch = {2, 5}}, {.epoch = {2, 3}}};
+	const struct checkpoints named = {entries, 3};
+	struct error error;
+	bool found = true, passed_over;
+	fixture->ops.get_manifest = get_manifest;
+	fixture->keeper.since = newest;
+	assert_int_equal(checkpoint_keeper_choose(&fixture->keeper, &named, &found, &passed_over, &error), RESULT_OK);
+	assert_false(found);
+	fixture->keeper.since = (struct epoch_id){2, 5};
+	(void)snprintf(fixture->keeper.meant, sizeof fixture->keeper.meant, "of another file");
+	assert_int_equal(checkpoint_keeper_choose(&fixture->keeper, &named, &found, &passed_over, &error), RESULT_OK);
+	assert_true(found && passed_over);
+	assert_true(epoch_equal(checkpoint_keeper_base(&fixture->keeper)->epoch, entries[1].epoch));
+}
+
+static enum result verify_files(
+    struct checkpoint_store *store, const struct files *files, bool *whole, struct error *error)
+{
+	const struct fixture *fixture =
+	    (const struct fixture *)(const void *)((const char *)store - offsetof(struct fixture, store));
+	(void)files;
+	*whole = !fixture->unseen;
+	return *whole ? RESULT_OK : (error_set(error, RESULT_OK, "a checksum differs"));
+}
+
+/* The choice is for good, and whoever restores it from a cache never reads its files. */
+static void test_a_damaged_one_is_not_renamed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+	fixture->ops.verify_files = verify_files;
+	(void)commit(fixture, true, 200, SECOND);
+	(void)written(fixture, ROLE_DEDUP, "", SECOND);
+	assert_int_equal(written(fixture, ROLE_ROLLUP, "", SECOND), KEEPER_COMPLETE);
+	fixture->unseen = true;
+	assert_int_equal(checkpoint_keeper_rename(&fixture->keeper, newest, &error), RESULT_RETRY);
+	assert_non_null(strstr(error.text, "damaged"));
+	assert_int_equal(fixture->keeper.kept_len, 2);
+	fixture->unseen = false;
+	assert_int_equal(checkpoint_keeper_rename(&fixture->keeper, newest, &error), RESULT_OK);
+	assert_true(epoch_equal(checkpoint_keeper_base(&fixture->keeper)->epoch, newest));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +279,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_early_after_many_records, begin, end),
 	    cmocka_unit_test_setup_teardown(test_a_failed_one_is_not_repeated_at_once, begin, end),
 	    cmocka_unit_test_setup_teardown(test_files_that_are_not_seen, begin, end),
+	    cmocka_unit_test_setup_teardown(test_none_from_before_a_change_is_restored, begin, end),
+	    cmocka_unit_test_setup_teardown(test_a_damaged_one_is_not_renamed, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
