@@ -117,6 +117,12 @@ void fixture_pipeline(struct pipeline *pipeline, const char *url, const char *te
 	pipeline->sinks.postgres_url = text_clone(url);
 }
 
+void fixture_choose_tests(void)
+{
+	if (getenv("SLUICE_TEST_ONLY") != NULL)
+		cmocka_set_test_filter(getenv("SLUICE_TEST_ONLY"));
+}
+
 int fixture_setup(void **state)
 {
 	static int number; /* databases of one test program */

@@ -23,6 +23,8 @@ struct fixture {
 };
 
 /* cmocka's setup and teardown. */
+/* Only the test that SLUICE_TEST_ONLY names, where it names one: a mutant runs the one that is to catch it. */
+void fixture_choose_tests(void);
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 

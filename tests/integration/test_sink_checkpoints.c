@@ -461,5 +461,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_late_other_index, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_late_collation, fixture_setup, fixture_teardown),
 	};
+	fixture_choose_tests();
 	return cmocka_run_group_tests_name("sink_checkpoints", tests, NULL, NULL);
 }

@@ -564,5 +564,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_close_while_waiting, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_server_restarts, fixture_setup, fixture_teardown),
 	};
+	fixture_choose_tests();
 	return cmocka_run_group_tests_name("sink_faults", tests, NULL, NULL);
 }

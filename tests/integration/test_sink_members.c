@@ -254,7 +254,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_every_counter, members_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_places_by_column, members_setup, fixture_teardown),
 	};
-	if (getenv("SLUICE_TEST_ONLY") != NULL)
-		cmocka_set_test_filter(getenv("SLUICE_TEST_ONLY"));
+	fixture_choose_tests();
 	return cmocka_run_group_tests_name("sink_members", tests, NULL, NULL);
 }

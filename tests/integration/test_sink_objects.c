@@ -357,5 +357,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_emptied, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_encodings, fixture_setup, fixture_teardown),
 	};
+	fixture_choose_tests();
 	return cmocka_run_group_tests_name("sink_objects", tests, NULL, NULL);
 }

@@ -784,5 +784,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_remote_apply_is_left, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_odd_names, fixture_setup, fixture_teardown),
 	};
+	fixture_choose_tests();
 	return cmocka_run_group_tests_name("sink_schema", tests, NULL, NULL);
 }

@@ -161,5 +161,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_slow_without_a_cause, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_server_is_stopped, fixture_setup, fixture_teardown),
 	};
+	fixture_choose_tests();
 	return cmocka_run_group_tests_name("sink_waits", tests, NULL, NULL);
 }

@@ -155,5 +155,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_rows_and_totals, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_not_counted, fixture_setup, fixture_teardown),
 	};
+	fixture_choose_tests();
 	return cmocka_run_group_tests_name("sink_written", tests, NULL, NULL);
 }
