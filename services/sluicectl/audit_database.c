@@ -252,13 +252,16 @@ static void on_letter(struct database *database, const struct bytes *columns)
 
 static enum sink_outcome read_letters(struct database *database, struct error *error)
 {
-	const char *job = database->audit->report.job;
+	const char *job = database->audit->report.job, *topic = database->audit->pipeline->source.topic;
 	struct buffer sql = {0};
 	buffer_append_text(&sql, "SELECT \"partition\"::bigint, \"offset\"::bigint, key::bytea, payload::bytea, "
 	                         "payload_raw::boolean, reason::text FROM ");
 	sql_table(&sql, database->postgres.schema, DEAD_LETTERS_TABLE);
 	buffer_append_text(&sql, " WHERE job = ");
 	sql_literal(&sql, (struct bytes){(const uint8_t *)job, strlen(job)});
+	/* One that names another topic, or another sink, is not the letter of its record. */
+	buffer_append_text(&sql, " AND sink = '" POSTGRES_SINK_NAME "' AND topic = ");
+	sql_literal(&sql, (struct bytes){(const uint8_t *)topic, strlen(topic)});
 	enum sink_outcome outcome = copy_out(database, &sql, LETTER_COLUMNS, on_letter, error);
 	buffer_fini(&sql);
 	return outcome;

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """scripts/up and scripts/down: what a person types, on services that are somebody else's."""
-import json, os, re, signal, socket, subprocess, sys, time
+import contextlib, json, os, re, signal, socket, subprocess, sys, time
 
 from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
 from services import BIN, ROOT
@@ -256,7 +256,8 @@ def after_a_78_it_is_started(job, scripts):
     for mend in ("database", "environment", "file"):
         for pid, name in run.processes().items():
             if name.startswith("sluice-"):
-                os.kill(pid, signal.SIGTERM)  # exit 0: not started again either
+                with contextlib.suppress(ProcessLookupError):  # the coordinator's end is everybody's
+                    os.kill(pid, signal.SIGTERM)  # exit 0: not started again either
         wait_for("all have ended", lambda: not any(name.startswith("sluice-") for name in run.processes().values()), 60)
         if mend == "environment":
             run.environment["PGAPPNAME"] = "mended"
