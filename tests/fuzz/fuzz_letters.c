@@ -55,9 +55,9 @@ static uint8_t *large;
 /* --- the topic ------------------------------------------------------------------------------------------------- */
 
 static enum result topic_describe(
-    struct source_port *port, uint32_t *partitions, struct cut *start, struct error *error)
+    struct source_port *port, const struct marks *marks, struct description *description, struct error *error)
 {
-	(void)port, (void)partitions, (void)start, (void)error;
+	(void)port, (void)marks, (void)description, (void)error;
 	return RESULT_OK;
 }
 
