@@ -223,7 +223,7 @@ const char *facts_get(const struct facts *facts, const char *name)
 void facts_add(struct facts *facts, struct arena *arena, const char *name, const char *value)
 {
 	struct fact *entries = arena_take(arena, (facts->len + 1) * sizeof *entries);
-	if (facts->len > 0)
+	if (facts->entries != NULL)
 		memcpy(entries, facts->entries, facts->len * sizeof *entries);
 	entries[facts->len++] = (struct fact){
 	    arena_clone(arena, name, strlen(name)),

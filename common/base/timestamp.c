@@ -222,7 +222,7 @@ enum result time_zone_rules(const char *name, char out[ZONE_RULES_MAX], struct e
 	struct time_zone zone;
 	enum result result = time_zone_open(&zone, name, error);
 	for (int32_t i = 0; i < ZONE_YEARS && result == RESULT_OK; i++)
-		(void)snprintf(out + 4 * i, 5, "%04x", zone.utc ? 0 : year_hash(ZONE_FIRST_YEAR + i));
+		(void)snprintf(out + (size_t)4 * (size_t)i, 5, "%04x", zone.utc ? 0 : year_hash(ZONE_FIRST_YEAR + i));
 	return result;
 }
 
@@ -231,7 +231,7 @@ void zone_rules_difference(const char *was, const char *is, char *out, size_t ro
 	int first = -1, last = -1;
 	bool whole = strlen(was) == ZONE_RULES_MAX - 1 && strlen(is) == ZONE_RULES_MAX - 1;
 	for (int i = 0; i < ZONE_YEARS && whole; i++) {
-		if (memcmp(was + 4 * i, is + 4 * i, 4) == 0)
+		if (memcmp(was + (size_t)4 * (size_t)i, is + (size_t)4 * (size_t)i, 4) == 0)
 			continue;
 		first = first < 0 ? ZONE_FIRST_YEAR + i : first;
 		last = ZONE_FIRST_YEAR + i;

@@ -203,7 +203,7 @@ static enum sink_outcome backend_ask(struct postgres *postgres, int *pid, struct
 	enum sink_outcome outcome =
 	    postgres_query(postgres, &result, error, "SELECT pg_catalog.pg_backend_pid()", 0, NULL);
 
-	*pid = outcome == SINK_DONE ? atoi(PQgetvalue(result, 0, 0)) : 0;
+	*pid = outcome == SINK_DONE ? (int)strtol(PQgetvalue(result, 0, 0), NULL, 10) : 0;
 	PQclear(result);
 	return outcome;
 }

@@ -72,7 +72,7 @@ static enum sink_outcome settings_set(struct postgres *postgres, struct error *e
 	buffer_fini(&sql);
 	if (outcome != SINK_DONE)
 		return outcome;
-	postgres->pid = atoi(PQgetvalue(result, 0, 2));
+	postgres->pid = (int)strtol(PQgetvalue(result, 0, 2), NULL, 10);
 	snprintf(postgres->started, sizeof postgres->started, "%s", PQgetvalue(result, 0, 0));
 	if (strcmp(PQgetvalue(result, 0, 1), "on") != 0)
 		log_warn("PostgreSQL runs with fsync=off: a power failure can lose or damage what was committed");
