@@ -212,12 +212,18 @@ bool mark_parse(const char *text, struct mark *mark)
 
 /* --- facts --------------------------------------------------------------------------------------------------------- */
 
-const char *facts_get(const struct facts *facts, const char *name)
+static const struct fact *find_fact(const struct facts *facts, const char *name)
 {
 	for (uint32_t i = 0; i < facts->len; i++)
 		if (strcmp(facts->entries[i].name, name) == 0)
-			return facts->entries[i].value;
+			return &facts->entries[i];
 	return NULL;
+}
+
+const char *facts_get(const struct facts *facts, const char *name)
+{
+	const struct fact *fact = find_fact(facts, name);
+	return fact == NULL ? NULL : fact->value;
 }
 
 void facts_add(struct facts *facts, struct arena *arena, const char *name, const char *value)
@@ -243,7 +249,7 @@ void facts_raise(struct facts *facts, struct arena *arena, const struct facts *b
 {
 	struct facts now = {0};
 	for (uint32_t i = 0; i < facts->len; i++)
-		if (facts_get(by, facts->entries[i].name) == NULL)
+		if (find_fact(by, facts->entries[i].name) == NULL)
 			facts_add(&now, arena, facts->entries[i].name, facts->entries[i].value);
 	for (uint32_t i = 0; i < by->len; i++)
 		facts_add(&now, arena, by->entries[i].name, by->entries[i].value);

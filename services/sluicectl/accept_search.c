@@ -60,7 +60,7 @@ static enum result document_read(
 enum result accept_search_read(struct memory *memory, struct error *error)
 {
 	struct http http;
-	int64_t seq_no, term;
+	int64_t seq_no = 0, term = 0;
 	enum result result = http_open(&http, &memory->pipeline->sinks.elasticsearch, error);
 	if (result != RESULT_OK)
 		return result;
@@ -76,7 +76,7 @@ enum result accept_search_write(
 	struct http http;
 	struct memory seen = {.pipeline = memory->pipeline, .job = memory->job};
 	struct buffer path = {0}, body = {0};
-	int64_t seq_no, term;
+	int64_t seq_no = 0, term = 0;
 	(void)anew, (void)detail; /* Elasticsearch has no table of interventions: what is remembered says it */
 	enum result result = http_open(&http, &memory->pipeline->sinks.elasticsearch, error);
 	if (result != RESULT_OK)

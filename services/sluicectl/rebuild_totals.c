@@ -96,7 +96,7 @@ static enum result take_row(struct totals *totals, size_t place, const PGresult 
 {
 	const struct rollup *rollup = &totals->pipeline->rollups[place];
 	struct value columns[PIPELINE_COLUMNS_MAX];
-	int128 measures[PIPELINE_MEASURES_MAX];
+	int128 measures[PIPELINE_MEASURES_MAX] = {0};
 	int at = 0;
 	for (size_t i = 0; i < rollup->by_len; i++, at++) {
 		const struct group_column *by = &rollup->by[i];

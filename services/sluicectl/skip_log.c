@@ -42,9 +42,9 @@ enum result skip_log_range(const struct pipeline *pipeline, struct cut *begins, 
 	topic = rd_kafka_topic_new(client, pipeline->source.topic, NULL);
 	rd_kafka_resp_err_t code =
 	    topic == NULL ? rd_kafka_last_error() : rd_kafka_metadata(client, 0, topic, &metadata, ASK_MS);
-	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1)
+	if (metadata != NULL && metadata->topic_cnt == 1)
 		code = metadata->topics[0].err;
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR || metadata == NULL)
 		result = fault(pipeline, code, "its partitions", error);
 	else
 		result = ask_ranges(client, pipeline, metadata->topics[0].partition_cnt, begins, ends, error);

@@ -353,7 +353,7 @@ static int tell(const struct arguments *arguments, const struct pipeline *pipeli
 
 static int run(const struct arguments *arguments, const struct pipeline *pipeline)
 {
-	struct asked asked;
+	struct asked asked = {0};
 	struct error error = {0};
 	if (read_question(arguments, pipeline, &asked, &error) != RESULT_OK)
 		return sluicectl_refuse("%s", error.text);
@@ -364,9 +364,9 @@ const struct verb verb_status = {
     .name = "status",
     .run = run,
     .what = "asks the coordinator how the job is",
-    .exits = "0 every job asked about runs, 1 one does not, 69 no coordinator answers; with --check: 0 every job asked "
-             "about "
-             "runs, nobody has waited for 2 s, and where there is a lag the last commit is not older than --max-age",
+    .exits =
+        "0 every job asked about runs, 1 one does not, 69 no coordinator answers; with --check: 0 every job asked "
+        "about runs, nobody has waited for 2 s, and where there is a lag the last commit is not older than --max-age",
     .rows =
         {
             ROW_COORDINATOR,
