@@ -6,6 +6,8 @@ ALTER TABLE sluice.frontier ADD COLUMN marks jsonb NOT NULL DEFAULT '{}';
 ALTER TABLE sluice.frontier ALTER COLUMN marks SET STORAGE MAIN;
 ALTER TABLE sluice.checkpoints ADD COLUMN marks jsonb NOT NULL DEFAULT '{}';
 
+-- Moves the frontier. place: where the writer saw the row's newest version, or thinks so; the way to the next one is returned. new_sums:
+-- NULL: not known. Counters are added modulo 2^64: `digest` is not a count of anything.
 CREATE FUNCTION sluice.frontier_advance(the_job text, my_fence bigint, from_attempt bigint, from_epoch bigint,
 	to_attempt bigint, to_epoch bigint, to_cut jsonb, more jsonb, new_sums jsonb, place tid,
 	to_marks jsonb) RETURNS tid LANGUAGE plpgsql AS $$
@@ -44,8 +46,8 @@ BEGIN
 END
 $$;
 
-DROP FUNCTION sluice.frontier_advance_checkpoint(text, bigint, bigint, bigint, bigint, bigint, jsonb, jsonb, jsonb, tid);
-DROP FUNCTION sluice.frontier_advance(text, bigint, bigint, bigint, bigint, bigint, jsonb, jsonb, jsonb, tid);
+DROP FUNCTION sluice.frontier_advance_checkpoint(text, bigint, bigint, bigint, bigint, bigint, jsonb, jsonb, tid);
+DROP FUNCTION sluice.frontier_advance(text, bigint, bigint, bigint, bigint, bigint, jsonb, jsonb, tid);
 
 -- A checkpoint in silence: what it covers is in the database already, so the frontier stays. Harmless when repeated.
 CREATE FUNCTION sluice.checkpoint_mark(the_job text, my_fence bigint, at_attempt bigint, at_epoch bigint,
@@ -59,7 +61,7 @@ BEGIN
 END
 $$;
 
-DROP FUNCTION sluice.checkpoint_mark(text, bigint, bigint, bigint, bigint, bigint, jsonb, jsonb, jsonb);
+DROP FUNCTION sluice.checkpoint_mark(text, bigint, bigint, bigint, bigint, bigint, jsonb);
 
 -- Facts ({"kafka.cluster_id": "..."}) are remembered from now on. Only for whoever has the fence.
 CREATE FUNCTION sluice.facts_remember(the_job text, my_fence bigint, facts jsonb) RETURNS void LANGUAGE plpgsql AS $$
