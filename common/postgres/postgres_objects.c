@@ -40,6 +40,18 @@ const struct object_rule object_rules[] = {
         "FROM pg_class t JOIN pg_trigger g ON g.tgrelid = t.oid WHERE t.oid = ANY ($1::oid[]) AND NOT g.tgisinternal "
         "AND "
         "g.tgenabled <> 'D' AND g.tginitdeferred"},
+    /* On any table of the database: what its function says that it writes, with the schema's name, or by a search_path of its own. */
+    {"writing trigger", STOP_TABLE_INTERFERED,
+        "SELECT t.relname, format('is written by trigger %I of %s, as the text of its function %s says', g.tgname, "
+        "g.tgrelid::regclass, p.oid::regprocedure) FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace, "
+        "pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid WHERE t.oid = ANY ($1::oid[]) AND NOT g.tgisinternal AND "
+        "g.tgenabled <> 'D' AND g.tgtype & 28 <> 0 AND "
+        "regexp_replace(p.prosrc, '--[^\n]*|/\\*([^*]|\\*+[^*/])*\\*+/', ' ', 'g') ~* concat("
+        "'\\m(insert\\s+into|update(\\s+only)?|delete\\s+from(\\s+only)?|merge\\s+into(\\s+only)?|truncate(\\s+table)?("
+        "\\s+only)?)\\s+', "
+        "CASE WHEN EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c ~ concat('^search_path=.*\\m', n.nspname, '\\M')) "
+        "THEN concat('(\"?', n.nspname, '\"?\\s*\\.\\s*)?') ELSE concat('\"?', n.nspname, '\"?\\s*\\.\\s*') END, "
+        "'\"?', t.relname, '\"?(?![\\w\"$.])')"},
     /* Also one that is disabled: ON CONFLICT refuses it. */
     {"rule", STOP_TABLE_INTERFERED,
         "SELECT t.relname, format('has rule %I, which rewrites statements', r.rulename) FROM pg_class t JOIN "
@@ -74,9 +86,15 @@ const struct object_rule object_rules[] = {
         "'f' "
         "WHERE t.oid = ANY (($1::oid[])[2:])"},
     {"constraint", STOP_KINDS,
-        "SELECT t.relname, format('has constraint %I: %s', c.conname, pg_get_constraintdef(c.oid)) FROM pg_class t "
-        "JOIN "
+        "SELECT t.relname, format('has constraint %I: %s: a record that does not keep it stops the job', c.conname, "
+        "pg_get_constraintdef(c.oid)) FROM pg_class t JOIN "
         "pg_constraint c ON c.conrelid = t.oid AND c.contype IN ('c', 'f') WHERE t.oid = ANY ($1::oid[])"},
+    {"later trigger", STOP_KINDS,
+        "SELECT t.relname, format('has trigger %I: if its function %s, or what that sets going, writes tables of this "
+        "job "
+        "in an epoch, PostgreSQL counts other rows than were sent, and the job stops', g.tgname, p.oid::regprocedure) "
+        "FROM pg_class t JOIN pg_trigger g ON g.tgrelid = t.oid JOIN pg_proc p ON p.oid = g.tgfoid WHERE t.oid = ANY "
+        "($1::oid[]) AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 28 <> 0"},
 };
 const size_t object_rules_len = sizeof object_rules / sizeof object_rules[0];
 
@@ -137,8 +155,7 @@ static enum sink_outcome rule_ask(struct postgres *postgres, const struct object
 		outcome = SINK_CONFIG;
 	}
 	for (int i = 0; outcome == SINK_DONE && i < PQntuples(result); i++)
-		log_warn("table \"%s\" %s: a record that does not keep it stops the job", PQgetvalue(result, i, 0),
-		    PQgetvalue(result, i, 1));
+		log_warn("table \"%s\" %s", PQgetvalue(result, i, 0), PQgetvalue(result, i, 1));
 	PQclear(result);
 	return outcome;
 }

@@ -6,8 +6,9 @@
  *
  * Decided, with a row each in postgres_objects.c: triggers and rules that come between (BEFORE, INSTEAD, rewriting), row security that
  * applies to this user, UNLOGGED and temporary tables, inheritance, other access methods, keys that are compared otherwise than byte by
- * byte, exclusion constraints: refused. CHECK and FOREIGN KEY constraints: warned of, for the data may keep them. AFTER triggers are
- * their owner's business, but for one that is deferred to the commit, where it could not be seen.
+ * byte, exclusion constraints: refused. CHECK and FOREIGN KEY constraints: warned of, for the data may keep them. So are AFTER triggers:
+ * what they write in the same transaction is counted before it is committed (services/sink/postgres_written.h). One that is deferred to
+ * the commit is refused, and one, on any table, whose function says by name that it writes a table of this job.
  */
 #ifndef POSTGRES_OBJECTS_H
 #define POSTGRES_OBJECTS_H

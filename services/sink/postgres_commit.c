@@ -115,7 +115,7 @@ static void written_expect(struct postgres_commit *commit, const struct transact
 	for (size_t i = 0; i < rollups_len; i++) {
 		written->put[1 + i] = commit->totals.groups[i];
 		/* A row that goes to another page, where it is where it is thought to be. */
-		written->may_delete[1 + i] = commit->totals.apart[i] != 0;
+		written->deleted[1 + i] = commit->totals.apart[i] != 0;
 	}
 	for (size_t i = 0; i < transaction->letters_len; i++)
 		written->put[letters] += transaction->letters[i].len;

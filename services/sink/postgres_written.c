@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "common/postgres/ddl.h"
 
 enum { DECISIONS_PLACE = 2 }; /* of sluice.decisions, behind the tables of the pipeline file, in postgres_objects */
@@ -77,9 +78,9 @@ static void after_print(const unsigned long *oids, size_t len, struct buffer *ou
 	for (size_t i = 0; i < len; i++) {
 		buffer_append_text(out, i ? " AND " : "");
 		put_print(oids[i], out);
-		buffer_printf(out, " - b[%zu] = $%zu AND ($%zu IS NULL OR ", 2 * i + 1, 2 * i + 1, 2 * i + 2);
+		buffer_printf(out, " - b[%zu] = $%zu AND ", 2 * i + 1, 2 * i + 1);
 		deleted_print(oids[i], out);
-		buffer_printf(out, " - b[%zu] = $%zu)", 2 * i + 2, 2 * i + 2);
+		buffer_printf(out, " - b[%zu] <= $%zu", 2 * i + 2, 2 * i + 2);
 	}
 	buffer_append_text(out, " THEN true ELSE sluice.rows_differ(ARRAY[");
 	for (size_t i = 0; i < len; i++)
@@ -103,8 +104,10 @@ void written_prepare_print(const struct postgres_objects *objects, const struct 
 
 void written_after_print(const struct written *written, struct buffer *sql)
 {
+	if (!MUTANT(deferred_uncounted))
+		buffer_append_text(sql, "SET CONSTRAINTS ALL IMMEDIATE;\n");
 	for (size_t i = 0; i < written->len; i++)
-		buffer_printf(sql, "%s%zu, %s", i ? ", " : "EXECUTE rows_after (", written->put[i],
-		    written->may_delete[i] ? "NULL" : "0");
+		buffer_printf(
+		    sql, "%s%zu, %zu", i ? ", " : "EXECUTE rows_after (", written->put[i], written->deleted[i]);
 	buffer_append_text(sql, ");\n");
 }

@@ -89,7 +89,23 @@ static const struct {
         "CREATE DOMAIN cents AS numeric(10,2) CHECK (VALUE < 5); ALTER TABLE transactions ALTER total_amount TYPE "
         "cents",
         "cents instead of numeric(10,2)", "ALTER TABLE transactions ALTER total_amount TYPE numeric(10,2)"},
-    {NULL, "CREATE TRIGGER tell AFTER INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION drop_row()", NULL,
+    {"writing trigger", "CREATE TRIGGER add AFTER INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION add_up()",
+        "\"sales_per_month\" is written by trigger add of public.transactions", "DROP TRIGGER add ON transactions"},
+    {"writing trigger",
+        "CREATE TRIGGER add AFTER INSERT ON sluice.checkpoints FOR EACH STATEMENT EXECUTE FUNCTION add_up()",
+        "trigger add of sluice.checkpoints", "ALTER TABLE sluice.checkpoints DISABLE TRIGGER add"},
+    {"writing trigger",
+        "CREATE TABLE other (n int); CREATE TRIGGER add AFTER INSERT ON other FOR EACH ROW EXECUTE FUNCTION add_up()",
+        "trigger add of public.other", "DROP TABLE other"},
+    {"writing trigger",
+        "CREATE TABLE other (n int); CREATE TRIGGER take BEFORE DELETE ON other FOR EACH ROW EXECUTE FUNCTION "
+        "take_away()",
+        "\"transactions\" is written by trigger take of public.other", "DROP TABLE other"},
+    /* Says so in a comment, reads, writes a table of that name in another schema, one of a longer name, or one whose schema it leaves open,
+     * which is found nowhere. */
+    {NULL, "CREATE TRIGGER seems AFTER INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION innocent()", NULL,
+        "DROP TRIGGER seems ON transactions"},
+    {"later trigger", "CREATE TRIGGER tell AFTER INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION drop_row()", NULL,
         "DROP TRIGGER tell ON transactions"},
     {NULL, "CREATE TRIGGER tell BEFORE TRUNCATE ON transactions EXECUTE FUNCTION drop_row()", NULL,
         "DROP TRIGGER tell ON transactions"},
@@ -116,7 +132,15 @@ static void prepare(struct fixture *fixture)
 {
 	fixture_run(fixture,
 	    "CREATE COLLATION easy (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
-	    "CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$");
+	    "CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
+	    "CREATE FUNCTION add_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN update only /* all */ "
+	    "Public . \"sales_per_month\" SET total_sales = 0; RETURN NULL; END $$;"
+	    "CREATE FUNCTION take_away() RETURNS trigger LANGUAGE plpgsql SET search_path = other, public AS $$ BEGIN "
+	    "DELETE FROM transactions; RETURN NULL; END $$;"
+	    "CREATE FUNCTION innocent() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM count(*) FROM "
+	    "public.transactions; /* UPDATE public.transactions */ IF false THEN -- INSERT INTO public.transactions\n"
+	    "INSERT INTO archive.transactions VALUES (1); DELETE FROM public.transactions_old; UPDATE transactions SET "
+	    "total_amount = 0; END IF; RETURN NULL; END $$");
 }
 
 static void assert_says(
@@ -208,9 +232,11 @@ static void test_found_while_it_runs(void **state)
 			continue;
 		fixture_run(fixture, harms[i].sql);
 		struct sink_answer *answer = commit_one(fixture, attempt, last, (struct epoch_id){attempt, n});
-		/* One that takes the epoch's first statement from us is seen at once. */
-		if (answer->outcome == SINK_DONE && harms[i].words && strcmp(harms[i].rule, "inheritance") != 0 &&
-		    strcmp(harms[i].rule, "exclusion") != 0 && strcmp(harms[i].rule, "collation") != 0)
+		/* One that takes the epoch's first statement from us is seen at once; one of a table that no epoch writes, when
+		 * somebody looks. */
+		if (answer->outcome == SINK_DONE && harms[i].words && !strstr(harms[i].sql, " ON other ") &&
+		    strcmp(harms[i].rule, "inheritance") != 0 && strcmp(harms[i].rule, "exclusion") != 0 &&
+		    strcmp(harms[i].rule, "collation") != 0)
 			fail_msg("after %s: committed", harms[i].sql);
 		if (answer->outcome == SINK_DONE)
 			last = (struct epoch_id){attempt, n++};

@@ -95,6 +95,31 @@ static void test_other_rows_than_sent(void **state)
 	assert_string_equal(fixture_value(fixture, everything), "1.2|2|2|2|2.00");
 }
 
+/* What another table's trigger does with ours when everybody else has done, at the commit. */
+static void test_deferred_by_another_table(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sink_port *port = fixture->port = fixture_writer(fixture, 1);
+
+	assert_done(commit_of_each(port, 0));
+	fixture_run(fixture,
+	    "CREATE TABLE told (n int); CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT "
+	    "INTO "
+	    "public.told VALUES (1); RETURN NULL; END $$; CREATE FUNCTION harm() RETURNS trigger LANGUAGE plpgsql AS "
+	    "$$ "
+	    "BEGIN EXECUTE format('UPDATE public.%I SET total_sales = 0', 'sales_per_category'); RETURN NULL; END $$;"
+	    "CREATE TRIGGER tell AFTER INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION tell();"
+	    "CREATE CONSTRAINT TRIGGER harm AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE "
+	    "FUNCTION harm()");
+	assert_done(fixture_look(port, 1));
+	assert_says(commit_of_each(port, 1), SINK_CONFIG, "1 rows were sent to be written, but PostgreSQL counts 2");
+	assert_string_equal(fixture_value(fixture, everything), "1.1|1|1|1|1.00");
+	fixture_run(fixture, "DROP TRIGGER harm ON told");
+	assert_done(fixture_look(port, 1));
+	assert_done(commit_of_each(port, 1));
+	assert_string_equal(fixture_value(fixture, everything), "1.2|2|2|2|2.00");
+}
+
 /* What the totals add up to grows by what the rows bring, and is kept with frontier and checkpoint. */
 static void test_rows_and_totals(void **state)
 {
@@ -152,6 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_other_rows_than_sent, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_deferred_by_another_table, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_rows_and_totals, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_not_counted, fixture_setup, fixture_teardown),
 	};
