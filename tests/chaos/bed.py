@@ -1,5 +1,5 @@
 """What a chaos run is made of: the services, the network between, the deployed pipeline, and those who watch it."""
-import json, mmap, os, random, re, signal, socket, struct, subprocess, sys, threading, time
+import json, mmap, os, random, re, signal, struct, subprocess, sys, threading, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -8,6 +8,7 @@ CRASH_POINTS = dict(re.findall(r"ROW\((\w+), (\w+),", (ROOT / "common/base/crash
 sys.path[:0] = [str(HERE.parent / "integration"), str(ROOT / "scripts/lib")]
 import psycopg2
 from jobs import sql
+from ports import take_port
 from run_dir import RunDir, alive, process_state
 from services import BIN, HERE as SERVICE_SCRIPTS, Failure, Services, call, private_services, prove, wait_for
 from snapshots import Reader
@@ -28,9 +29,7 @@ class ProxiedServices(Services):
 
     def start(self):
         self.network = Network()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = take_port()
         self.kafka_proxy = self.network.proxy(port)
         os.environ["KAFKA_ADVERTISED"] = str(self.kafka_proxy.port)  # clients go where the broker sends them
         call(SERVICE_SCRIPTS / "kafka/kafka.sh", "start", self.kafka, port)
@@ -149,9 +148,7 @@ class Bed:
         self.shim = Shim(self.folder / "shim")
         self.checkpoints, self.state = self.run_dir / "checkpoints", self.run_dir / "state"
         self.mount()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = take_port()
         self.control_proxy = services.network.proxy(port)
         self.environment = dict(os.environ, KAFKA_BOOTSTRAP_SERVERS=services.brokers, SLUICE_CONFIG=str(self.folder / "pipeline.yaml"),
                                 DATABASE_URL=f"{host}:{services.postgres_proxy.port}/{rest.split('/', 1)[1]}",

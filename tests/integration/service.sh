@@ -17,17 +17,8 @@ port_is_free() {
 	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Below the kernel's ephemeral ports: nobody else's connection takes it while the service is away.
 port_pick() {
-	local port
-	for _ in $(seq 50); do
-		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-		if port_is_free "$port"; then
-			echo "$port"
-			return
-		fi
-	done
-	fail "no free port found"
+	/usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/ports.py"
 }
 
 # download FOLDER FILL: once. FILL is given a folder beside it to fill: an interrupted download must not look complete.

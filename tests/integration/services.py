@@ -1,10 +1,11 @@
 """What the tests and the benchmark share: private Kafka, PostgreSQL and Elasticsearch, and the pipeline's processes beside them."""
-import json, os, shutil, signal, socket, subprocess, tempfile, time, urllib.error, urllib.parse, urllib.request
+import json, os, shutil, signal, subprocess, tempfile, time, urllib.error, urllib.parse, urllib.request
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
+from ports import take_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
@@ -149,14 +150,11 @@ class Elasticsearch:
 
 class Pipeline:
     def __init__(self, folder, services, config=ROOT / "compose/pipeline.yaml", url=None):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         self.folder, self.running = folder, {}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ELASTICSEARCH_")}
         self.environment = dict(inherited, KAFKA_BOOTSTRAP_SERVERS=services.brokers, DATABASE_URL=url or services.url,
                                 CHECKPOINT_DIR=str(folder / "checkpoints"),
-                                STATE_DIR=str(folder / "state"), SLUICE_COORDINATOR=f"tcp://127.0.0.1:{port}",
+                                STATE_DIR=str(folder / "state"), SLUICE_COORDINATOR=f"tcp://127.0.0.1:{take_port()}",
                                 SLUICE_CONFIG=str(config), SLUICE_LOG_FORMAT="text")
 
     def start(self, kind):

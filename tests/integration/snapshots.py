@@ -57,6 +57,7 @@ class Reader(threading.Thread):
 
     def finish(self):
         self.over = True
-        self.join()
+        if self.is_alive():
+            self.join()
         if self.violations:
             raise Failure("\n".join(self.violations[:5]))

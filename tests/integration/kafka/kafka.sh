@@ -38,17 +38,6 @@ run_tool() {
 	(heap=(-Xmx128m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC) && run_java "$@")
 }
 
-# All ports are chosen by the kernel while all are held, so that they differ.
-free_ports() {
-	/usr/bin/python3 - <<-'PYTHON'
-		import socket
-		held = [socket.socket() for _ in range(3)]
-		for one in held:
-		    one.bind(("127.0.0.1", 0))
-		print(*(one.getsockname()[1] for one in held))
-	PYTHON
-}
-
 # A pid file outlives a killed broker: the pid may be somebody else's by now.
 running_pid() {
 	local pid
@@ -90,15 +79,10 @@ write_properties() {
 }
 
 choose_ports() {
-	local ports
-	read -r -a ports < <(free_ports)
-	[ ${#ports[@]} -eq 3 ] || fail "no free ports"
-	if [ -n "${1:-}" ]; then
-		write_properties "$1" "${ports[1]}" "${ports[2]}"
-	elif [ -s "$dir/port" ] && [ -s "$dir/controller.port" ] && [ -s "$dir/sasl.port" ]; then
+	if [ -z "${1:-}" ] && [ -s "$dir/port" ] && [ -s "$dir/controller.port" ] && [ -s "$dir/sasl.port" ]; then
 		write_properties "$(cat "$dir/port")" "$(cat "$dir/controller.port")" "$(cat "$dir/sasl.port")"
 	else
-		write_properties "${ports[@]}"
+		write_properties "${1:-$(port_pick)}" "$(port_pick)" "$(port_pick)"
 	fi
 }
 
