@@ -1,7 +1,7 @@
-/* common/base/mutant.h - switches a rule off, so that the simulation can show that it would notice.
+/* common/base/mutant.h - switches a rule off, so that a test can show that it would notice.
  *
- * MUTANT(name) stands where a rule is kept and is false in every program but sim_mutants, which is compiled with
- * SLUICE_MUTANTS and chooses one. The list of names is tests/sim/mutants.h.
+ * MUTANT(name) stands where a rule is kept. It is false in every program but those that are compiled with SLUICE_MUTANTS: sim_mutants
+ * chooses one of the list in tests/sim/mutants.h, and each mutant_NAME of the target `mutants` has the one of its name.
  */
 #ifndef BASE_MUTANT_H
 #define BASE_MUTANT_H
