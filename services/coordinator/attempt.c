@@ -190,7 +190,7 @@ static void act_fence(struct coordinator *coordinator)
 static enum result check_change(
     const struct coordinator *coordinator, const struct kept_checkpoint *base, struct error *error)
 {
-	if (coordinator->changed[0] == '\0' || coordinator->fenced.replayable ||
+	if (coordinator->changed[0] == '\0' || (coordinator->fenced.replayable && !MUTANT(digits_not_replayed)) ||
 	    cut_equal(&base->cut, &coordinator->fenced.cut) || MUTANT(meaning_unclean))
 		return RESULT_OK;
 	return error_stop(error, STOP_NOT_STOPPED_CLEANLY,

@@ -129,7 +129,7 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 		coordinator->world->log_refused = true;
 	else if (code == 0)
 		note_clean_stop(coordinator->world, coordinator, why);
-	else if (coordinator->world->database.wide != coordinator->world->wide &&
+	else if (coordinator->world->database.file.wide != coordinator->world->file.wide &&
 	         strstr(why, "not stopped cleanly") != NULL && !clean_stop_counts(coordinator->world))
 		coordinator->world->refused = true;
 	else if (!coordinator->world->database.started && strstr(why, "of another meaning") != NULL)

@@ -164,7 +164,7 @@ static enum sink_outcome run_set_cut(struct world *world, const struct task *tas
 		return SINK_MOVED;
 	keep_snapshot(world);
 	database->started = true;
-	database->wide = task->changes->wide;
+	database->file = task->changes->file;
 	memcpy(database->cut, task->changes->cut, sizeof database->cut);
 	memcpy(database->base, task->changes->cut, sizeof database->base);
 	memset(database->marks, 0, sizeof database->marks);

@@ -58,11 +58,16 @@ struct identity {
 	struct stored_mark marks[PARTITIONS_MAX];
 };
 
+/* A pipeline file: of a wide one amounts have more digits, so it accepts more records; of a roomy one totals have. */
+struct file_kind {
+	bool wide, roomy;
+};
+
 /* Flat, so that a state is kept by assignment. */
 struct database {
 	uint64_t fence;
 	struct epoch_id last;
-	bool wide; /* the pipeline file that counts, from the frontier on */
+	struct file_kind file; /* the one that counts, from the frontier on */
 	struct epoch_id since; /* the checkpoint since which it does */
 	uint8_t judged[PARTITIONS_MAX][RECORDS_MAX]; /* by which one, of records before that; enum judge */
 	bool started, failed_over; /* since the fence was last raised */
@@ -87,7 +92,8 @@ enum letter_kind { LETTER_NONE, LETTER_DEAD, LETTER_CONFLICT };
 /* A transaction, decoded and checked against the log when it was sent: the bytes may be gone when it runs. */
 struct changes {
 	struct epoch_id predecessor, epoch, renamed;
-	bool checkpoint, wide; /* the latter: the sender's pipeline file */
+	bool checkpoint;
+	struct file_kind file; /* the sender's */
 	int64_t cut[PARTITIONS_MAX];
 	struct stored_mark marks[PARTITIONS_MAX];
 	uint32_t cluster; /* to be remembered; 0: nothing new */

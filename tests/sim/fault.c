@@ -369,15 +369,29 @@ static void rescale(struct world *world)
 	world->statistics.rescaled++;
 }
 
+static void take_file(struct world *world, struct file_kind file)
+{
+	fault_stop_all(world);
+	take_pipeline(world, file);
+	world_trace(world, "now with the pipeline file of %s amounts and %s totals", file.wide ? "wide" : "narrow",
+	    file.roomy ? "roomy" : "scanty");
+}
+
 static void change_file(struct world *world)
 {
-	struct pipeline was = world->pipeline;
-	fault_stop_all(world);
-	world->pipeline = world->other;
-	world->other = was;
-	world->pipeline.parallelism = was.parallelism;
-	world->wide = !world->wide;
-	world_trace(world, "now with the %s pipeline file", world->wide ? "wide" : "narrow");
+	bool both = random_chance(&world->random, 150), roomy = both || random_chance(&world->random, 400);
+	world->statistics.files_changed++;
+	take_file(world, (struct file_kind){world->file.wide ^ (both || !roomy), world->file.roomy ^ roomy});
+}
+
+/* The one that the database has; where that has lost it, one after the other. */
+static void go_back_to_own_file(struct world *world)
+{
+	struct file_kind file = world->database.file;
+	world->statistics.meanings_refused++;
+	if (!world->database.started)
+		file = (struct file_kind){!world->file.wide, world->file.roomy ^ world->file.wide};
+	take_file(world, file);
 }
 
 /* What has been read is there to be known by, whoever asks for it next. */
@@ -432,12 +446,10 @@ void fault_back(struct world *world)
 	if (world->log_refused) {
 		go_back_to_own_log(world);
 	} else if (world->refused) {
-		world->statistics.meanings_refused++;
-		change_file(world);
+		go_back_to_own_file(world);
 	} else if (world->kind == JOB_SEARCH) {
 		fault_rescale_documents(world);
 	} else if (!world->settling && random_chance(&world->random, 700)) {
-		world->statistics.files_changed++;
 		change_file(world);
 	} else {
 		fault_stop_all(world);
@@ -463,7 +475,6 @@ static void change_file_at_once(struct world *world)
 {
 	if (!world->database.started || !random_chance(&world->random, 300))
 		return;
-	world->statistics.files_changed++;
 	change_file(world);
 }
 

@@ -54,7 +54,7 @@ static bool is_valid(const struct world *world, uint32_t p, uint32_t place)
 	const struct database *database = &world->database;
 	const struct log_record *record = &world->log.partitions[p].records[place];
 	enum judge judge = (enum judge)database->judged[p][place];
-	return record->valid && (!record->wide || judge == JUDGE_WIDE || (judge == JUDGE_NOW && database->wide));
+	return record->valid && (!record->wide || judge == JUDGE_WIDE || (judge == JUDGE_NOW && database->file.wide));
 }
 
 /* Records that nobody decided about: within a partition the first one of a key wins, and no other partition has any. */

@@ -71,12 +71,13 @@ struct world {
 	const struct omitted *omitted; /* faults that do not happen; NULL: all do */
 	uint64_t faults; /* so many were drawn so far */
 	bool trace, settling;
-	struct pipeline pipeline, other; /* the processes have the first one; they differ in the width of amounts */
+	struct pipeline files[2][2]; /* [wide][roomy] */
+	struct pipeline pipeline; /* what the processes have: one of these, borrowed */
+	struct file_kind file; /* which one */
 	bool
 	    stopped_cleanly; /* the coordinator has ended the job: everything is started again, perhaps with another file */
 	struct clean_stop clean; /* the last one */
-	bool wide,
-	    refused; /* the former: pipeline is the wide one; the latter: it may not follow what the database has */
+	bool refused; /* the file may not follow what the database has */
 	struct topology topology;
 	uint64_t generation; /* of the pipeline file, where several are in use */
 	char job[JOB_NAME_MAX];
@@ -136,9 +137,12 @@ struct attempt_note *world_note(struct world *world, uint64_t attempt);
 /* A new process; in the place of one that is gone for good, if there is one. */
 void world_add_process(struct world *world, enum process_role role, uint32_t slot);
 
-/* pipelines.c: which files the processes have. */
+/* pipelines.c: which files the processes have. Of a job of totals there are four, of one of documents there is one. */
 void make_totals_pipeline(struct world *world);
 void make_search_pipeline(struct world *world);
+void pipelines_fini(struct world *world);
+/* From now on the processes have this one. */
+void take_pipeline(struct world *world, struct file_kind file);
 
 /* fault.c: breaks something. */
 void fault_happen(struct world *world);

@@ -51,7 +51,7 @@ static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct 
 {
 	struct changes *changes = memory_new(sizeof *changes);
 	changes->cluster = cluster_of(remember);
-	changes->wide = sink_of(port)->world->wide;
+	changes->file = sink_of(port)->world->file;
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
 		changes->cut[i] = cut_get(cut, i, UNNAMED);
 	ask(sink_of(port), TASK_SET_CUT, attempt, changes);
@@ -89,7 +89,7 @@ static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_i
 	struct changes *changes = memory_new(sizeof *changes);
 	changes->cluster = cluster_of(remember);
 	changes->renamed = renamed;
-	changes->wide = sink_of(port)->world->wide;
+	changes->file = sink_of(port)->world->file;
 	changes->epoch = checkpoint;
 	ask(sink_of(port), TASK_CHOOSE, attempt, changes);
 }

@@ -33,7 +33,7 @@ enum { AMOUNTS = sizeof amounts / sizeof *amounts, CONTENTS = 4 };
 
 bool record_is_valid(const struct world *world, const struct log_record *record)
 {
-	return record->valid && (!record->wide || world->wide);
+	return record->valid && (!record->wide || world->file.wide);
 }
 
 static void make_record(struct random *random, uint32_t key, struct log_record *record)

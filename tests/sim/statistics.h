@@ -77,6 +77,7 @@
 	STATISTIC(BOTH, clean_stops, "fault: a clean stop, and another pipeline file or none")                         \
 	STATISTIC(TOTALS, files_changed, "fault: another pipeline file from the next start on")                        \
 	STATISTIC(TOTALS, meanings, "of these taken over")                                                             \
+	STATISTIC(TOTALS, meanings_replayed, "of these in front of the frontier: totals with more digits or fewer")    \
 	STATISTIC(TOTALS, meanings_refused, "of these refused")                                                        \
 	STATISTIC(TOTALS, manifests, "manifests written")                                                              \
 	STATISTIC(TOTALS, files_written, "state files written")                                                        \

@@ -138,9 +138,7 @@ void world_fini(struct world *world)
 	store_fini(&world->store);
 	for (uint32_t i = 0; i < STALE_MAX; i++)
 		buffer_fini(&world->stale[i].bytes);
-	pipeline_fini(&world->pipeline);
-	if (world->kind == JOB_TOTALS)
-		pipeline_fini(&world->other);
+	pipelines_fini(world);
 }
 
 /* --- time -------------------------------------------------------------------------------------------------------------------- */
