@@ -197,9 +197,12 @@ static void on_pending(struct coordinator *coordinator, const struct frame_pendi
 
 /* --- checkpoints ---------------------------------------------------------------------------------------------------- */
 
+/* Not in silence: what was taken since has no name yet, and gets none where the replay is not what it ought to be. */
 static void retire(struct coordinator *coordinator)
 {
 	struct frame_retire order;
+	if (!coordinator->live && !MUTANT(retired_in_silence))
+		return;
 	if (!checkpoint_keeper_retire(&coordinator->checkpoints, &order))
 		return;
 	command_writer(coordinator, FRAME_RETIRE, &order);

@@ -105,8 +105,8 @@ struct sink_port_ops {
 	/* One transaction; its first statement moves the frontier from predecessor to epoch under the fence. LATE where a row met
 	 * a unique index; error names the record. */
 	void (*commit)(struct sink_port *, const struct transaction *);
-	/* A checkpoint in silence: its epoch's rows are in the database already, only its identity is inserted, under fence and
-	 * predecessor. Harmless when repeated. */
+	/* A checkpoint of the silence, once that is over: its epoch's rows are in the database already, only its identity is inserted,
+	 * under fence and predecessor. Harmless when repeated. */
 	void (*mark)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor,
 	    const struct checkpoint_identity *checkpoint);
 	/* This checkpoint is restored: every identity that is newer is deleted, and the frontier moves to epoch_of_choice, under the

@@ -164,6 +164,8 @@ static void writer_free(struct actor *actor)
 	struct writer *writer = writer_of(actor);
 	while (writer->first != NULL)
 		writer_drop_first(writer);
+	while (writer->unnamed != NULL)
+		writer_drop_unnamed(writer);
 	while (writer->retirements != NULL)
 		writer_drop_retirement(writer);
 	free(writer->bodies);

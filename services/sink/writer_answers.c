@@ -124,7 +124,7 @@ static enum result on_mark_answer(struct writer *writer, const struct sink_answe
 	bool done;
 	enum result result = on_other_answer(writer, answer, &done, now_us, outbox, error);
 	if (done)
-		writer_finish_silent(writer, now_us - writer->started_us, outbox);
+		writer_drop_unnamed(writer);
 	return result;
 }
 

@@ -53,10 +53,10 @@ void writer_begin(struct writer *writer, enum request request, uint64_t now_us)
 		break;
 	case REQUEST_MARK:
 		writer->marked = (struct checkpoint_identity){
-		    .epoch = writer->first->id,
-		    .cut = writer->first->cut,
-		    .counts = writer->first->held,
-		    .marks = writer->first->marks,
+		    .epoch = writer->unnamed->id,
+		    .cut = writer->unnamed->cut,
+		    .counts = writer->unnamed->held,
+		    .marks = writer->unnamed->marks,
 		};
 		port->ops->mark(port, writer->attempt, writer->frontier.last, &writer->marked);
 		break;
@@ -121,13 +121,34 @@ static void commit_first(struct writer *writer, uint64_t now_us)
 	writer_begin(writer, REQUEST_COMMIT, now_us);
 }
 
-void writer_drop_first(struct writer *writer)
+static struct epoch *take_first(struct writer *writer)
 {
-	struct epoch *done = writer->first;
-	writer->first = done->next;
+	struct epoch *first = writer->first;
+	writer->first = first->next;
 	if (writer->first == NULL)
 		writer->last = NULL;
+	return first;
+}
+
+void writer_drop_first(struct writer *writer)
+{
+	epoch_free(take_first(writer));
+}
+
+void writer_drop_unnamed(struct writer *writer)
+{
+	struct epoch *done = writer->unnamed;
+	writer->unnamed = done->next;
 	epoch_free(done);
+}
+
+static void keep_unnamed(struct writer *writer, struct epoch *epoch)
+{
+	struct epoch **end = &writer->unnamed;
+	while (*end != NULL)
+		end = &(*end)->next;
+	epoch->next = NULL;
+	*end = epoch;
 }
 
 void writer_drop_retirement(struct writer *writer)
@@ -140,11 +161,14 @@ void writer_drop_retirement(struct writer *writer)
 	free(done);
 }
 
-void writer_finish_silent(struct writer *writer, uint64_t took_us, struct outbox *outbox)
+void writer_finish_silent(struct writer *writer, struct outbox *outbox)
 {
 	if (!MUTANT(silent_not_acked))
-		say_committed(writer, writer->first, took_us, outbox);
-	writer_drop_first(writer);
+		say_committed(writer, writer->first, 0, outbox);
+	if (writer->first->checkpoint)
+		keep_unnamed(writer, take_first(writer));
+	else
+		writer_drop_first(writer);
 }
 
 void writer_finish_first(struct writer *writer, const struct frontier *now, uint64_t now_us, struct outbox *outbox)
@@ -178,18 +202,15 @@ static void begin_first(struct writer *writer, uint64_t now_us)
 {
 	if (writer->retirements != NULL)
 		writer->retirements->passed++;
-	if (writer->first->silent)
-		writer_begin(writer, REQUEST_MARK, now_us);
-	else
-		commit_first(writer, now_us);
+	commit_first(writer, now_us);
 }
 
 /* Starts what comes next, if the port is free. */
 static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 {
 	while (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->first != NULL &&
-	       writer->first->silent && !writer->first->checkpoint)
-		writer_finish_silent(writer, 0, outbox);
+	       writer->first->silent)
+		writer_finish_silent(writer, outbox);
 	if (writer->request != REQUEST_NONE)
 		return;
 	if (writer->next != REQUEST_NONE) {
@@ -202,6 +223,8 @@ static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 			writer_survey_end(writer, outbox);
 	} else if (writer->choosing) {
 		writer_begin(writer, REQUEST_CHOOSE, now_us);
+	} else if (writer->unnamed != NULL && (writer->live || MUTANT(named_in_silence))) {
+		writer_begin(writer, REQUEST_MARK, now_us);
 	} else if (retirement_is_due(writer)) {
 		writer_begin(writer, REQUEST_RETIRE, now_us);
 	} else if (writer->first != NULL) {

@@ -85,10 +85,13 @@ struct writer {
 	/* The restored checkpoint's, and those of the replay: counters up to the last silent epoch, sums of the rollups' states at the
 	 * last barrier. What is not known cannot be compared with the database's. */
 	struct counts held;
-	struct checkpoint_identity marked; /* MARK; borrows the first epoch's cut */
+	struct checkpoint_identity marked; /* MARK; borrows the cut of the first one that is unnamed */
 	struct cut base_cut;
 	struct epoch *current; /* being received */
 	struct epoch *first, *last; /* aligned, waiting for the database; first is the one being committed */
+	/* Checkpoints of the silence, oldest first. Each is acknowledged; it is named once the replay has been compared, for one that
+	 * has seen other records than the frontier must not be restored by anybody. */
+	struct epoch *unnamed;
 };
 
 static inline struct writer *writer_of(struct actor *actor)
@@ -104,8 +107,9 @@ void writer_begin(struct writer *writer, enum request request, uint64_t now_us);
 void writer_back_off(struct writer *writer, enum request next, uint64_t now_us);
 /* The first epoch is in the database, by its commit or from before; acknowledges it. now: what the frontier is then. */
 void writer_finish_first(struct writer *writer, const struct frontier *now, uint64_t now_us, struct outbox *outbox);
-void writer_finish_silent(struct writer *writer, uint64_t took_us, struct outbox *outbox);
+void writer_finish_silent(struct writer *writer, struct outbox *outbox);
 void writer_drop_first(struct writer *writer);
+void writer_drop_unnamed(struct writer *writer);
 void writer_drop_retirement(struct writer *writer);
 
 /* writer_survey.c */

@@ -40,7 +40,7 @@ void writer_survey(struct writer *writer, const struct decisions *found, uint64_
 		checkpoint = writer->first->checkpoint;
 		writer->first->silent = true;
 		if (!checkpoint)
-			writer_finish_silent(writer, 0, outbox);
+			writer_finish_silent(writer, outbox);
 	}
 	writer->surveying = !MUTANT(late_skipped);
 	writer->survey_end_us = now_us + QUIET_US;

@@ -22,8 +22,12 @@ static struct session *find(const struct coordinator_process *coordinator, const
 static void note_base(struct world *world, uint64_t attempt, const struct frame_deploy *deploy)
 {
 	struct attempt_note *note = world_note(world, attempt);
-	for (uint32_t p = 0; note != NULL && p < PARTITIONS_MAX; p++)
+	const struct alteration *alteration = &world->log.alteration;
+	for (uint32_t p = 0; note != NULL && p < PARTITIONS_MAX; p++) {
 		note->base[p] = cut_get(&deploy->base_cut, p, 0);
+		note->altered |= alteration->there && alteration->partition == p &&
+		                 alteration->offset >= note->base[p] && alteration->offset < note->cut[p];
+	}
 }
 
 /* Actors and retention rely on it: as long as the database names it, it can be restored. */
@@ -85,13 +89,14 @@ static bool is_usable(const struct world *world, struct epoch_id epoch)
 	return usable;
 }
 
-static bool has_usable_checkpoint(const struct world *world)
+const struct identity *usable_checkpoint(const struct world *world)
 {
-	for (uint32_t i = 0; i < world->database.checkpoints_len; i++)
-		if (epoch_compare(world->database.checkpoints[i].epoch, world->database.since) >= 0 &&
-		    is_usable(world, world->database.checkpoints[i].epoch))
-			return true;
-	return false;
+	const struct database *database = &world->database;
+	for (uint32_t i = database->checkpoints_len; i-- > 0;)
+		if (epoch_compare(database->checkpoints[i].epoch, database->since) >= 0 &&
+		    is_usable(world, database->checkpoints[i].epoch))
+			return &database->checkpoints[i];
+	return NULL;
 }
 
 /* Only who has the fence can promise that nothing comes behind its last checkpoint, and no failover has lost it already. */
@@ -122,7 +127,7 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 	 * though it may be readable by now. */
 	const struct statistics *statistics = &coordinator->world->statistics;
 	if (statistics->failover + statistics->damaged > 0 &&
-	    (statistics->mended > 0 || !has_usable_checkpoint(coordinator->world)) &&
+	    (statistics->mended > 0 || usable_checkpoint(coordinator->world) == NULL) &&
 	    strstr(why, "knows none of its checkpoints") != NULL)
 		coordinator->world->declared = true;
 	else if (says_other_log(coordinator->world, why))

@@ -51,6 +51,8 @@ bool session_has_event(const struct world *world, const struct session *session)
 void session_take_event(struct session *session);
 bool session_has_command(const struct world *world, const struct session *session);
 void session_take_command(struct session *session);
+/* The newest one that can be restored; NULL: none. */
+const struct identity *usable_checkpoint(const struct world *world);
 void sessions_sweep(struct world *world);
 void control_fini(struct world *world);
 

@@ -128,6 +128,10 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 	if (task->attempt != database->fence)
 		world_violate(
 		    world, "attempt %" PRIu64 " commits behind fence %" PRIu64, task->attempt, database->fence);
+	const struct attempt_note *note = world_note(world, task->attempt);
+	if (note != NULL && note->altered)
+		world_violate(
+		    world, "attempt %" PRIu64 " writes, and has read another record than before", task->attempt);
 	keep_snapshot(world);
 	put_rows(world, changes);
 	put_totals(&database->totals, &changes->totals);
@@ -145,7 +149,6 @@ static enum sink_outcome run_commit(struct world *world, const struct task *task
 	world->statistics.rows += changes->rows_len;
 	world->statistics.letters += changes->letters_len;
 	world->statistics.decisions += changes->decisions_len;
-	const struct attempt_note *note = world_note(world, task->attempt);
 	world->statistics.in_flight_two += note != NULL && note->injected > changes->epoch.n;
 	world->statistics.old_backend_commits += task->sink == NULL;
 	world->statistics.outside_commits +=

@@ -181,10 +181,15 @@ static void database_goes(struct world *world)
 	tasks_free(world);
 }
 
+static bool log_is_another(const struct record_log *log)
+{
+	return log->foreign || log->cluster != 1 || log->alteration.there;
+}
+
 /* The standby takes over; it has lost the last commits. Connections break, or lead to it through a proxy. */
 static void lose_commits(struct world *world, uint32_t back)
 {
-	if (world->log.foreign || world->log.cluster != 1)
+	if (log_is_another(&world->log))
 		return; /* one thing after the other: what is lost may be all that the log was known by */
 	world_trace(world, "fault: the database loses its last %u commits", back);
 	world->statistics.failover++;
@@ -410,17 +415,36 @@ static bool log_is_known(const struct world *world, const int64_t **cut)
 	return known;
 }
 
+/* A record that will be read again, as the checkpoint lies in front of it, and is in the database already. */
+static bool alter_log(struct world *world)
+{
+	const struct identity *base = usable_checkpoint(world);
+	uint32_t first = random_below(&world->random, world->log.len);
+	for (uint32_t i = 0; base != NULL && i < world->log.len; i++) {
+		uint32_t p = (first + i) % world->log.len;
+		if (base->cut[p] == UNNAMED || !log_alter(world, p, base->cut[p], world->database.cut[p]))
+			continue;
+		world_trace(world, "fault: %u/%" PRId64 " is %s", p, world->log.alteration.offset,
+		    world->log.alteration.gone ? "gone" : world->log.alteration.record.payload);
+		world->statistics.altered++;
+		return true;
+	}
+	return false;
+}
+
 /* Everything is stopped, and comes back with another topic: one of another cluster, or one made anew with as many records. */
 static void other_log(struct world *world)
 {
 	const int64_t *cut;
 	struct record_log *log = &world->log;
 	uint32_t remembered = world->kind == JOB_SEARCH ? world->elastic.controls[0].cluster : world->database.cluster;
-	if (!log_is_known(world, &cut) || remembered == 0 || log->foreign || log->cluster != 1)
+	if (!log_is_known(world, &cut) || remembered == 0 || log_is_another(log))
 		return;
 	fault_stop_all(world);
 	tasks_free(world);
 	calls_free(world);
+	if (world->kind == JOB_TOTALS && random_chance(&world->random, 500) && alter_log(world))
+		return;
 	if (random_chance(&world->random, 300)) {
 		log->cluster = 2;
 	} else {
@@ -436,8 +460,10 @@ static void other_log(struct world *world)
 static void go_back_to_own_log(struct world *world)
 {
 	world->statistics.other_log_refused++;
+	world->statistics.altered_refused += world->log.alteration.there;
 	world->log.foreign = false;
 	world->log.cluster = 1;
+	world->log.alteration.there = false;
 	fault_stop_all(world);
 }
 

@@ -30,14 +30,23 @@ struct log_partition {
 	int64_t end; /* next offset; behind a hole it is more than the last record's offset + 1 */
 };
 
+/* One record that was read is another one now, or none. Whoever put it there puts it back once that is refused. */
+struct alteration {
+	bool there, gone;
+	uint32_t partition;
+	int64_t offset;
+	struct log_record record; /* in its place */
+};
+
 struct record_log {
-	struct log_partition partitions[PARTITIONS_MAX];
+	struct log_partition partitions[PARTITIONS_MAX]; /* as they were written: what the database must hold */
 	uint32_t len;
 	bool holes; /* offsets are left out now and then, as transactions' markers do */
 	/* The topic is not the one that was read: a person has moved or made it anew, and goes back once that is refused. */
 	uint32_t cluster; /* the first one: 1 */
 	bool foreign; /* in front of foreign_end there are other records */
 	int64_t foreign_end[PARTITIONS_MAX];
+	struct alteration alteration;
 };
 
 /* A mark, flat. */
@@ -59,6 +68,8 @@ const struct log_record *log_find(const struct record_log *log, uint32_t partiti
 uint32_t log_place(const struct log_partition *partition, int64_t offset);
 /* What it was known by when it was read. */
 uint64_t log_mark(uint32_t partition, const struct log_record *record);
+/* Alters a record of the partition within [from, to); false: there is none. */
+bool log_alter(struct world *world, uint32_t partition, int64_t from, int64_t to);
 /* Another record is there now. */
 bool log_is_foreign(const struct record_log *log, uint32_t partition, int64_t offset);
 void marks_store(struct stored_mark to[PARTITIONS_MAX], const struct marks *from);

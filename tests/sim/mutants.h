@@ -50,11 +50,14 @@
 	ROW(digits_not_replayed, 0, 400,                                                                               \
 	    "totals with more digits are refused where the checkpoint lies before the frontier")                       \
 	ROW(last_difference_counts, 0, 400, "of a file with other amounts and other totals only the latter counts")    \
-	ROW(choice_unnoticed, 360, 40, "the frontier does not move with a choice: a failover loses it unseen")         \
+	ROW(choice_unnoticed, 0, 400, "the frontier does not move with a choice: a failover loses it unseen")          \
 	ROW(mark_not_compared, 0, 400, "a topic that was made anew is read on")                                        \
 	ROW(mark_of_cut_only, 0, 400, "the last record of what was given back is not the last one before the cut")     \
 	ROW(mark_forgotten, 0, 400, "a partition without new records has no mark after a restart")                     \
 	ROW(facts_not_compared, 0, 400, "another cluster is read on")                                                  \
+	ROW(counters_not_compared, 0, 400, "a replay of other records is not noticed by its counters")                 \
+	ROW(named_in_silence, 0, 400, "a checkpoint of the silence is named before the replay has been compared")      \
+	ROW(retired_in_silence, 520, 20, "checkpoints are retired for those of the silence, which have no names yet")  \
 	ROW(sums_not_kept, 0, 400, "what the totals add up to is not written with a checkpoint")                       \
 	ROW(violation_trusted, 0, 400,                                                                                 \
 	    "a unique violation counts before the frontier is compared, and old backends live on")

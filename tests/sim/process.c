@@ -46,7 +46,7 @@ static void watch_decisions(struct world *world, uint64_t attempt, struct bytes 
 	struct arena arena = {0};
 	struct frame frame;
 	struct error error;
-	if (note == NULL || frame_decode(message, &arena, &frame, NULL, &error) != RESULT_OK)
+	if (note == NULL || note->altered || frame_decode(message, &arena, &frame, NULL, &error) != RESULT_OK)
 		goto out;
 	const struct decisions *decisions = &frame.body.decisions.decisions;
 	for (uint32_t i = 0; i < decisions->len; i++) {
@@ -75,6 +75,9 @@ static void watch_silence(struct world *world, const struct frame_committed *com
 	if (!committed->live)
 		return;
 	world->statistics.silences++;
+	if (note->altered)
+		world_violate(world, "attempt %" PRIu64 " goes on, though %u/%" PRId64 " is not what was read before",
+		    committed->epoch.attempt, world->log.alteration.partition, world->log.alteration.offset);
 	for (uint32_t p = 0; p < world->log.len; p++)
 		for (uint32_t i = 0; i < world->log.partitions[p].len; i++)
 			if (note->decided[p][i] != 0 && !note->replayed[p][i] &&

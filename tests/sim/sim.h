@@ -36,6 +36,7 @@ struct attempt_note {
 	uint8_t decided[PARTITIONS_MAX][RECORDS_MAX];
 	uint8_t replayed[PARTITIONS_MAX][RECORDS_MAX];
 	bool broken_link; /* a frame was lost on purpose */
+	bool altered; /* it reads a record again that is another one now */
 	uint64_t injected; /* n of the last epoch */
 };
 

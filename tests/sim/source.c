@@ -123,6 +123,33 @@ static struct source_record record_of(const struct record_log *log, uint32_t par
 	};
 }
 
+/* What stands there for whoever reads it now; NULL: nothing. */
+static const struct log_record *as_altered(
+    const struct record_log *log, uint32_t partition, const struct log_record *record)
+{
+	const struct alteration *alteration = &log->alteration;
+	if (!alteration->there || alteration->partition != partition || alteration->offset != record->offset)
+		return record;
+	return alteration->gone ? NULL : &alteration->record;
+}
+
+bool log_alter(struct world *world, uint32_t partition, int64_t from, int64_t to)
+{
+	struct random *random = &world->random;
+	struct alteration *alteration = &world->log.alteration;
+	const struct log_partition *in = &world->log.partitions[partition];
+	uint32_t first = log_place(in, from), end = log_place(in, to);
+	if (first == end)
+		return false;
+	const struct log_record *was = &in->records[first + random_below(random, end - first)];
+	*alteration = (struct alteration){true, random_chance(random, 300), partition, was->offset, {0}};
+	do
+		make_record(random, random_below(random, KEYS_MAX), &alteration->record);
+	while (strcmp(alteration->record.payload, was->payload) == 0);
+	alteration->record.offset = was->offset;
+	return true;
+}
+
 bool log_is_foreign(const struct record_log *log, uint32_t partition, int64_t offset)
 {
 	return log->foreign && offset < log->foreign_end[partition];
@@ -186,7 +213,9 @@ void marks_check_own(struct world *world, const char *who, const struct stored_m
 
 bool says_other_log(const struct world *world, const char *why)
 {
-	return (world->log.foreign && strstr(why, "is not the one that was read") != NULL) ||
+	return (world->log.alteration.there && strstr(why, "is not what the database holds") != NULL) ||
+	       ((world->log.foreign || world->log.alteration.there) &&
+	           strstr(why, "is not the one that was read") != NULL) ||
 	       (world->log.cluster != 1 && strstr(why, "(kafka.cluster_id)") != NULL);
 }
 
@@ -222,6 +251,8 @@ static struct recall recall(const struct record_log *log, const struct mark *mar
 {
 	const struct log_record *record = log_find(log, mark->partition, mark->offset);
 	struct recall answer = {.mark = *mark, .now = RECALLED_ABSENT};
+	if (record != NULL)
+		record = as_altered(log, mark->partition, record);
 	if (record == NULL)
 		return answer;
 	const struct source_record read = record_of(log, mark->partition, record);
@@ -274,7 +305,9 @@ static enum result port_take(struct source_port *port, uint32_t id, struct sourc
 	uint32_t most = random_between(&world->random, 1, LENT_MOST);
 	for (uint32_t i = log_place(partition, cursor->position); i < partition->len && *taken < max && *taken < most;
 	     i++) {
-		const struct log_record *record = &partition->records[i];
+		const struct log_record *record = as_altered(&world->log, id, &partition->records[i]);
+		if (record == NULL)
+			continue;
 		records[(*taken)++] = record_of(&world->log, id, record);
 		cursor->position = record->offset + 1;
 	}

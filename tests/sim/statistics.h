@@ -57,6 +57,8 @@
 	STATISTIC(BOTH, killed_running, "of these in RUNNING")                                                         \
 	STATISTIC(BOTH, other_log, "fault: the topic is another one")                                                  \
 	STATISTIC(BOTH, other_log_refused, "of these refused")                                                         \
+	STATISTIC(TOTALS, altered, "fault: a record that is to be replayed is another one")                            \
+	STATISTIC(TOTALS, altered_refused, "of these refused")                                                         \
 	STATISTIC(BOTH, stop_worker, "fault: a worker stopped")                                                        \
 	STATISTIC(BOTH, stop_coordinator, "fault: a coordinator stopped")                                              \
 	STATISTIC(BOTH, wake, "fault: a stopped process wakes")                                                        \
