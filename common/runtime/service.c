@@ -52,6 +52,11 @@ bool service_open(struct service *service, const struct service_about *about, in
 	return true;
 }
 
+const char *service_coordinator(const struct service *service)
+{
+	return service->options.coordinator ? service->options.coordinator : service->pipeline.coordinator.listen;
+}
+
 int service_run(struct service *service,
     struct actor *(*create)(void *context, uint32_t actor, uint64_t attempt, struct error *error), void *context)
 {
@@ -63,7 +68,7 @@ int service_run(struct service *service,
 	    .job = service->job,
 	    .topology = service->topology,
 	    .name = options->name,
-	    .coordinator_url = options->coordinator ? options->coordinator : service->pipeline.coordinator.listen,
+	    .coordinator_url = service_coordinator(service),
 	    .advertise = options->advertise,
 	    .argv = service->argv,
 	    .create = create,

@@ -40,6 +40,8 @@ struct service {
 /* Reads arguments, opens the log, loads the pipeline file. False: all is said, exit with *code (0 after --help). */
 bool service_open(
     struct service *service, const struct service_about *about, int argc, char **argv, int *code) MUST_USE;
+/* The address of its control link. */
+const char *service_coordinator(const struct service *service);
 /* Hosts actors until the process is to end; the exit code. create and context: see runner.h. */
 int service_run(struct service *service,
     struct actor *(*create)(void *context, uint32_t actor, uint64_t attempt, struct error *error), void *context);

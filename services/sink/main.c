@@ -1,5 +1,7 @@
 /* services/sink/main.c - sluice-sink: hosts the writers of a job. */
+#include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/runtime/service.h"
 #include "services/sink/sink_elasticsearch.h"
@@ -15,12 +17,17 @@ static const struct service_about about = {
 static enum result open_port(
     const struct service *service, uint32_t writer, struct sink_port **port, struct error *error)
 {
-	char application[128];
+	char application[128], host[HOST_NAME_MAX + 1] = "";
+	struct sink_runner runner;
 	if (service->kind == JOB_SEARCH)
 		return sink_elasticsearch_open(
 		    port, &service->pipeline, service->job, writer, service->topology.writers, error);
 	(void)snprintf(application, sizeof application, "%s-sink-%u", service->pipeline.job, writer);
-	return sink_postgres_open(port, &service->pipeline, application, error);
+	(void)gethostname(host, sizeof host - 1);
+	(void)snprintf(
+	    runner.coordinator, sizeof runner.coordinator, "%s of host %s", service_coordinator(service), host);
+	(void)snprintf(runner.process, sizeof runner.process, "%s (pid %d)", application, (int)getpid());
+	return sink_postgres_open(port, &service->pipeline, application, &runner, error);
 }
 
 /* A port is opened with its writer: a standby holds no connection. */

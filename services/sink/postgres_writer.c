@@ -10,6 +10,7 @@
 #include "common/base/job.h"
 #include "common/base/timestamp.h"
 #include "services/sink/postgres_frontier.h"
+#include "services/sink/postgres_runner.h"
 #include "common/postgres/postgres_schema.h"
 
 enum { RAISE_WITHIN_MS = 20000, RAISE_LOCK_MS = 1000, NUMBER_MAX = 24 };
@@ -161,11 +162,15 @@ enum sink_outcome postgres_writer_fence(struct postgres_writer *writer, uint64_t
 		    postgres, writer->pipeline, writer->job, &writer->commit.objects, NULL, &answer->error);
 	CRASH_POINT(fence_connected);
 	if (outcome == SINK_DONE)
+		outcome = postgres_runner_look(writer, &answer->error);
+	if (outcome == SINK_DONE)
 		outcome = fence_raise(writer, attempt, answer);
 	CRASH_POINT(fence_raised);
 	if (outcome == SINK_DONE)
 		outcome = postgres_lock_take(writer, attempt, &answer->error);
 	CRASH_POINT(fence_locked);
+	if (outcome == SINK_DONE)
+		outcome = postgres_runner_note(writer, &answer->error);
 	if (outcome == SINK_DONE)
 		outcome =
 		    postgres_commit_prepare(&writer->commit, postgres, writer->pipeline, writer->job, &answer->error);

@@ -7,10 +7,13 @@
 
 #include "services/sink/postgres_commit.h"
 #include "services/sink/postgres_wait.h"
+#include "services/sink/sink_postgres.h"
 #include "services/sink/sink_thread.h"
 #include "common/postgres/postgres_connection.h"
 
 struct postgres_writer {
+	struct sink_runner runner; /* coordinator is empty: nobody else is looked for */
+	int told_backend; /* of another runner; 0: none */
 	struct postgres postgres;
 	const struct pipeline *pipeline;
 	char *application_name;

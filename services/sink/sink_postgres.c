@@ -4,6 +4,7 @@
 
 #include "common/base/timestamp.h"
 #include "services/sink/postgres_frontier.h"
+#include "services/sink/postgres_runner.h"
 #include "services/sink/postgres_writer.h"
 #include "services/sink/sink_thread.h"
 
@@ -60,6 +61,7 @@ static enum sink_outcome carry_out(void *store, const struct sink_request *reque
 	writer->postgres.late_every_us = WAIT_LOOK_EVERY_MS * UINT64_C(1000);
 	postgres_wait_begin(&writer->wait);
 	enum sink_outcome outcome = ask(writer, request, answer);
+	postgres_runner_hear(writer);
 	if (postgres_wait_end(&writer->wait))
 		sink_thread_say(writer->thread, "");
 	return outcome;
@@ -73,8 +75,8 @@ static void writer_free(void *store)
 
 static const struct sink_store_ops store_ops = {"PostgreSQL", carry_out, writer_free};
 
-enum result sink_postgres_open(
-    struct sink_port **port, const struct pipeline *pipeline, const char *application_name, struct error *error)
+enum result sink_postgres_open(struct sink_port **port, const struct pipeline *pipeline, const char *application_name,
+    const struct sink_runner *runner, struct error *error)
 {
 	struct sink_thread *thread = sink_thread_new();
 	struct postgres_writer *writer = memory_new(sizeof *writer);
@@ -82,5 +84,7 @@ enum result sink_postgres_open(
 	*port = NULL;
 	postgres_writer_init(writer, pipeline, application_name, thread->stop_fd);
 	writer->thread = thread;
+	if (runner != NULL)
+		writer->runner = *runner;
 	return sink_thread_start(thread, &store_ops, writer, port, error);
 }

@@ -23,7 +23,7 @@ enum request {
 	REQUEST_TOUCH
 };
 
-enum { TOUCH_US = 30000000 /* an idle pipeline says so much */ };
+enum { TOUCH_US = 30000000 /* an idle pipeline says so much; sluice.other_runner waits longer than that */ };
 
 /* A RETIRE that is to be carried out. */
 struct retirement {

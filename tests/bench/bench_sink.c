@@ -203,7 +203,7 @@ static struct figures sink_run(struct source *source, size_t epoch_bytes, uint64
 	struct cut cut = {0};
 	struct epoch_id last = {0, 0};
 
-	if (sink_postgres_open(&port, &source->pipeline, "bench_sink", &error) != RESULT_OK)
+	if (sink_postgres_open(&port, &source->pipeline, "bench_sink", NULL, &error) != RESULT_OK)
 		panic("%s", error.text);
 	port->ops->fence(port, 1);
 	answer_or_die(port);

@@ -239,7 +239,7 @@ struct sink_port *fixture_writer(struct fixture *fixture, uint64_t attempt)
 	struct error error = {0};
 	struct cut cut = {0};
 
-	if (sink_postgres_open(&port, &fixture->pipeline, "sluice-sink 0", &error) != RESULT_OK)
+	if (sink_postgres_open(&port, &fixture->pipeline, "sluice-sink 0", NULL, &error) != RESULT_OK)
 		fail_msg("%s", error.text);
 	struct sink_answer *answer = fixture_fence(port, attempt);
 	if (answer->outcome != SINK_DONE)

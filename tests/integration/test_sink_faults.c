@@ -353,7 +353,7 @@ static void assert_fence(struct buffer url, enum sink_outcome outcome, const cha
 
 	fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
 	buffer_fini(&url);
-	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 9", &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 9", NULL, &error), RESULT_OK);
 	struct sink_answer *answer = fixture_fence(port, 9);
 	assert_says(answer, outcome, words);
 	assert_null(strstr(answer->error.text, "topsecret"));
@@ -411,7 +411,7 @@ static void test_password_is_changed(void **state)
 	buffer_fini(&url);
 	if (pipeline_load(&pipeline, config, &error) != RESULT_OK)
 		fail_msg("%s", error.text);
-	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 0", &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 0", NULL, &error), RESULT_OK);
 	assert_done(fixture_fence(port, 1));
 	fixture_run(fixture,
 	    "ALTER ROLE sluice_turn PASSWORD 'new'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -458,7 +458,7 @@ static void test_rights(void **state)
 	struct error error = {0};
 	fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
 	buffer_fini(&url);
-	assert_int_equal(sink_postgres_open(&port, &pipeline, "clerk", &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&port, &pipeline, "clerk", NULL, &error), RESULT_OK);
 	assert_done(fixture_fence(port, 10));
 	port->ops->close(port);
 	pipeline_fini(&pipeline);
@@ -486,7 +486,7 @@ static void test_late_rights(void **state)
 	struct buffer url = fixture_url(fixture->database, "sluice_clerk", "clerk", NULL);
 	fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
 	buffer_fini(&url);
-	assert_int_equal(sink_postgres_open(&fixture->port, &pipeline, "clerk", &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&fixture->port, &pipeline, "clerk", NULL, &error), RESULT_OK);
 	assert_done(fixture_fence(fixture->port, 2));
 	draft_open(&draft, 2, epoch_of(1, 1), epoch_of(2, 1), 12);
 	draft_sale(&draft, 11, "1.1-00000001", 100);

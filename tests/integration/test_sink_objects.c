@@ -177,7 +177,8 @@ static void test_found_at_the_start(void **state)
 
 	prepare(fixture);
 	assert_int_equal(postgres_init(&fixture->pipeline, "test", NULL, &error), RESULT_OK);
-	assert_int_equal(sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", &error), RESULT_OK);
+	assert_int_equal(
+	    sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", NULL, &error), RESULT_OK);
 	for (size_t i = 0; i < HARMS; i++) {
 		if (harms[i].rule && strcmp(harms[i].rule, "kind") == 0)
 			continue;
@@ -271,7 +272,7 @@ static void test_row_security(void **state)
 	struct buffer url = fixture_url(fixture->database, "sluice_reader", "r", NULL);
 	fixture_pipeline(&pipeline, (const char *)url.data, fixture_pipeline_text);
 	buffer_fini(&url);
-	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 0", &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 0", NULL, &error), RESULT_OK);
 	struct sink_answer *answer = fixture_fence(port, 1);
 	assert_int_equal(answer->outcome, SINK_CONFIG);
 	if (!strstr(answer->error.text, "row-level security") && !strstr(answer->error.text, "row security"))
@@ -295,7 +296,8 @@ static void test_operator_class(void **state)
 	    "lower($2))'; CREATE OPERATOR CLASS easy FOR TYPE text USING btree AS OPERATOR 1 <, OPERATOR 2 <=, "
 	    "OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 easy(text, text);"
 	    "CREATE UNIQUE INDEX easily ON transactions (transaction_id easy, customer_id)");
-	assert_int_equal(sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", &error), RESULT_OK);
+	assert_int_equal(
+	    sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", NULL, &error), RESULT_OK);
 	assert_says(fixture_fence(fixture->port, 1), SINK_CONFIG, "operator class easy", "operator class");
 	fixture_run(fixture, "DROP INDEX easily");
 	assert_says(fixture_fence(fixture->port, 2), SINK_DONE, "", "DROP INDEX");
@@ -310,7 +312,8 @@ static void test_access_method(void **state)
 	fixture_run(fixture, "CREATE ACCESS METHOD own TYPE TABLE HANDLER heap_tableam_handler");
 	assert_int_equal(postgres_init(&fixture->pipeline, "test", NULL, &error), RESULT_OK);
 	fixture_run(fixture, "ALTER TABLE sales_per_month SET ACCESS METHOD own");
-	assert_int_equal(sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", &error), RESULT_OK);
+	assert_int_equal(
+	    sink_postgres_open(&fixture->port, &fixture->pipeline, "sluice-sink 0", NULL, &error), RESULT_OK);
 	assert_says(fixture_fence(fixture->port, 1), SINK_CONFIG, "by access method own", "own");
 	fixture_run(fixture, "ALTER TABLE sales_per_month SET ACCESS METHOD heap");
 	assert_says(fixture_fence(fixture->port, 2), SINK_DONE, "", "heap");

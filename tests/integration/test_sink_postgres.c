@@ -39,7 +39,7 @@ static void test_start(void **state)
 	struct error error = {0};
 	struct cut cut = {0};
 
-	assert_int_equal(sink_postgres_open(&port, &fixture->pipeline, "sluice-sink 3", &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&port, &fixture->pipeline, "sluice-sink 3", NULL, &error), RESULT_OK);
 	fixture->port = port;
 	struct sink_answer *answer = fixture_fence(port, 7);
 	assert_done(answer);

@@ -478,7 +478,7 @@ static void test_meaning_changed(void **state)
 	buffer_append(&text, at + 11, strlen(at + 11) + 1);
 	fixture_pipeline(&other, (const char *)fixture->url.data, (const char *)text.data);
 	struct sink_port *port = NULL;
-	assert_int_equal(sink_postgres_open(&port, &other, "other", &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&port, &other, "other", NULL, &error), RESULT_OK);
 	struct sink_answer *answer = fixture_fence(port, 6);
 	assert_int_equal(answer->outcome, SINK_CONFIG);
 	assert_non_null(strstr(answer->error.text, "string(100)"));
@@ -653,6 +653,9 @@ static void test_session_is_ours(void **state)
 	    {"statement_timeout", "1h"},
 	    {"lock_timeout", "1h"},
 	    {"idle_in_transaction_session_timeout", "1h"},
+	    {"tcp_keepalives_idle", "7200"},
+	    {"tcp_keepalives_interval", "75"},
+	    {"tcp_keepalives_count", "9"},
 	    {"idle_session_timeout", "1h"},
 	    {"transaction_timeout", ""},
 	    {"client_min_messages", "error"},

@@ -153,9 +153,55 @@ static void test_server_is_stopped(void **state)
 	assert_over(fixture, &draft);
 }
 
+/* Two coordinators of one job, both alive: the second one waits, leaves the first one alone, and is heard of there; it takes over when the
+ * first one has ended, or has not been heard of. Of one coordinator, the newer writer goes first. */
+static void test_other_coordinator(void **state)
+{
+	static const struct sink_runner runners[] = {
+	    {"tcp://a of host x", "shop-sink-0 (pid 1)"}, {"tcp://a of host y", "shop-sink-0 (pid 2)"}};
+	struct fixture *fixture = *state;
+	struct sink_port *ports[3] = {0};
+	struct error error = {0};
+
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(
+		    sink_postgres_open(&ports[i], &fixture->pipeline, "sluice-sink 0", &runners[i % 2], &error),
+		    RESULT_OK);
+	assert_int_equal(fixture_fence(ports[0], 1)->outcome, SINK_DONE);
+	struct sink_answer *answer = fixture_fence(ports[1], 2);
+	assert_int_equal(answer->outcome, SINK_UNKNOWN);
+	assert_has(answer->error.text,
+	    "is run by another coordinator, tcp://a of host x: its shop-sink-0 (pid 1) has been there since 20");
+	assert_string_equal(fixture_value(fixture, "SELECT fence FROM sluice.frontier"), "1");
+	assert_int_equal(fixture_fence(ports[2], 3)->outcome, SINK_DONE);
+	/* Still deploying, after a long time. */
+	fixture_run(fixture, "UPDATE sluice.runners SET since = since - interval '4 minutes'");
+	assert_int_equal(fixture_fence(ports[1], 4)->outcome, SINK_UNKNOWN);
+	fixture_run(fixture, "UPDATE sluice.runners SET since = since - interval '2 minutes'");
+	assert_int_equal(fixture_fence(ports[1], 5)->outcome, SINK_DONE);
+	/* It commits, and then no more. */
+	fixture_run(fixture, "UPDATE sluice.runners SET since = since - interval '1 minute'; UPDATE sluice.frontier "
+	                     "SET committed_at = now() - interval '35 seconds'");
+	assert_int_equal(fixture_fence(ports[0], 6)->outcome, SINK_UNKNOWN);
+	fixture_run(fixture, "UPDATE sluice.frontier SET committed_at = now() - interval '46 seconds'");
+	assert_int_equal(fixture_fence(ports[0], 7)->outcome, SINK_DONE);
+	/* It ends. */
+	assert_int_equal(fixture_fence(ports[1], 8)->outcome, SINK_UNKNOWN);
+	ports[0]->ops->close(ports[0]);
+	do
+		answer = fixture_fence(ports[1], 9);
+	while (answer->outcome == SINK_UNKNOWN);
+	assert_int_equal(answer->outcome, SINK_DONE);
+	assert_string_equal(fixture_value(fixture, "SELECT concat(coordinator, process) FROM sluice.runners"),
+	    "tcp://a of host yshop-sink-0 (pid 2)");
+	ports[1]->ops->close(ports[1]);
+	ports[2]->ops->close(ports[2]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_other_coordinator, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_lock, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_standby_is_away, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_slow_without_a_cause, fixture_setup, fixture_teardown),

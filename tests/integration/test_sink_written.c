@@ -168,7 +168,7 @@ static void test_not_counted(void **state)
 	fixture_run(fixture, sql);
 	struct sink_port *port = NULL;
 	struct error error = {0};
-	assert_int_equal(sink_postgres_open(&port, &fixture->pipeline, "test", &error), RESULT_OK);
+	assert_int_equal(sink_postgres_open(&port, &fixture->pipeline, "test", NULL, &error), RESULT_OK);
 	fixture->port = port;
 	assert_says(fixture_fence(port, 1), SINK_CONFIG, "track_counts is off");
 }

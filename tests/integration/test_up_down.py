@@ -109,6 +109,53 @@ def two_run_dirs_at_once(job, scripts):
 
 
 @brought_down
+def one_job_in_two_run_dirs(job, scripts):
+    """The second one waits with words and leaves the first one alone, whether or not they share the checkpoint folder; it takes over when
+    the first one has ended, or has fallen silent."""
+    for shared in (True, False):
+        it = job()
+        more = {"CHECKPOINT_DIR": str(it.folder / "checkpoints")} if shared else {}
+        first, second = scripts(it, **more), scripts(it, run_dir=it.folder / "other", **more)
+        it.produce(1000, "--rate", 0)
+        first.must_come_up()
+        it.settle()
+        fence = it.fence()
+        told = (lambda log=second.dir / "logs/coordinator.log": log.read_text().count("is run by another coordinator"))
+        said = it.folder / "said"
+        with open(said, "w", encoding="utf-8") as file:
+            up = subprocess.Popen([ROOT / "scripts/up", "--run-dir", second.dir], env=second.environment, stdout=file, stderr=file)
+        for words in ("is run by another coordinator, tcp://127.0.0.1:", f"{it.name}-sink-0 (pid ", "End one of the two (scripts/down"):
+            wait_for(f"{words!r} from the second one", lambda: words in said.read_text(), 90)
+        wait_for("words in the log of the first one", lambda: "would run job" in (first.dir / "logs/sink.log").read_text(), 30)
+        wait_for("words in its log", lambda: told() == 1, 90)
+        must_be("the fence", it.fence(), fence)
+        if not shared:
+            up.send_signal(signal.SIGINT)
+            up.wait(60)
+        else:
+            first.down()
+            must_be("exit code of the second up", up.wait(120), 0)
+            it.produce(1000, "--rate", 0, seed=3)
+            it.settle()
+            # A sink that stands still does not hold the other one up for long.
+            os.kill(second.pid_of("sluice-sink"), signal.SIGSTOP)
+            sql(it.url, "UPDATE sluice.runners SET since = since - interval '2 minutes'; "
+                        "UPDATE sluice.frontier SET committed_at = committed_at - interval '1 minute'")
+            first.must_come_up()
+            it.produce(1000, "--rate", 0, seed=4)
+            it.settle()
+            must_be("words of the one that takes over", "PostgreSQL backend of another writer" in
+                    (first.dir / "logs/sink.log").read_text(), True)
+            fence = it.fence()
+            os.kill(second.pid_of("sluice-sink"), signal.SIGCONT)
+            wait_for("words of the one that had fallen silent", lambda: told() == 2, 90)
+            must_be("the fence", it.fence(), fence)
+            second.down()
+        it.prove()
+        first.down()
+
+
+@brought_down
 def a_killed_process_is_started_again(job, scripts):
     it = job()
     run = scripts(it)
@@ -408,7 +455,7 @@ def folders_as_users_write_them(job, scripts):
     must_be(f"{words}\n{done.stdout}", done.returncode, 0)
 
 
-CASES = (after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs,
+CASES = (one_job_in_two_run_dirs, after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs,
          a_coordinator_that_is_not_ours, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
          a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted)
 
