@@ -183,6 +183,9 @@ void checkpoint_keeper_injected(
 	if (!checkpoint)
 		return;
 	(void)happen(keeper, CHECKPOINT_EVENT_INJECTED, "", now_us);
+	/* Its epoch may be committed, and it be named, long after it was given up: to be retired then. */
+	if (!MUTANT(given_up_unnamed))
+		checkpoint_name(keeper, keeper->named_len, epoch);
 	keeper->carried = keeper->wished;
 	keeper->epoch = epoch;
 	keeper->begun_us = now_us;
@@ -250,11 +253,9 @@ enum keeper_news checkpoint_keeper_committed(
     struct checkpoint_keeper *keeper, struct epoch_id epoch, const struct cut *at, uint64_t now_us)
 {
 	keeper->records = cut_distance(&checkpoint_keeper_base(keeper)->cut, at);
-	/* Named by the database even if it has been given up meanwhile: to be retired then. */
 	if (!epoch_equal(keeper->epoch, epoch) || keeper->committed)
 		return KEEPER_NOTHING;
 	keeper->committed = true;
-	checkpoint_name(keeper, keeper->named_len, epoch);
 	if (!is_under_way(keeper, epoch))
 		return KEEPER_NOTHING;
 	cut_copy(&keeper->cut, at);
