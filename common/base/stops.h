@@ -11,10 +11,11 @@
 	STOP(NOT_STOPPED_CLEANLY, "start once more with the old file, end it with scripts/down (or SIGTERM to the "    \
 	                          "coordinator), which takes a last checkpoint, then start with the new file")         \
 	STOP(TOO_MANY_PARTITIONS, "name a topic with fewer partitions in source.topic, for a job of another name")     \
-	STOP(STATE_DIFFERS, "put back what was changed (the topic, its records, how they are read, the checkpoint "    \
-	                    "folder, the rules of the time zone) and start again; or, where the tables are right, "    \
-	                    "make a checkpoint of them with sluicectl rebuild and start again: then nothing is "       \
-	                    "replayed. sluicectl audit tells whether they are")                                        \
+	STOP(STATE_DIFFERS,                                                                                            \
+	    "put back what was changed (the topic, its records, how they are read, the rules of the time "             \
+	    "zone; or the checkpoint folder, and then empty state.dir, STATE_DIR, too) and start again; "              \
+	    "or, where the tables are right, make a checkpoint of them with sluicectl rebuild and start "              \
+	    "again: then nothing is replayed. sluicectl audit tells whether they are")                                 \
 	STOP(ROWS_NOT_WRITTEN,                                                                                         \
 	    "find what drops, adds, changes or deletes rows of that table (in psql, \\d and its name show triggers "   \
 	    "and rules), take it off, and start again: nothing of that epoch was written")                             \

@@ -181,15 +181,17 @@ static void database_goes(struct world *world)
 	tasks_free(world);
 }
 
-static bool log_is_another(const struct record_log *log)
+/* What was read, or what was made of it, is not there any more: until whoever did that goes back. */
+static bool something_is_another(const struct world *world)
 {
-	return log->foreign || log->cluster != 1 || log->alteration.there;
+	const struct record_log *log = &world->log;
+	return log->foreign || log->cluster != 1 || log->alteration.there || world->store.foreign;
 }
 
 /* The standby takes over; it has lost the last commits. Connections break, or lead to it through a proxy. */
 static void lose_commits(struct world *world, uint32_t back)
 {
-	if (log_is_another(&world->log))
+	if (something_is_another(world))
 		return; /* one thing after the other: what is lost may be all that the log was known by */
 	world_trace(world, "fault: the database loses its last %u commits", back);
 	world->statistics.failover++;
@@ -432,18 +434,47 @@ static bool alter_log(struct world *world)
 	return false;
 }
 
+/* What is restored next comes from files. */
+static void empty_caches(struct world *world)
+{
+	for (uint32_t i = 0; i < CACHES_MAX; i++)
+		world->caches[i].role = 0;
+}
+
+/* Somebody has put files of another history into the checkpoint folder. One of them alone, in the middle of the others, is no history:
+ * sums of it would be hidden by those of a later file. */
+static bool alter_state(struct world *world)
+{
+	const struct identity *base = usable_checkpoint(world);
+	if (!random_chance(&world->random, 300) || base == NULL || !store_alter(&world->store, base->epoch))
+		return false;
+	world_trace(world, "fault: the rollups of %" PRIu64 ".%" PRIu64 " are of another history", base->epoch.attempt,
+	    base->epoch.n);
+	empty_caches(world);
+	world->statistics.states_altered++;
+	return true;
+}
+
+/* Caches hold what was made of the other files: as the stop says, they are emptied, too. */
+static void put_state_back(struct world *world)
+{
+	world->statistics.states_refused++;
+	store_put_back(&world->store);
+	empty_caches(world);
+}
+
 /* Everything is stopped, and comes back with another topic: one of another cluster, or one made anew with as many records. */
 static void other_log(struct world *world)
 {
 	const int64_t *cut;
 	struct record_log *log = &world->log;
 	uint32_t remembered = world->kind == JOB_SEARCH ? world->elastic.controls[0].cluster : world->database.cluster;
-	if (!log_is_known(world, &cut) || remembered == 0 || log_is_another(log))
+	if (!log_is_known(world, &cut) || remembered == 0 || something_is_another(world))
 		return;
 	fault_stop_all(world);
 	tasks_free(world);
 	calls_free(world);
-	if (world->kind == JOB_TOTALS && random_chance(&world->random, 500) && alter_log(world))
+	if (world->kind == JOB_TOTALS && random_chance(&world->random, 500) && (alter_state(world) || alter_log(world)))
 		return;
 	if (random_chance(&world->random, 300)) {
 		log->cluster = 2;
@@ -457,20 +488,22 @@ static void other_log(struct world *world)
 	world->statistics.other_log++;
 }
 
-static void go_back_to_own_log(struct world *world)
+static void put_back(struct world *world)
 {
-	world->statistics.other_log_refused++;
+	fault_stop_all(world);
+	world->statistics.other_log_refused += world->log.foreign || world->log.cluster != 1;
 	world->statistics.altered_refused += world->log.alteration.there;
 	world->log.foreign = false;
 	world->log.cluster = 1;
 	world->log.alteration.there = false;
-	fault_stop_all(world);
+	if (world->store.foreign)
+		put_state_back(world);
 }
 
 void fault_back(struct world *world)
 {
 	if (world->log_refused) {
-		go_back_to_own_log(world);
+		put_back(world);
 	} else if (world->refused) {
 		go_back_to_own_file(world);
 	} else if (world->kind == JOB_SEARCH) {

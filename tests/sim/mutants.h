@@ -31,7 +31,9 @@
 	ROW(unknown_commit_is_failure, 0, 400, "a commit without an answer is sent again without a look")              \
 	ROW(credit_not_reset, 0, 400, "the epoch credit is not given back at a barrier")                               \
 	ROW(branches_kept, 2230, 20, "the newer checkpoints that a restore passes over stay named")                    \
-	ROW(retirement_trusted, 3660, 20, "checkpoints are retired though none that is newer is named")                \
+	ROW(retirement_trusted, 12010, 20, "checkpoints are retired though none that is newer is named")               \
+	ROW(given_up_unnamed, 3000043909, 1,                                                                           \
+	    "a checkpoint that was given up and is committed behind the next one's injection stays named")             \
 	ROW(manifest_first, 0, 400, "the manifest does not wait for the sink")                                         \
 	ROW(cache_early, 0, 400,                                                                                       \
 	    "the cache takes the changes when they are frozen, not when the checkpoint is complete")                   \
@@ -56,6 +58,7 @@
 	ROW(mark_forgotten, 0, 400, "a partition without new records has no mark after a restart")                     \
 	ROW(facts_not_compared, 0, 400, "another cluster is read on")                                                  \
 	ROW(counters_not_compared, 0, 400, "a replay of other records is not noticed by its counters")                 \
+	ROW(sums_not_compared, 0, 400, "a state that is not the one of its checkpoint is not noticed")                 \
 	ROW(named_in_silence, 0, 400, "a checkpoint of the silence is named before the replay has been compared")      \
 	ROW(retired_in_silence, 520, 20, "checkpoints are retired for those of the silence, which have no names yet")  \
 	ROW(sums_not_kept, 0, 400, "what the totals add up to is not written with a checkpoint")                       \

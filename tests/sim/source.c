@@ -213,7 +213,8 @@ void marks_check_own(struct world *world, const char *who, const struct stored_m
 
 bool says_other_log(const struct world *world, const char *why)
 {
-	return (world->log.alteration.there && strstr(why, "is not what the database holds") != NULL) ||
+	return ((world->log.alteration.there || world->store.foreign) &&
+	           strstr(why, "is not what the database holds") != NULL) ||
 	       ((world->log.foreign || world->log.alteration.there) &&
 	           strstr(why, "is not the one that was read") != NULL) ||
 	       (world->log.cluster != 1 && strstr(why, "(kafka.cluster_id)") != NULL);

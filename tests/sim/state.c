@@ -119,7 +119,7 @@ static bool read_files(
 			return false;
 		if (file->damaged)
 			return false;
-		for (uint32_t i = 0; i < file->entries.len; i++)
+		for (uint32_t i = 0; i < file->entries.len && !file->foreign; i++)
 			if (is_mine(file->entries.at[i].group, listed->first_group, listed->groups_len) &&
 			    is_mine(file->entries.at[i].group, state->first_group, state->groups_len))
 				entries_put(into, &file->entries.at[i]);

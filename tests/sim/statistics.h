@@ -59,6 +59,8 @@
 	STATISTIC(BOTH, other_log_refused, "of these refused")                                                         \
 	STATISTIC(TOTALS, altered, "fault: a record that is to be replayed is another one")                            \
 	STATISTIC(TOTALS, altered_refused, "of these refused")                                                         \
+	STATISTIC(TOTALS, states_altered, "fault: the rollups' files are of another history")                          \
+	STATISTIC(TOTALS, states_refused, "of these refused")                                                          \
 	STATISTIC(BOTH, stop_worker, "fault: a worker stopped")                                                        \
 	STATISTIC(BOTH, stop_coordinator, "fault: a coordinator stopped")                                              \
 	STATISTIC(BOTH, wake, "fault: a stopped process wakes")                                                        \

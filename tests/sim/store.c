@@ -235,6 +235,31 @@ static enum result store_sweep(struct checkpoint_store *port, uint64_t oldest, c
 	return RESULT_OK;
 }
 
+bool store_alter(struct store *store, struct epoch_id checkpoint)
+{
+	struct arena arena = {0};
+	struct frame frame;
+	struct error error;
+	const struct files *files = &frame.body.manifest.files;
+	const struct stored_manifest *stored = *find_manifest(store, checkpoint);
+	if (stored == NULL || frame_decode(buffer_bytes(&stored->frame), &arena, &frame, NULL, &error) != RESULT_OK)
+		files = &(const struct files){0};
+	for (uint32_t i = 0; i < files->len; i++) {
+		struct stored_file *file = store_file(store, files->entries[i].name);
+		if (files->entries[i].role == (uint32_t)ROLE_ROLLUP && file != NULL)
+			store->foreign = file->foreign = true;
+	}
+	arena_fini(&arena);
+	return store->foreign;
+}
+
+void store_put_back(struct store *store)
+{
+	store->foreign = false;
+	for (struct stored_file *file = store->files; file != NULL; file = file->next)
+		file->foreign = false;
+}
+
 static const char *store_root(struct checkpoint_store *port)
 {
 	(void)port;

@@ -19,6 +19,7 @@ struct store {
 	uint64_t taken; /* highest number */
 	struct stored_manifest *manifests;
 	struct stored_file *files;
+	bool foreign; /* so are files */
 	uint32_t failures, spared; /* calls that will fail; and before them, that will not */
 };
 
@@ -29,6 +30,9 @@ bool store_fails(struct store *store);
 /* NULL: there is none. */
 struct stored_file *store_file(const struct store *store, const char *name);
 void store_put_file(struct store *store, const char *name, const struct entries *entries);
+/* Puts files of another history in the place of the rollups' of this checkpoint; false: it has none. */
+bool store_alter(struct store *store, struct epoch_id checkpoint);
+void store_put_back(struct store *store);
 bool store_has_manifest(const struct store *store, struct epoch_id epoch);
 
 #endif
