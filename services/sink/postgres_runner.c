@@ -18,14 +18,15 @@ static const char *channel(const struct postgres_writer *writer, char name[CHANN
 	return name;
 }
 
-/* Once, and again where another backend of it is met. */
-static enum sink_outcome tell(struct postgres_writer *writer, int backend, struct error *error)
+/* Both logs, once; and again where another backend of it is met. */
+static enum sink_outcome tell(struct postgres_writer *writer, int backend, const char *words, struct error *error)
 {
 	char name[CHANNEL_MAX];
 	const char *params[] = {channel(writer, name), writer->runner.coordinator};
 
 	if (backend == writer->told_backend)
 		return SINK_DONE;
+	log_warn("%s", words);
 	enum sink_outcome outcome =
 	    postgres_query(&writer->postgres, NULL, error, "SELECT pg_notify($1, $2)", 2, params);
 	if (outcome == SINK_DONE)
@@ -44,14 +45,17 @@ enum sink_outcome postgres_runner_look(struct postgres_writer *writer, struct er
 	    "SELECT coordinator, process, to_char(since, 'YYYY-MM-DD HH24:MI:SS\"Z\"'), backend FROM "
 	    "sluice.other_runner($1, $2)",
 	    2, params);
-	if (outcome == SINK_DONE && PQntuples(result) > 0)
-		outcome = tell(writer, (int)strtol(PQgetvalue(result, 0, 3), NULL, 10), error); /* an integer column */
 	if (outcome == SINK_DONE && PQntuples(result) > 0) {
-		error_set(error, RESULT_RETRY,
+		struct error found;
+		error_set(&found, RESULT_RETRY,
 		    "job %s is run by another coordinator, %.200s: its %.150s has been there since %s. End one of the "
 		    "two (scripts/down in its run directory); this one takes over when that one has ended",
 		    writer->job, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
-		outcome = SINK_UNKNOWN;
+		outcome = tell(writer, (int)strtol(PQgetvalue(result, 0, 3), NULL, 10), found.text, error);
+		if (outcome == SINK_DONE) {
+			*error = found;
+			outcome = SINK_UNKNOWN;
+		}
 	}
 	PQclear(result);
 	return outcome;
