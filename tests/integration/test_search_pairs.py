@@ -3,6 +3,7 @@
 says, and the audit. Every two values of any two settings are together in one of the rows."""
 import json, random, sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from itertools import combinations
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ ROWS = (
 ENDS = [datetime.fromisoformat(text).replace(tzinfo=timezone.utc) for text in (
     "2024-01-01T00:00:00", "2023-12-31T18:15:00", "2024-01-01T05:00:00", "2024-02-29T23:30:00", "2024-03-10T07:00:00",
     "2024-11-03T06:00:00", "2024-06-30T18:15:00", "2024-07-01T04:00:00")]
+RECORDS, AT_ONCE = 600, 4
 AROUND = [timedelta(minutes=minutes) for minutes in (-45, -30, -1, 0, 1, 30)]
 
 
@@ -60,10 +62,8 @@ def where_they_belong(it, zone, pattern):
     return number
 
 
-def row_of(job, row):
+def pass_row(it, row):
     settings = dict(zip(AXES, row))
-    print(f"    {settings}", flush=True)
-    it = job()
     it.write_config((f"index: {it.name}", f"index: {it.name}{settings['index']}\n    max_requests: {settings['max_requests']}"),
                     ("time_zone: UTC", f"time_zone: {settings['time_zone']}"), ("compression: none", f"compression: {settings['compression']}"),
                     ("max_batch_bytes: 1MiB", f"max_batch_bytes: {settings['max_batch_bytes']}"),
@@ -71,21 +71,26 @@ def row_of(job, row):
     if settings["hosts"] == 2:  # the first one is away
         it.environment.update(ELASTICSEARCH_URL="", ELASTICSEARCH_HOSTS=f"http://127.0.0.1:9,{it.elasticsearch.url}")
     it.environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:9/nowhere"
-    records = list(records_of(str(row), 600))
-    it.send(records[:300])
+    records = list(records_of(str(row), RECORDS))
+    it.send(records[:RECORDS // 2])
     it.start_search(sinks=settings["search"]).start("coordinator")
     wait_for("documents", lambda: sum((it.search_cut() or {}).values()) > 0, 120)
     it.restart("search-sink-0")
-    it.send(records[300:])
+    it.send(records[RECORDS // 2:])
     it.settle_search(300)
     must_be("documents", where_they_belong(it, settings["time_zone"], settings["index"]) > 0, True)
     audit({**it.environment, "ELASTICSEARCH_URL": it.elasticsearch.url}, "--job", "search")
+    it.end()
+    return f"    {settings}"
 
 
 def pairs(job):
+    """A row is a job of its own, and waits most of the time: a few at once, in the same Elasticsearch."""
     every_pair_is_there()
-    for row in ROWS:
-        row_of(job, row)
+    jobs = [job() for _ in ROWS]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for said in pool.map(pass_row, jobs, ROWS):
+            print(said, flush=True)
 
 
 if __name__ == "__main__":
