@@ -103,47 +103,74 @@ static enum result on_control(
 	return RESULT_OK;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Under the sequence number that is read, so that a writer at work is noticed; that of writer 0 last: it says how many there are. */
-static enum result control_end(struct search *search, const char *id, struct error *error)
+/* Under the sequence number that is read, so that a writer at work is noticed. */
+static enum result control_delete_print(struct search *search, const char *id, struct buffer *out, struct error *error)
 {
 	struct elastic *elastic = &search->elastic;
 	struct buffer path = {0};
-	char condition[96];
 	int64_t seq_no, term;
 
 	enum result result = ask(search, "GET", path_of(&path, "/" CONTROL_INDEX "/_doc/", id, ""), error);
-	if (result == RESULT_OK && elastic->http.status == 200) {
-		if (tree_read(&elastic->tree, buffer_bytes(&elastic->http.answer)) != NULL ||
-		    !tree_integer(tree_member(elastic->tree.root, "_seq_no"), &seq_no) ||
-		    !tree_integer(tree_member(elastic->tree.root, "_primary_term"), &term)) {
-			buffer_fini(&path);
-			return error_set(error, RESULT_CONFIG,
-			    "Elasticsearch: document %s of index " CONTROL_INDEX " cannot be read", id);
-		}
-		(void)snprintf(
-		    condition, sizeof condition, "?if_seq_no=%" PRId64 "&if_primary_term=%" PRId64, seq_no, term);
-		result = ask(search, "DELETE", path_of(&path, "/" CONTROL_INDEX "/_doc/", id, condition), error);
-	}
 	buffer_fini(&path);
+	if (result != RESULT_OK || elastic->http.status != 200)
+		return result;
+	if (tree_read(&elastic->tree, buffer_bytes(&elastic->http.answer)) != NULL ||
+	    !tree_integer(tree_member(elastic->tree.root, "_seq_no"), &seq_no) ||
+	    !tree_integer(tree_member(elastic->tree.root, "_primary_term"), &term))
+		return error_set(
+		    error, RESULT_CONFIG, "Elasticsearch: document %s of index " CONTROL_INDEX " cannot be read", id);
+	buffer_append_text(out, "{\"delete\": {");
+	json_text(out, "_id", id);
+	buffer_printf(out, ", \"if_seq_no\": %" PRId64 ", \"if_primary_term\": %" PRId64 "}}\n", seq_no, term);
+	return RESULT_OK;
+}
+
+/* What the answer to the deletions says of one of them. */
+static enum result deletion_judge(const struct search *search, const struct tree_node *item, struct error *error)
+{
+	const struct tree_node *said = tree_member(item, "delete");
+	int64_t status = 0;
+
+	(void)tree_integer(tree_member(said, "status"), &status);
+	if (status == 200 || status == 404)
+		return RESULT_OK;
+	if (status == 409)
+		return error_set(error, RESULT_CONFIG,
+		    "job %s is running (its control document has just changed): stop it first", search->reset->job);
+	return error_set(error, RESULT_RETRY,
+	    "Elasticsearch: a control document of job %s was not deleted: status %" PRId64, search->reset->job, status);
+}
+
+/* In one request: where one was gone and others there, a start would take the cut of these for that of all. */
+static enum result controls_delete(struct search *search, const struct buffer *deletions, struct error *error)
+{
+	struct elastic *elastic = &search->elastic;
+	enum result result =
+	    http_ask(&elastic->http, "POST", "/" CONTROL_INDEX "/_bulk", buffer_bytes(deletions), HTTP_ONCE, error);
+
+	if (result != RESULT_OK)
+		return result;
+	if (elastic->http.status != 200 || tree_read(&elastic->tree, buffer_bytes(&elastic->http.answer)) != NULL)
+		return error_set(error, RESULT_RETRY, "Elasticsearch does not delete the control documents: status %ld",
+		    elastic->http.status);
+	const struct tree_node *items = tree_member(elastic->tree.root, "items");
+	for (const struct tree_node *at = items ? items->first : NULL; at != NULL && result == RESULT_OK; at = at->next)
+		result = deletion_judge(search, at, error);
 	return result;
 }
 
 static enum result controls_end(struct search *search, struct error *error)
 {
-	struct names *controls = &search->controls;
+	const struct names *controls = &search->controls;
+	struct buffer deletions = {0};
 	enum result result = RESULT_OK;
 
-	if (controls->len > 0)
-		qsort(controls->names, controls->len, sizeof *controls->names, by_name);
 	reset_say(search->reset, "control", search->reset->job, (long long)controls->len, "control documents, deleted");
-	for (size_t i = controls->len; i-- > 0 && result == RESULT_OK;)
-		if (search->reset->change)
-			result = control_end(search, controls->names[i], error);
+	for (size_t i = 0; i < controls->len && result == RESULT_OK && search->reset->change; i++)
+		result = control_delete_print(search, controls->names[i], &deletions, error);
+	if (result == RESULT_OK && deletions.len > 0)
+		result = controls_delete(search, &deletions, error);
+	buffer_fini(&deletions);
 	return result;
 }
 
