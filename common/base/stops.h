@@ -10,7 +10,9 @@
 #define STOPS(STOP)                                                                                                    \
 	STOP(NOT_STOPPED_CLEANLY, "start once more with the old file, end it with scripts/down (or SIGTERM to the "    \
 	                          "coordinator), which takes a last checkpoint, then start with the new file")         \
-	STOP(TOO_MANY_PARTITIONS, "name a topic with fewer partitions in source.topic, for a job of another name")     \
+	STOP(TOO_MANY_PARTITIONS,                                                                                      \
+	    "name a topic with fewer partitions in source.topic, and start again; where the job has read this one"     \
+	    " already, give it another name, and tables of its own")                                                   \
 	STOP(STATE_DIFFERS,                                                                                            \
 	    "put back what was changed (the topic, its records, how they are read, the rules of the time "             \
 	    "zone; or the checkpoint folder, and then empty state.dir, STATE_DIR, too) and start again; "              \
@@ -40,8 +42,8 @@
 	                    "name and tables of its own, and let it read from the start")                              \
 	STOP(FOLDER, "let the user that runs Sluice read, write and enter that folder (chown, chmod), or name "        \
 	             "another one in the pipeline file, and start again")                                              \
-	STOP(ADDRESS, "put an address that this machine has into coordinator.listen (SLUICE_COORDINATOR), "            \
-	              "tcp://HOST:PORT, and start again")                                                              \
+	STOP(ADDRESS, "put an address that this machine has, and a port that this user may listen on, into "           \
+	              "coordinator.listen (SLUICE_COORDINATOR), tcp://HOST:PORT, and start again")                     \
 	STOP(OTHER_RELEASE, "run the same release of every program: end those of the older one, and start them anew")  \
 	STOP(TOO_MANY_KEYS,                                                                                            \
 	    "lower checkpoint.max_records, or raise parallelism.dedup, in the pipeline file, and start again")         \
@@ -64,23 +66,23 @@
 	                 "schema as sinks.postgres.schema; where it was renamed, rename it back; where it was "        \
 	                 "dropped, restore this database from a backup; and start again")                              \
 	STOP(LETTERS_OF_NOBODY,                                                                                        \
-	    "stop every job of this database, run `ALTER TABLE dead_letters ADD COLUMN IF NOT "                        \
-	    "EXISTS job text` as the role that owns the table, set it to the job's name where the "                    \
-	    "words above name two jobs, run `sluicectl init` once as that role, then start")                           \
+	    "stop every job of this database. Where the table belongs to another role, GRANT that role to this "       \
+	    "user for a start. Where the words above name two jobs, run `ALTER TABLE dead_letters ADD COLUMN IF "      \
+	    "NOT EXISTS job text` and set it, in that letter, to the name of the job that wrote it, until "            \
+	    "`sluicectl init` names no other letter. Then start")                                                      \
 	STOP(TABLE_OF_ANOTHER,                                                                                         \
 	    "give this pipeline tables of its own: other names in record.table and "                                   \
 	    "rollups.table, or another schema in sinks.postgres.schema; or, where that job is over, "                  \
 	    "run `sluicectl reset --job totals --yes` with its pipeline file")                                         \
 	STOP(RECORDS_GONE,                                                                                             \
-	    "they were removed before the job had read them (retention). To go on with what is there: "                \
-	    "`sluicectl skip --to earliest --dry-run` says what is lost, `sluicectl skip --to earliest "               \
-	    "--yes` writes it down, then start again. The search job instead: `sluicectl reset --job "                 \
-	    "search --yes`; it begins anew where the log does, and leaves alone what is there")                        \
-	STOP(CANNOT_UNPACK, "if they are larger than source.kafka's receive.message.max.bytes (100000000 where the "   \
-	                    "file does not say), "                                                                     \
-	                    "give that more, up to 2147483647, and the ingest as much memory; otherwise pass over "    \
-	                    "them: sluicectl skip "                                                                    \
-	                    "--to PARTITION:OFFSET with the offset behind them, then start again")                     \
+	    "they were removed before the job had read them (retention). To go on with what is there: `sluicectl "     \
+	    "skip --to earliest --dry-run` says what is lost, `sluicectl skip --to earliest --yes` writes it "         \
+	    "down, then start again. Both with --job search where it is the search job that stopped")                  \
+	STOP(CANNOT_UNPACK,                                                                                            \
+	    "if they are larger than source.kafka's receive.message.max.bytes (100000000 where the file does not "     \
+	    "say), give that more, up to 2147483647, and the ingest as much memory; otherwise pass over them: "        \
+	    "sluicectl skip --to PARTITION:OFFSET with the offset behind them (and --job search where it is the "      \
+	    "search job that stopped), then start again")                                                              \
 	STOP(OTHER_LOG, "let bootstrap.servers and source.topic lead to the log that was read, and start again. "      \
 	                "Where that log is "                                                                           \
 	                "gone for good, its rows can only be kept as they are: give the job another name and tables "  \
@@ -106,6 +108,9 @@
 	STOP(SCHEMA_OF_OTHERS,                                                                                         \
 	    "rename that schema (ALTER SCHEMA ... RENAME TO ...), so that Sluice can make its own, and start again")   \
 	STOP(NEWER_RELEASE, "run the newer release; an older one does not know what that one remembers")               \
+	STOP(OLDER_SCHEMA,                                                                                             \
+	    "end the processes of the older release, run `sluicectl init` of this one (or start it, which does "       \
+	    "the same), and call this again")                                                                          \
 	STOP(PASSWORD_REFUSED, "put the right password where sinks.postgres.url gets it from (or PGPASSWORD, "         \
 	                       "PGPASSFILE), and start again")                                                         \
 	STOP(LOGIN_REFUSED, "let this role in: ALTER ROLE ... LOGIN, GRANT CONNECT ON DATABASE ..., a line in "        \
@@ -140,9 +145,10 @@
 	STOP(INDEX_OF_ANOTHER,                                                                                         \
 	    "give this pipeline an index of its own in sinks.elasticsearch.index; or, where that job is over, run "    \
 	    "`sluicectl reset --job search --yes` with its pipeline file")                                             \
-	STOP(INDEX_GONE, "run `sluicectl reset --job search --yes`, then start: the index is filled anew from "        \
-	                 "source.start, and documents "                                                                \
-	                 "that are in it stay")                                                                        \
+	STOP(INDEX_GONE,                                                                                               \
+	    "run `sluicectl reset --job search --with-index --yes`, then start: the index is made and filled anew"     \
+	    " from source.start. Where somebody has put it back with its documents, and it maps them as before, "      \
+	    "leave out --with-index: they stay")                                                                       \
 	STOP(INDEX_UNFIT, "remove what is named (index template, ingest pipeline, alias, data stream, setting), run "  \
 	                  "`sluicectl reset --job "                                                                    \
 	                  "search --with-index --yes`, which deletes the documents, then start: the index is made "    \
@@ -151,7 +157,10 @@
 	STOP(INDEX_RENAMED, "take the old one again; or run `sluicectl reset --job search --yes`, then start: the "    \
 	                    "new one is filled from "                                                                  \
 	                    "source.start, and the old one stays as it is")                                            \
-	STOP(LETTER_REFUSED, "correct that index, or delete it, then start: it is made anew")                          \
+	STOP(LETTER_REFUSED,                                                                                           \
+	    "correct that index, or, where it holds no letters yet, delete it, then start: it is made anew. Where"     \
+	    " letters of before are lost: `sluicectl reset --job search --with-index --yes`, then start: all is "      \
+	    "filled anew from source.start")                                                                           \
 	STOP(ELASTICSEARCH_REFUSES, "mend what it says (address, certificate, credentials, privileges, or the "        \
 	                            "setting that it names), then start")
 

@@ -427,6 +427,32 @@ enum sink_outcome postgres_schema_upgrade(struct postgres *postgres, const char 
 	return outcome;
 }
 
+enum sink_outcome postgres_schema_find(struct postgres *postgres, bool *there, struct error *error)
+{
+	struct schema schema = {.postgres = postgres, .error = error};
+	int newest = migrations[migrations_len - 1].version;
+	enum sink_outcome outcome = version_read(&schema);
+
+	*there = schema.version > 0;
+	if (outcome != SINK_DONE || !*there || schema.version == newest)
+		return outcome;
+	error_stop(error, STOP_OLDER_SCHEMA,
+	    "schema sluice has version %d, made by an older release than this one, which knows version %d",
+	    schema.version, newest);
+	return SINK_CONFIG;
+}
+
+enum sink_outcome postgres_schema_check(struct postgres *postgres, const char *job, struct error *error)
+{
+	bool there = false;
+	enum sink_outcome outcome = postgres_schema_find(postgres, &there, error);
+
+	if (outcome != SINK_DONE || there)
+		return outcome;
+	error_set(error, RESULT_CONFIG, "job %s was never started: this database has no schema sluice", job);
+	return SINK_CONFIG;
+}
+
 enum sink_outcome postgres_lock_free(struct postgres *postgres, const char *job, struct error *error)
 {
 	uint64_t began_us = clock_monotonic_us();

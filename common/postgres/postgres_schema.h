@@ -25,6 +25,11 @@ enum result postgres_init(
 enum sink_outcome postgres_schema_upgrade(
     struct postgres *postgres, const char *job, bool *there, struct error *error) MUST_USE;
 
+/* Is there a schema sluice? CONFIG: one of an older or a newer release. For whoever reads what a job has written, and makes nothing. */
+enum sink_outcome postgres_schema_find(struct postgres *postgres, bool *there, struct error *error) MUST_USE;
+/* CONFIG also where there is none: the job was never started. */
+enum sink_outcome postgres_schema_check(struct postgres *postgres, const char *job, struct error *error) MUST_USE;
+
 /* The session advisory lock that whoever writes for this job holds. */
 int64_t postgres_lock_key(const char *job);
 /* Takes it for as long as the session lasts. CONFIG where a writer keeps it: one that has just ended may for a moment. */

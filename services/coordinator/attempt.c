@@ -275,9 +275,6 @@ static enum result check_facts(struct coordinator *coordinator, struct facts *re
 	buffer_append(&start, "", 1);
 	facts_add(&coordinator->found, &coordinator->memory, FACT_START, (const char *)start.data);
 	buffer_fini(&start);
-	if (topology_of_documents(&coordinator->topology))
-		facts_add(&coordinator->found, &coordinator->memory, FACT_INDEX,
-		    coordinator->pipeline->sinks.elasticsearch.index);
 	facts_add(&coordinator->found, &coordinator->memory, FACT_ZONE_RULES, coordinator->config.zone_rules);
 	return remembered_compare(&coordinator->remembered, &coordinator->found, remember, &coordinator->memory, error);
 }

@@ -33,9 +33,9 @@ static void look_at_retention(const char *value)
 		    ms / 1000);
 }
 
-/* fixed: a difference would make other totals of the same job, so it is refused. told: it has not the effect that somebody may
- * expect, so there is a warning. kept: it has no effect at all, and what was first stays remembered. The others are noted. */
-enum weight { NOTED, TOLD, KEPT, FIXED };
+/* fixed: a difference would make other totals of the same job, so it is refused. kept: it has not the effect that somebody may expect, so
+ * there is a warning, and what was first stays remembered. The others are noted. */
+enum weight { NOTED, KEPT, FIXED };
 static const struct row {
 	const char *name, *what;
 	enum weight weight;
@@ -50,8 +50,6 @@ static const struct row {
         say_zones, NULL},
     {FACT_START, "source.start counts where nothing was read yet; this job goes on from where it is", KEPT, say_values,
         NULL},
-    {FACT_INDEX, "sinks.elasticsearch.index: documents from before stay in the index that they are in", TOLD,
-        say_values, NULL},
 };
 
 static const struct row *row_of(const char *name)

@@ -10,7 +10,6 @@
 #include "proto/cut.h"
 
 #define FACT_START "source.start"
-#define FACT_INDEX "sinks.elasticsearch.index"
 #define FACT_ZONE_RULES "time_zone.rules" /* see time_zone_rules; the coordinator's own */
 
 /* CONFIG, with the difference named, where a fact differs that must not. Otherwise *remember gets what is to be remembered from now

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DAYS_MAX = 3650, PARTITIONS_MAX = 1024 };
+enum { DAYS_MAX = 3650, PARTITIONS_MAX = 16384 };
 
 /* As typed; the numbers among them are read afterwards. */
 struct arguments {

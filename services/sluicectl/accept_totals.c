@@ -20,6 +20,8 @@ static enum result open_database(struct postgres *postgres, const struct memory 
 {
 	enum sink_outcome outcome = postgres_connect(postgres, memory->pipeline, "sluicectl accept", error);
 	if (outcome == SINK_DONE)
+		outcome = postgres_schema_check(postgres, memory->job, error);
+	if (outcome == SINK_DONE)
 		return RESULT_OK;
 	return error->code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
 }

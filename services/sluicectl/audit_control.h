@@ -13,6 +13,9 @@
 
 enum { CONTROL_PARTITIONS_MAX = 1 << 16, CONTROL_WRITERS_MAX = 256 };
 
+/* What was passed over on purpose is among what writer 0 remembers: "skip.<partition>.<from>": "<to> <when>". */
+#define CONTROL_SKIP "skip."
+
 enum control_counter { CONTROL_CONSUMED, CONTROL_ACCEPTED, CONTROL_DEAD, CONTROL_COUNTERS };
 extern const char *const control_counter_names[CONTROL_COUNTERS];
 

@@ -428,6 +428,8 @@ enum result audit_database_read(struct audit *audit, struct error *error)
 	struct database database = {.audit = audit, .postgres = {.stop_fd = -1}};
 	enum sink_outcome outcome = postgres_connect(&database.postgres, audit->pipeline, "sluicectl audit", error);
 	if (outcome == SINK_DONE)
+		outcome = postgres_schema_check(&database.postgres, audit->report.job, error);
+	if (outcome == SINK_DONE)
 		outcome = read_snapshot(&database, error);
 	postgres_fini(&database.postgres);
 	buffer_fini(&database.content);

@@ -7,6 +7,34 @@
 
 #define CONTROL_INDEX "sluice-control"
 
+/* --- what was passed over on purpose ------------------------------------------------------------------------------ */
+
+static bool skip_read(const struct tree_node *node, struct audit_skip *skip)
+{
+	static const char front[] = CONTROL_SKIP;
+	char name[64], value[64];
+	struct bytes text;
+	int end = 0;
+	if (node->name.len >= sizeof name || node->name.len < sizeof front || !tree_text(node, &text) ||
+	    text.len >= sizeof value || memcmp(node->name.data, front, sizeof front - 1) != 0)
+		return false;
+	(void)snprintf(name, sizeof name, "%.*s", (int)node->name.len, (const char *)node->name.data);
+	(void)snprintf(value, sizeof value, "%.*s", (int)text.len, (const char *)text.data);
+	return sscanf(name, CONTROL_SKIP "%" SCNu32 ".%" SCNd64 "%n", &skip->partition, &skip->from, &end) == 2 &&
+	       name[end] == '\0' && sscanf(value, "%" SCNd64 " %31s", &skip->to, skip->at) == 2;
+}
+
+static void take_skips(struct report *report, const struct tree_node *source)
+{
+	const struct tree_node *remembered = tree_member(source, "remembered");
+	for (const struct tree_node *node = remembered != NULL ? remembered->first : NULL; node != NULL;
+	     node = node->next) {
+		struct audit_skip skip;
+		if (skip_read(node, &skip))
+			report_add_skip(report, &skip);
+	}
+}
+
 /* --- reading --------------------------------------------------------------------------------------------------- */
 
 static enum result read_control(struct audit *audit, struct elastic *elastic, uint32_t writer, struct control *control,
@@ -20,6 +48,8 @@ static enum result read_control(struct audit *audit, struct elastic *elastic, ui
 	*there = source != NULL;
 	if (result != RESULT_OK || !*there)
 		return result;
+	if (writer == 0)
+		take_skips(&audit->report, source);
 	const char *trouble = control_read(control, job, writer, source);
 	if (trouble == NULL)
 		return RESULT_OK;

@@ -350,7 +350,7 @@ static void decide(struct matching *matching, const struct document_entry *entry
 		report->search->ahead += !entry->in_front;
 		if (is_contested(entry))
 			say_contested(matching, entry);
-	} else if (report->partial) {
+	} else if (report->partial || report->skips_len > 0) { /* it may be one's that was written ahead of the cut */
 		report->rows_unproved++;
 	} else if (claim == NULL) {
 		say_extra(matching, entry, entry->document, "no document: there is no valid record of this key");
@@ -359,10 +359,12 @@ static void decide(struct matching *matching, const struct document_entry *entry
 	}
 }
 
-/* Of a record that Kafka does not hold any more. */
+/* Of a record that Kafka does not hold any more, or that was passed over. */
 static bool is_before(const struct report *report, struct letter_place place)
 {
 	const struct audit_partition *partition = report_partition(report, (uint32_t)place.partition);
+	if (report_skip_end(report, (uint32_t)place.partition, place.offset) > place.offset)
+		return true;
 	return report->partial && partition != NULL && place.offset < partition->begin &&
 	       place.offset >= partition->start;
 }

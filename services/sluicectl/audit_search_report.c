@@ -65,6 +65,9 @@ void search_report_print_text(const struct report *report, struct buffer *out)
 		report_print_line(out, "not proved", report->rows_unproved, "documents that may be of before that", "");
 		report_print_line(out, "", report->letters_unproved, "dead letters of before that", "");
 	}
+	if (!report->partial && report->rows_unproved > 0)
+		report_print_line(
+		    out, "not proved", report->rows_unproved, "documents that may be of what was skipped", "");
 	report_print_line(
 	    out, "compared", search->documents, "documents of index ", pipeline->sinks.elasticsearch.index);
 	report_print_line(out, "", search->ahead, "of them ahead of the cut", "");

@@ -285,6 +285,8 @@ static enum result run(struct rebuild *rebuild, struct error *error)
 	enum sink_outcome outcome = postgres_connect(&rebuild->postgres, pipeline, "sluicectl rebuild", error);
 	if (outcome == SINK_DONE && !rebuild->dry_run)
 		outcome = postgres_schema_apply(&rebuild->postgres, pipeline, rebuild->job, &objects, NULL, error);
+	if (outcome == SINK_DONE && rebuild->dry_run)
+		outcome = postgres_schema_check(&rebuild->postgres, rebuild->job, error);
 	enum result result = outcome == SINK_DONE     ? RESULT_OK
 	                     : outcome == SINK_CONFIG ? (error->code = RESULT_CONFIG)
 	                                              : (error->code = RESULT_RETRY);

@@ -206,8 +206,10 @@ static enum result reset_database(struct totals *totals, struct error *error)
 
 	if (outcome == SINK_DONE)
 		outcome = postgres_lock_free(&totals->postgres, totals->reset->job, error);
-	if (outcome == SINK_DONE)
+	if (outcome == SINK_DONE && totals->reset->change)
 		outcome = postgres_schema_upgrade(&totals->postgres, totals->reset->job, &there, error);
+	else if (outcome == SINK_DONE)
+		outcome = postgres_schema_find(&totals->postgres, &there, error);
 	if (outcome != SINK_DONE)
 		return error->code = outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
 	if (!there)

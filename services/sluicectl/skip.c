@@ -16,11 +16,12 @@
 struct skipping {
 	const struct pipeline *pipeline;
 	char job[JOB_NAME_MAX];
+	enum job_kind kind;
 	bool change; /* otherwise it is only told */
 	struct skip_wish wish;
 	struct cut begins, ends; /* of the log */
 	struct skips skips;
-	struct epoch_id checkpoint;
+	struct epoch_id checkpoint; /* of totals */
 };
 
 /* --- what is written down ------------------------------------------------------------------------------------------ */
@@ -95,8 +96,11 @@ static void print_json(const struct skipping *skipping, struct buffer *out)
 		buffer_printf(out, "%s{\"partition\": %" PRIu32 ", \"from\": %" PRId64 ", \"to\": %" PRId64 "}",
 		    i > 0 ? ", " : "", skip->partition, skip->from, skip->to);
 	}
-	buffer_printf(out, "], \"checkpoint\": \"%" PRIu64 ".%" PRIu64 "\"}\n", skipping->checkpoint.attempt,
-	    skipping->checkpoint.n);
+	buffer_append_text(out, "]");
+	if (skipping->kind == JOB_TOTALS)
+		buffer_printf(out, ", \"checkpoint\": \"%" PRIu64 ".%" PRIu64 "\"", skipping->checkpoint.attempt,
+		    skipping->checkpoint.n);
+	buffer_append_text(out, "}\n");
 }
 
 static void print_table(const struct skipping *skipping, struct buffer *out)
@@ -110,7 +114,9 @@ static void print_table(const struct skipping *skipping, struct buffer *out)
 	}
 	if (skipping->skips.len == 0)
 		buffer_printf(out, "%-11s nothing: all records behind the cut are there\n", word);
-	if (skipping->change)
+	if (skipping->change && skipping->kind == JOB_SEARCH)
+		buffer_append_text(out, "start the job again\n");
+	else if (skipping->change)
 		buffer_printf(out, "checkpoint  %" PRIu64 ".%" PRIu64 " is written and named: start the job again\n",
 		    skipping->checkpoint.attempt, skipping->checkpoint.n);
 	else
@@ -133,9 +139,16 @@ static int run(const struct arguments *arguments, const struct pipeline *pipelin
 		return sluicectl_refuse("--to is missing: earliest, or offsets as in 0:500,2:800");
 	if (skip_wish_parse(arguments->to, &skipping.wish, &error) != RESULT_OK)
 		return sluicectl_refuse("%s", error.text);
-	(void)job_name(pipeline, JOB_TOTALS, skipping.job);
-	enum result result = skip_log_range(pipeline, &skipping.begins, &skipping.ends, &error);
+	if (arguments->job != NULL && !job_kind_parse(arguments->job, &skipping.kind))
+		return sluicectl_refuse("no job %s: --job is totals or search", arguments->job);
+	(void)job_name(pipeline, skipping.kind, skipping.job);
+	enum result result = job_check_on(pipeline, skipping.kind, &error);
 	if (result == RESULT_OK)
+		result = skip_log_range(pipeline, &skipping.begins, &skipping.ends, &error);
+	if (result == RESULT_OK && skipping.kind == JOB_SEARCH)
+		result = skip_search(pipeline, skipping.job, &skipping.wish, &skipping.begins, &skipping.ends,
+		    skipping.change, &skipping.skips, &error);
+	else if (result == RESULT_OK)
 		result = skip_totals(&skipping, &error);
 	if (result == RESULT_OK && arguments->json)
 		print_json(&skipping, &out);
@@ -162,8 +175,9 @@ const struct verb verb_skip = {
         {
             {"--to", "PLACES", NULL, NULL, AT(to),
                 "earliest (each partition whose records are gone, to where the log begins), or offsets: 0:500,2:800"},
+            ROW_JOB("totals (the default) or search"),
             {"--yes", NULL, NULL, NULL, AT(yes), "do it"},
             {"--dry-run", NULL, NULL, NULL, AT(dry_run), "say what would be skipped, and change nothing"},
         },
-    .rows_len = 3,
+    .rows_len = 4,
 };

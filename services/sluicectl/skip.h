@@ -1,7 +1,8 @@
 /* services/sluicectl/skip.h - sluicectl skip: a job goes on behind records that are gone, or that nobody wants.
  *
  * Its cut is moved forward, never back, and what lies between is written down: where the frontier is, and for the audit, which
- * expects nothing of those records. Nothing may run meanwhile. skip_plan.c says what is to be done, skip_log.c what Kafka holds.
+ * expects nothing of those records. Nothing may run meanwhile. skip_plan.c says what is to be done, skip_log.c what Kafka holds,
+ * skip_search.c does it for the search job.
  */
 #ifndef SKIP_H
 #define SKIP_H
@@ -35,5 +36,10 @@ void skip_apply(const struct skips *skips, struct cut *cut);
 /* What the log holds of each partition now. Blocks for some seconds at most. RETRY: Kafka is away. */
 enum result skip_log_range(
     const struct pipeline *pipeline, struct cut *begins, struct cut *ends, struct error *error) MUST_USE;
+
+/* In the control documents of the search job; change: otherwise it is only planned. The entries of skips are the caller's to free.
+ * CONFIG: the job was never started, it is running, or the wish is refused; RETRY: Elasticsearch is away. */
+enum result skip_search(const struct pipeline *pipeline, const char *job, const struct skip_wish *wish,
+    const struct cut *begins, const struct cut *ends, bool change, struct skips *skips, struct error *error) MUST_USE;
 
 #endif

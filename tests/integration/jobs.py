@@ -19,7 +19,7 @@ def sql(url, text, *arguments):
     connection = psycopg2.connect(url, connect_timeout=5)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute(text, arguments)
+            cursor.execute(text, arguments or None)
             return cursor.fetchone() if cursor.description else None
     finally:
         connection.close()
@@ -82,9 +82,10 @@ class Job(Pipeline):
         (self.folder / "pipeline.yaml").write_text(text)
 
     # --- processes ----------------------------------------------------------------------------------------------------
-    def start(self, name):
+    def start(self, name, *before):
+        """before: a command that runs it."""
         kind = name.removeprefix("search-").split("-")[0]
-        words = [str(self.bin / f"sluice-{kind}"), *(("--job", "search") if name.startswith("search-") else ())]
+        words = [*before, str(self.bin / f"sluice-{kind}"), *(("--job", "search") if name.startswith("search-") else ())]
         if kind == "coordinator":
             words += ["--expect-ingest", str(self.expected[0]), "--expect-aggregators", str(self.expected[1])]
         else:

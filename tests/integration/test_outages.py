@@ -186,17 +186,6 @@ def checkpoint_folder_lost(bed):
     stops_with_78(bed, ("Ways out",), change)
 
 
-def missing_topic(bed):
-    """Waited for, and after a minute a person's business."""
-    def change(pipeline):
-        text = (ROOT / "compose/pipeline.yaml").read_text().replace("topic: financial_transactions", "topic: nowhere")
-        (bed.folder / "nowhere.yaml").write_text(text.replace("job: ecommerce-transactions", "job: nowhere", 1))
-        pipeline.environment.update(SLUICE_CONFIG=str(bed.folder / "nowhere.yaml"), CHECKPOINT_DIR=str(bed.folder / "nowhere"))
-        pipeline.environment["DATABASE_URL"] = bed.services.url.rsplit("/", 1)[0] + "/nowhere"
-    call("psql", bed.services.url, "-qc", "CREATE DATABASE nowhere")
-    stops_with_78(bed, ("nowhere does not exist", "topic nowhere"), change, 80)
-
-
 def goes_on(bed):
     for kind in KINDS:
         bed.pipeline.start(kind)
@@ -204,7 +193,7 @@ def goes_on(bed):
 
 
 CASES = (nothing_is_there, postgres_restarts, backend_is_ended, kafka_restarts, zombie, many_processes, idle,
-         wrong_password, other_meaning, checkpoint_folder_lost, missing_topic, goes_on)
+         wrong_password, other_meaning, checkpoint_folder_lost, goes_on)
 
 
 def main():

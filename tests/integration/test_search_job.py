@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """The search job: its processes are killed, stopped, more or fewer, and people make mistakes; see test_search.py, which has the rest."""
-import re, signal, subprocess, sys
+import json, re, signal, subprocess, sys
 
-from documents import CONTROL, control_documents
+from documents import CONTROL, NUMBERS_ONLY, control_documents, mapping
 from jobs import EXIT_CONFIG, PARALLELISM, must_be, wait_for
-from services import Failure
+from services import HERE, Failure, call
 from test_rebuild import ctl
-from test_search import both, healed, in_front, main, prove_both, totals_go_on
+from test_search import both, healed, in_front, main, prove_both, record, send, totals_go_on
 from test_up_down import brought_down
+from test_ways_out import say
 
 SEARCH = ("search-sink-0", "search-ingest-0")
 
@@ -61,7 +62,7 @@ def the_index_is_deleted(job):
     it.elasticsearch.ask("DELETE", f"/{it.name}")
     it.produce(2_000, "--rate", 0, seed=2)
     it.exits_with(EXIT_CONFIG, names=SEARCH, seconds=60)  # also when Elasticsearch has made it anew: an idle job looks every 30 s
-    says_why(it, it.name, "sluicectl reset --job search --yes")
+    says_why(it, it.name, "sluicectl reset --job search --with-index --yes")
     it.start_search()
     it.exits_with(EXIT_CONFIG, names=SEARCH)
     it.settle()
@@ -77,6 +78,160 @@ def says_why(it, *words):
         for word in words:
             if word.lower() not in tail.lower():
                 raise Failure(f"{name} does not say {word!r}:\n{tail}")
+
+
+# ---- ways out, taken to the letter: until the audit of the search job says exact -----------------------------------------------
+def started(job, records=(), **more):
+    """Of the search job alone, with as many records."""
+    it = job(**more)
+    send(it, records)
+    it.start("coordinator")
+    it.start_search().wait_live(job="search")
+    it.settle_search()
+    return it
+
+
+def start_again(it):
+    """With a coordinator: where nobody has started the totals, it ends with the search job."""
+    it.end()
+    it.start("coordinator")
+    return it.start_search()
+
+
+def stopped_for(it, stop, *found):
+    it.exits_with(EXIT_CONFIG, names=SEARCH)
+    say(it, SEARCH, stop, *found)
+
+
+def goes_on(it):
+    """With another document; returns what the audit says."""
+    start_again(it).wait_live(job="search")
+    send(it, [record("another")])
+    it.settle_search()
+    return ctl(it, "audit", "--job", "search")
+
+
+def the_index_has_another_name(job):
+    """The old one again; or the new one is filled from the start."""
+    it = started(job, [record(f"k{i}") for i in range(20)])
+    it.stop()
+    other = f"{it.name}-other"
+    for reset in (False, True):
+        it.write_config((f"index: {it.name}", f"index: {other}"))
+        it.start("coordinator")
+        it.start_search()
+        stopped_for(it, "INDEX_RENAMED", f"writes to index {it.name}", other)
+        it.stop()
+        if reset:
+            ctl(it, "reset", "--job", "search", "--yes")
+        else:
+            it.write_config((f"index: {it.name}", f"index: {it.name}"))
+        goes_on(it)
+        it.stop()
+    for index in (it.name, other):
+        must_be(f"documents of {index}", it.elasticsearch.count(index), 21)
+
+
+def an_unfit_index(job):
+    """An alias in its place, a template of somebody's, and a setting that comes later."""
+    def alias(it, on):
+        it.elasticsearch.ask(*(("PUT", f"/{it.name}-000001", {"aliases": {it.name: {"is_write_index": True}}}) if on else ("DELETE", f"/{it.name}-000001")))
+
+    def template(it, on):
+        body = {"index_patterns": [it.name], "priority": 500, "template": {"settings": {"index.default_pipeline": "somebodys"}}}
+        it.elasticsearch.ask(*(("PUT", "/_index_template/somebodys", body) if on else ("DELETE", "/_index_template/somebodys")))
+
+    def setting(it, on):
+        it.elasticsearch.ask("PUT", f"/{it.name}/_settings", {"index.final_pipeline": "somebodys" if on else "_none"})
+    for harm, words, later in ((alias, "alias", False), (template, "pipeline", False), (setting, "pipeline", True)):
+        it = job()
+        send(it, [record(f"k{i}") for i in range(20)])
+        if later:
+            it.start("coordinator")
+            it.start_search().settle_search()
+            it.end()
+        harm(it, True)
+        it.start("coordinator")
+        it.start_search()
+        stopped_for(it, "INDEX_UNFIT", it.name, words)
+        harm(it, False)
+        ctl(it, "reset", "--job", "search", "--with-index", "--yes")
+        goes_on(it)
+        must_be("documents", it.elasticsearch.count(it.name), 21)
+        it.end()
+
+
+def letters_that_are_refused(job):
+    """Somebody has made their index, in a shape that takes none; and again, when there are some."""
+    it, nothing = job(), {"mappings": {"dynamic": "strict", "properties": {}}}
+    letters = f"{it.name}-dead-letters"
+    it.elasticsearch.ask("PUT", f"/{it.name}", {"mappings": mapping(**NUMBERS_ONLY)})
+    it.elasticsearch.ask("PUT", f"/{letters}", nothing)
+    it.start("coordinator")
+    it.start_search().wait_live(job="search")
+    send(it, [record("a", "1"), record("bad", "no number")])
+    stopped_for(it, "LETTER_REFUSED", letters)
+    it.elasticsearch.ask("DELETE", f"/{letters}")
+    start_again(it).settle_search()
+    must_be("letters", it.elasticsearch.count(letters), 1)
+    it.elasticsearch.ask("DELETE", f"/{letters}")
+    it.elasticsearch.ask("PUT", f"/{letters}", nothing)
+    send(it, [record("bad, too", "no number")])
+    stopped_for(it, "LETTER_REFUSED", letters)
+    ctl(it, "reset", "--job", "search", "--with-index", "--yes")
+    goes_on(it)
+    must_be("documents", it.elasticsearch.count(it.name), 4)
+
+
+def skip(it, *words):
+    return ctl(it, "skip", "--job", "search", *words)
+
+
+def retention_over_the_cut(job):
+    """Of a search job that was off for a week; of two writers, too."""
+    for writers in (1, 2):
+        it = job(partitions=2, changes=[(PARALLELISM, PARALLELISM.replace("search: 1", f"search: {writers}"))])
+        it.send([(p, None, record(f"{p}-{i}")) for p in range(2) for i in range(10)])
+        it.start("coordinator")
+        it.start_search(sinks=writers).settle_search()
+        it.stop()
+        it.send([(p, None, record(f"{p}-{i}")) for p in range(2) for i in range(10, 20)])
+        call(HERE / "kafka/kafka.sh", "forget", it.services.kafka, it.name, 0, 15)
+        before = control_documents(it.elasticsearch, it.name)
+        it.start("coordinator")
+        it.start_search(sinks=writers)
+        stopped_for(it, "RECORDS_GONE", "partition 0: offset 10 is out of range")
+        it.stop()
+        said = skip(it, "--to", "earliest", "--dry-run")
+        if "to skip     0: 10 to 15, 5 records" not in said or "nothing was changed" not in said:
+            raise Failure(said)
+        must_be("the cuts", [c["cut"] for c in control_documents(it.elasticsearch, it.name).values()], [c["cut"] for c in before.values()])
+        done = json.loads(skip(it, "--to", "earliest", "--yes", "-o", "json"))
+        must_be("skipped", done, {"job": f"{it.name}/search", "done": True, "skipped": [{"partition": 0, "from": 10, "to": 15}]})
+        it.start("coordinator")
+        it.start_search(sinks=writers).settle_search()
+        it.send([(0, None, record("0-3")), (0, None, record("0-12"))])  # a repeat of before, and one that was lost
+        it.settle_search()
+        must_be("documents", it.elasticsearch.count(it.name), 36)
+        if not re.search("^skipped +0: 10 to 15, 5 records, on 20", ctl(it, "audit", "--job", "search"), re.M):
+            raise Failure("the audit does not say what was skipped")
+        it.stop()
+
+
+def skipped_behind_a_crash(job):
+    """Over records some of whose documents are there already."""
+    it = both(job)
+    it.produce(20_000, "--rate", 0, wait=False)
+    wait_for("documents", lambda: sum((it.search_cut() or {}).values()) > 2_000, 60)
+    for name in SEARCH:
+        it.kill(name)
+    it.settle()
+    ends = it.ends()
+    skip(it, "--to", ",".join(f"{p}:{end}" for p, end in ends.items()), "--yes")
+    it.start_search().wait_live(job="search")
+    send(it, [record("another")])
+    it.settle_search()
+    ctl(it, "audit", "--job", "search")
 
 
 # ---- processes ---------------------------------------------------------------------------------------------------------------
@@ -222,7 +377,8 @@ def up_and_down(job, scripts):
             raise Failure(f"{file} holds the password")
 
 
-CASES = (refused, no_index_may_be_made, the_index_is_deleted, killed, a_zombie, search_alone, totals_alone, more_and_fewer_writers,
+CASES = (refused, no_index_may_be_made, the_index_is_deleted, the_index_has_another_name, an_unfit_index, letters_that_are_refused,
+         retention_over_the_cut, skipped_behind_a_crash, killed, a_zombie, search_alone, totals_alone, more_and_fewer_writers,
          more_processes_than_writers, up_and_down)
 
 

@@ -120,6 +120,23 @@ static void test_keys_of_one_tag(void **state)
 	overlay_free(overlay);
 }
 
+/* As if all chunks that a reference can name were full: 32 GiB of them are too many for a test. */
+static void test_more_than_references_name(void **state)
+{
+	(void)state;
+	struct overlay *overlay = overlay_new(0, GROUPS);
+	struct overlay_place place;
+	struct error error;
+	overlay->chunks_len = 1 << 15;
+	assert_null(overlay_find(overlay, 0, 0, bytes_of("a"), &place));
+	assert_int_equal(
+	    overlay_add(overlay, &place, 0, bytes_of("a"), (struct bytes){NULL, 0}, 0, &error), RESULT_CONFIG);
+	assert_non_null(strstr(error.text, stop_way(STOP_TOO_MANY_KEYS)));
+	assert_int_equal(overlay->len, 0);
+	overlay->chunks_len = 0;
+	overlay_free(overlay);
+}
+
 static void test_memory_per_key(void **state)
 {
 	(void)state;
@@ -195,6 +212,7 @@ int main(void)
 	    cmocka_unit_test(test_entry_comes_back_whole),
 	    cmocka_unit_test(test_many_keys_survive_growth),
 	    cmocka_unit_test(test_keys_of_one_tag),
+	    cmocka_unit_test(test_more_than_references_name),
 	    cmocka_unit_test(test_memory_per_key),
 	    cmocka_unit_test(test_slots_grow_and_clear),
 	    cmocka_unit_test(test_verdicts),

@@ -87,7 +87,7 @@ static void test_wrong_usage_names_the_argument(void **state)
 	    {"--duplicates 2%", "--duplicates"},
 	    {"--duplicates 60 --poison 50", "--poison"},
 	    {"--days 0", "--days"},
-	    {"--partitions 1025", "--partitions"},
+	    {"--partitions 16385", "--partitions"},
 	    {"--broker-file f", "--broker-file"},
 	    {"--embedded-broker --create-topic 1", "--create-topic"},
 	    {"--quiet=yes", "--quiet"},

@@ -10,16 +10,18 @@
 #include "common/base/timestamp.h"
 #include "services/coordinator/remembered.h"
 
-/* One per row of the table: its name, two values, and the words of a refusal; NULL: it is noted. */
+/* One per row of the table: its name, two values, and the words of a refusal; NULL: it is noted, or what was first is kept. */
 static char berlin[ZONE_RULES_MAX], lisbon[ZONE_RULES_MAX];
 static const struct {
 	const char *name, *was, *is, *words;
+	bool kept;
 } rows[] = {
-    {"kafka.cluster_id", "one", "two", "'one' is remembered, now it is 'two'"},
-    {"kafka.isolation.level", "read_committed", "read_uncommitted", "isolation.level"},
-    {"kafka.plugin.library.paths", "", "x.so", "plugin.library.paths"},
-    {"kafka.retention.ms", "1000", "-1", NULL},
-    {"time_zone.rules", berlin, lisbon, "they differ in "},
+    {"kafka.cluster_id", "one", "two", "'one' is remembered, now it is 'two'", false},
+    {"kafka.isolation.level", "read_committed", "read_uncommitted", "isolation.level", false},
+    {"kafka.plugin.library.paths", "", "x.so", "plugin.library.paths", false},
+    {"kafka.retention.ms", "1000", "-1", NULL, false},
+    {"time_zone.rules", berlin, lisbon, "they differ in ", false},
+    {"source.start", "earliest", "latest", NULL, true},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -57,6 +59,8 @@ static void each_row(void **state)
 			assert_non_null(strstr(bed.error.text, rows[i].words));
 			assert_non_null(strstr(bed.error.text, rows[i].name));
 			assert_non_null(strstr(bed.error.text, "What to do: "));
+		} else if (rows[i].kept) {
+			assert_int_equal(bed.remember.len, 0);
 		} else {
 			assert_string_equal(facts_get(&bed.remember, rows[i].name), rows[i].is);
 		}
