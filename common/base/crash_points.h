@@ -1,7 +1,7 @@
 /* common/base/crash_points.h - a row a crash point: name, when it is passed, where the process stands then. "work": any time under
  * load; "restart": when an attempt begins; "nocache": when it begins and the caches are gone; "fresh": at a job's very first
- * start; "late": when a forgotten key comes again; "lost": when the answer to a commit was lost; "ctl": by sluicectl rebuild. In the
- * search job "documents": any time under load; "behind": while there is a backlog; "refused": when Elasticsearch refuses a document;
+ * start; "late": when a forgotten key comes again; "lost": when the answer to a commit was lost; "ctl": by sluicectl rebuild; "over": by sluicectl
+ * reset. In the search job "documents": any time under load; "behind": while there is a backlog; "refused": when Elasticsearch refuses a document;
  * "fencing": when an attempt begins.
  */
 #ifndef BASE_CRASH_POINTS_H
@@ -74,6 +74,10 @@
 	ROW(rebuild_written, ctl, "the state's files are written")                                                     \
 	ROW(rebuild_manifest, ctl, "the manifest is there, the database does not name it")                             \
 	ROW(rebuild_named, ctl, "the database names it")                                                               \
+	ROW(reset_emptied, over, "the tables are empty, in a transaction")                                             \
+	ROW(reset_removing, over, "something of the checkpoint folder is gone, the transaction is open")               \
+	ROW(reset_removed, over, "the checkpoint folder is gone, the transaction is open")                             \
+	ROW(reset_committed, over, "all is committed, nobody was told")                                                \
 	ROW(control_fenced, fencing, "a control document has the new fence, the coordinator does not know it")         \
 	ROW(documents_sent, documents, "documents are on their way, none is answered")                                 \
 	ROW(next_sent, behind, "documents of the next epoch are on their way, this one has no control document")       \

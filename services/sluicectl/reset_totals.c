@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/crash_point.h"
 #include "common/postgres/postgres_schema.h"
 #include "services/sluicectl/reset.h"
 
@@ -151,7 +152,9 @@ static int on_entry(const char *path, const struct stat *status, int kind, struc
 	(void)status;
 	(void)kind;
 	(void)where;
-	return remove(path);
+	int result = remove(path);
+	CRASH_POINT(reset_removing);
+	return result;
 }
 
 static enum result folder_end(struct totals *totals, struct error *error)
@@ -191,10 +194,12 @@ static enum result within_transaction(struct totals *totals, struct error *error
 		result = tables_empty(totals, error);
 	if (result == RESULT_OK)
 		result = letters_end(totals, error);
+	CRASH_POINT(reset_emptied);
 	if (result == RESULT_OK)
 		result = forget(totals, error);
 	if (result == RESULT_OK)
 		result = folder_end(totals, error);
+	CRASH_POINT(reset_removed);
 	return result;
 }
 
@@ -219,6 +224,7 @@ static enum result reset_database(struct totals *totals, struct error *error)
 		result = within_transaction(totals, error);
 	if (result == RESULT_OK)
 		result = ask(totals, NULL, error, totals->reset->change ? "COMMIT" : "ROLLBACK", 0, NULL);
+	CRASH_POINT(reset_committed);
 	return result;
 }
 

@@ -136,6 +136,50 @@ def rebuild(points):
     return run
 
 
+def reset_once(bed, **more):
+    """PostgreSQL may not have noticed yet that the old sink is gone."""
+    deadline = time.monotonic() + 60
+    while True:
+        done = ctl(bed, "reset", "--job", "totals", "--yes", **more)
+        if "a writer is connected" not in done.stdout or time.monotonic() > deadline:
+            return done
+        time.sleep(0.2)
+
+
+def reset(points):
+    """sluicectl dies. Then the job starts, or says how it can; and a second reset leads to a first start."""
+    def run(bed):
+        bed.up()
+        for point in points:
+            for again in (False, True):
+                bed.await_progress(time.monotonic(), 60, "checkpoints")
+                bed.down()
+                bed.new_history()
+                bed.arm(point)
+                died = reset_once(bed, SLUICE_CRASH_FOLDER=str(bed.crash_points))
+                if died.returncode != -signal.SIGKILL or bed.is_armed(point):
+                    raise Failure(f"sluicectl reset ended with {died.returncode} and did not die at {point}:\n{died.stdout}")
+                said = "started at once"
+                try:
+                    if not again:
+                        bed.deploy()
+                except Failure as refused:
+                    if "sluicectl reset --job totals" not in str(refused):
+                        raise
+                    said, again = "refused with a way out", True
+                if again:
+                    done = reset_once(bed)
+                    if done.returncode != 0:
+                        raise Failure(f"sluicectl reset after {point}: exit {done.returncode}\n{done.stdout}")
+                    said = said if said.startswith("refused") else "done again"
+                    bed.deploy()
+                bed.await_progress(time.monotonic(), 60)
+                bed.readers[-1].start()
+                bed.audit()
+                print(f"  {point:22} hit, {said}, exact", flush=True)
+    return run
+
+
 def pass_chosen(known, kind_of_services, run):
     """run: with a folder, services and the points that argv names, or all that are known. Returns the exit code."""
     chosen = sys.argv[1:] or known
@@ -173,12 +217,12 @@ def go_through(folder, services, chosen):
         number += 1
     usual = [name for name in chosen if CRASH_POINTS[name] in ("work", "restart", "nocache", "silent", "lost")]
     for changes, run in ((OFTEN, in_turn(usual) if usual else None), (FORGETFUL, in_turn(when["late"]) if when["late"] else None),
-                         (OFTEN, rebuild(when["ctl"]) if when["ctl"] else None)):
+                         (OFTEN, rebuild(when["ctl"]) if when["ctl"] else None), (OFTEN, reset(when["over"]) if when["over"] else None)):
         if run:
             with_bed(folder, services, number, changes, run)
             number += 1
 
 
 if __name__ == "__main__":
-    here = [name for name, when in CRASH_POINTS.items() if when in (*RUN, "fresh", "ctl")]  # search_points.py has the others
+    here = [name for name, when in CRASH_POINTS.items() if when in (*RUN, "fresh", "ctl", "over")]  # search_points.py has the others
     sys.exit(pass_chosen(here, ProxiedServices, go_through))
