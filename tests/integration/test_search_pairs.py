@@ -27,7 +27,7 @@ ROWS = (
 ENDS = [datetime.fromisoformat(text).replace(tzinfo=timezone.utc) for text in (
     "2024-01-01T00:00:00", "2023-12-31T18:15:00", "2024-01-01T05:00:00", "2024-02-29T23:30:00", "2024-03-10T07:00:00",
     "2024-11-03T06:00:00", "2024-06-30T18:15:00", "2024-07-01T04:00:00")]
-RECORDS, AT_ONCE = 600, 4
+RECORDS, AT_ONCE = 600, 6  # half of them are more than the smaller batch
 AROUND = [timedelta(minutes=minutes) for minutes in (-45, -30, -1, 0, 1, 30)]
 
 
