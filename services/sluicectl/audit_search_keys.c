@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "services/sluicectl/audit_table.h"
 #include "services/sluicectl/audit_value.h"
 
@@ -363,7 +364,7 @@ static void decide(struct matching *matching, const struct document_entry *entry
 static bool is_before(const struct report *report, struct letter_place place)
 {
 	const struct audit_partition *partition = report_partition(report, (uint32_t)place.partition);
-	if (report_skip_end(report, (uint32_t)place.partition, place.offset) > place.offset)
+	if (report_skip_end(report, (uint32_t)place.partition, place.offset) > place.offset && !MUTANT(skipped_wanted))
 		return true;
 	return report->partial && partition != NULL && place.offset < partition->begin &&
 	       place.offset >= partition->start;

@@ -712,6 +712,27 @@ static void test_the_beginning_is_gone(void **state)
 	assert_int_equal(world.report->differences[DIFFERENCE_LETTER_EXTRA], 1);
 }
 
+/* Its documents may have been written ahead of the cut, and are not wanted; what is not skipped has to be there. */
+static void test_what_was_skipped(void **state)
+{
+	const struct audit_skip skip = {.partition = 0, .from = 5, .to = 8, .at = "2026-11-30T12:00:00Z"};
+	(void)state;
+	report_add_skip(world.report, &skip);
+	document("a", "1.00");
+	letter(0, 5, "d", "1.00");
+	letter(0, 7, "e", "1.00");
+	letter(0, 4, "f", "1.00");
+	letter(0, 8, "g", "1.00");
+	letter(1, 6, "h", "1.00");
+	world.offset = 8;
+	sent(0, "b", "1.00");
+	judged(4);
+	assert_int_equal(world.report->rows_unproved, 1);
+	assert_int_equal(world.report->letters_unproved, 2);
+	assert_int_equal(world.report->differences[DIFFERENCE_DOCUMENT_MISSING], 1);
+	assert_int_equal(world.report->differences[DIFFERENCE_LETTER_EXTRA], 3);
+}
+
 /* ---- cuts of several writers ---- */
 
 static void control_add(uint32_t first, uint32_t groups, bool started, const char *cut)
@@ -798,6 +819,7 @@ int main(void)
 	    OF_WORLD(test_a_letter_of_another_key),
 	    OF_WORLD(test_counters_begin_somewhere),
 	    OF_WORLD(test_the_beginning_is_gone),
+	    OF_WORLD(test_what_was_skipped),
 	    OF_WORLD(test_the_least_cut),
 	    OF_WORLD(test_not_started),
 	};
