@@ -1,6 +1,7 @@
 /* services/sluicectl/audit_search_control.c - how far the writers of the search job are, and where it began; see audit_search.h. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "services/sluicectl/audit_search.h"
@@ -9,19 +10,26 @@
 
 /* --- what was passed over on purpose ------------------------------------------------------------------------------ */
 
+/* "skip.0.400": "500 2026-11-30T12:00:00Z" */
 static bool skip_read(const struct tree_node *node, struct audit_skip *skip)
 {
 	static const char front[] = CONTROL_SKIP;
-	char name[64], value[64];
+	char name[64], value[64], *end;
 	struct bytes text;
-	int end = 0;
 	if (node->name.len >= sizeof name || node->name.len < sizeof front || !tree_text(node, &text) ||
 	    text.len >= sizeof value || memcmp(node->name.data, front, sizeof front - 1) != 0)
 		return false;
 	(void)snprintf(name, sizeof name, "%.*s", (int)node->name.len, (const char *)node->name.data);
 	(void)snprintf(value, sizeof value, "%.*s", (int)text.len, (const char *)text.data);
-	return sscanf(name, CONTROL_SKIP "%" SCNu32 ".%" SCNd64 "%n", &skip->partition, &skip->from, &end) == 2 &&
-	       name[end] == '\0' && sscanf(value, "%" SCNd64 " %31s", &skip->to, skip->at) == 2;
+	skip->partition = (uint32_t)strtoul(name + sizeof front - 1, &end, 10);
+	if (*end != '.')
+		return false;
+	skip->from = strtoll(end + 1, &end, 10);
+	if (*end != '\0')
+		return false;
+	skip->to = strtoll(value, &end, 10);
+	(void)snprintf(skip->at, sizeof skip->at, "%.31s", *end == ' ' ? end + 1 : "");
+	return *end == ' ';
 }
 
 static void take_skips(struct report *report, const struct tree_node *source)

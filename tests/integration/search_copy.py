@@ -30,6 +30,8 @@ class SearchCopy:
         self.elastic, self.job, self.topic, self.index, self.fingerprint = elastic, job + "/search", topic, index, fingerprint
         self.letters = index.split("%")[0].rstrip("-._") + "-dead-letters"
         self.keys, self.consumed, self.dead = set(), 0, 0
+        if elastic.ask("GET", f"/{CONTROL}", missing={}) == {}:  # as Sluice makes it: what is in it is not mapped
+            elastic.ask("PUT", f"/{CONTROL}", {"mappings": {"dynamic": False}})
 
     def index_of(self, values):
         """Only what these tests need of a date."""
