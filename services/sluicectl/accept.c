@@ -11,10 +11,8 @@
 #include <string.h>
 
 #include "common/base/timestamp.h"
-#include "services/ingest/kafka_describe.h"
+#include "services/sluicectl/same_log.h"
 #include "services/sluicectl/sluicectl.h"
-
-enum { ASK_MS = 500, WAIT_MS = 30000 };
 
 #define CLUSTER "kafka.cluster_id"
 #define ZONE_RULES "time_zone.rules"
@@ -32,40 +30,8 @@ static const struct {
 struct accept {
 	struct memory memory;
 	struct facts found, differing; /* now, as memory has a name for it; of these, those that differ */
-	uint32_t same, gone; /* marks whose record is there, and is not any more */
+	struct same_log log;
 };
-
-static enum result look_at_topic(struct accept *accept, struct description *description, struct error *error)
-{
-	struct kafka_describe *describe = NULL;
-	uint64_t until_us = clock_monotonic_us() + WAIT_MS * 1000ULL;
-	enum result result =
-	    kafka_describe_new(&describe, accept->memory.pipeline, "sluicectl accept", &accept->memory.marks, error);
-	if (result != RESULT_OK)
-		return result;
-	do
-		result = kafka_describe_wait(describe, ASK_MS, description, error);
-	while (result == RESULT_RETRY && clock_monotonic_us() < until_us);
-	kafka_describe_free(describe);
-	return result;
-}
-
-static enum result check_records(struct accept *accept, const struct description *description, struct error *error)
-{
-	for (uint32_t i = 0; i < description->recalls_len; i++) {
-		const struct recall *recall = &description->recalls[i];
-		bool same = recall->now == RECALLED_THERE && recall->hash == recall->mark.hash;
-		accept->same += same;
-		accept->gone += recall->now == RECALLED_GONE;
-		if (!same && recall->now != RECALLED_GONE)
-			return error_stop(error, STOP_OTHER_LOG,
-			    "topic %s is not the one that was read: partition %" PRIu32
-			    " has not the record at offset %" PRId64
-			    " that was the last one before the cut. That cannot be accepted",
-			    accept->memory.pipeline->source.topic, recall->mark.partition, recall->mark.offset);
-	}
-	return RESULT_OK;
-}
 
 /* Some that differ decide what a record means, or whether it exists: their name. NULL: none does. */
 static const char *deciding(const struct accept *accept)
@@ -91,16 +57,11 @@ static enum result find(struct accept *accept, struct error *error)
 {
 	struct memory *memory = &accept->memory;
 	struct description description = {0};
-	char rules[ZONE_RULES_MAX];
-	enum result result = time_zone_rules(memory->pipeline->record.time_zone, rules, error);
+	enum result result = same_log_ask(memory->pipeline, "sluicectl accept", &memory->marks, &description, error);
 	if (result == RESULT_OK)
-		result = look_at_topic(accept, &description, error);
+		result = same_log_check(memory->pipeline, &description, &accept->log, error);
 	if (result == RESULT_OK)
-		result = check_records(accept, &description, error);
-	if (result == RESULT_OK) {
 		facts_copy(&accept->found, &memory->arena, &description.facts);
-		facts_add(&accept->found, &memory->arena, ZONE_RULES, rules);
-	}
 	description_fini(&description);
 	for (uint32_t i = 0; i < accept->found.len && result == RESULT_OK; i++) {
 		const struct fact *fact = &accept->found.entries[i];
@@ -143,9 +104,9 @@ static void print_table(const struct accept *accept, bool written)
 			(void)printf("differs     %s: %s is remembered, now it is %s\n", fact->name, was, fact->value);
 		}
 	}
-	(void)printf("checked     %u of the last records before the cut are there, and the same\n", accept->same);
-	if (accept->gone > 0)
-		(void)printf("not checked %u of them: the log begins behind them\n", accept->gone);
+	(void)printf("checked     %u of the last records before the cut are there, and the same\n", accept->log.same);
+	if (accept->log.gone > 0)
+		(void)printf("not checked %u of them: the log begins behind them\n", accept->log.gone);
 	if (accept->differing.len == 0)
 		(void)printf("nothing differs\n");
 	else
@@ -160,8 +121,8 @@ static void print_json(const struct accept *accept, bool written)
 	json_text(&out, "job", accept->memory.job);
 	buffer_append_text(&out, ", \"differs\": ");
 	differences_print(accept, &out);
-	buffer_printf(&out, ", \"records_checked\": %u, \"records_gone\": %u, \"accepted\": %s}\n", accept->same,
-	    accept->gone, written ? "true" : "false");
+	buffer_printf(&out, ", \"records_checked\": %u, \"records_gone\": %u, \"accepted\": %s}\n", accept->log.same,
+	    accept->log.gone, written ? "true" : "false");
 	print_buffer(&out);
 }
 

@@ -14,6 +14,7 @@ struct memory {
 	const struct pipeline *pipeline;
 	const char *job; /* ecommerce-transactions/totals */
 	struct facts facts; /* remembered */
+	bool frontier_only; /* of marks; set before reading: no checkpoint of before will be restored */
 	struct marks marks; /* in front of the frontier's cut, and of the checkpoint's that would be restored */
 	bool replays; /* records in front of the cut would be read again */
 	struct arena arena;

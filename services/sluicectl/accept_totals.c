@@ -40,15 +40,16 @@ static enum result read_facts(struct postgres *postgres, struct memory *memory, 
 static enum result read_marks(struct postgres *postgres, struct memory *memory, struct error *error)
 {
 	PGresult *result = NULL;
+	const char *params[] = {memory->job, memory->frontier_only ? "f" : "t"};
 	enum result outcome = ask(postgres, &result, error,
 	    "WITH newest AS (SELECT cut, marks FROM sluice.checkpoints WHERE job = $1 ORDER BY attempt DESC, epoch "
 	    "DESC LIMIT 1) "
 	    "SELECT m.key, m.value, f.cut IS DISTINCT FROM (SELECT cut FROM newest) FROM sluice.frontier f LEFT JOIN "
 	    "LATERAL ("
-	    "SELECT * FROM jsonb_each_text(f.marks) UNION SELECT e.* FROM newest n, jsonb_each_text(n.marks) e) m ON "
-	    "true "
-	    "WHERE f.job = $1 AND f.cut IS NOT NULL",
-	    1, &memory->job);
+	    "SELECT * FROM jsonb_each_text(f.marks) UNION SELECT e.* FROM newest n, jsonb_each_text(n.marks) e WHERE "
+	    "$2) "
+	    "m ON true WHERE f.job = $1 AND f.cut IS NOT NULL",
+	    2, params);
 	if (outcome == RESULT_OK && PQntuples(result) == 0)
 		outcome =
 		    error_set(error, RESULT_CONFIG, "job %s was never started: it remembers nothing", memory->job);

@@ -11,6 +11,7 @@
 #include "common/base/timestamp.h"
 #include "common/postgres/postgres_counts.h"
 #include "common/postgres/postgres_schema.h"
+#include "services/sluicectl/same_log.h"
 #include "services/sluicectl/sluicectl.h"
 
 struct rebuild {
@@ -292,6 +293,8 @@ static enum result run(struct rebuild *rebuild, struct error *error)
 	                                              : (error->code = RESULT_RETRY);
 	if (result == RESULT_OK)
 		result = lock_free(rebuild, error);
+	if (result == RESULT_OK)
+		result = same_log_or_refuse(pipeline, rebuild->job, JOB_TOTALS, rebuild->move != NULL, error);
 	if (result == RESULT_OK && !rebuild->dry_run) /* which makes folders */
 		result = checkpoint_folder_open(&rebuild->store, pipeline->checkpoint.dir, rebuild->job, error);
 	if (result == RESULT_OK)

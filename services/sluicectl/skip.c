@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "services/sluicectl/rebuild.h"
+#include "services/sluicectl/same_log.h"
 #include "services/sluicectl/sluicectl.h"
 
 struct skipping {
@@ -145,6 +146,8 @@ static int run(const struct arguments *arguments, const struct pipeline *pipelin
 	enum result result = job_check_on(pipeline, skipping.kind, &error);
 	if (result == RESULT_OK)
 		result = skip_log_range(pipeline, &skipping.begins, &skipping.ends, &error);
+	if (result == RESULT_OK && skipping.kind == JOB_SEARCH)
+		result = same_log_or_refuse(pipeline, skipping.job, JOB_SEARCH, true, &error);
 	if (result == RESULT_OK && skipping.kind == JOB_SEARCH)
 		result = skip_search(pipeline, skipping.job, &skipping.wish, &skipping.begins, &skipping.ends,
 		    skipping.change, &skipping.skips, &error);

@@ -146,6 +146,82 @@ def a_record_that_is_gone(job):
     it.settle()
 
 
+# --- verbs that write a place of the log, or that begin at one ---------------------------------------------------------
+def ctl(it, *words):
+    done = subprocess.run([str(it.bin / "sluicectl"), *words], env=it.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
+VERBS = ("skip --to {} --yes", "skip --to {} --dry-run", "skip --to earliest --yes", "skip --to earliest --dry-run", "rebuild",
+         "rebuild --dry-run", "rebuild --from kafka", "accept --yes")
+
+
+def verbs_refuse(it, to, *words, verbs=VERBS):
+    """Not even the fence is raised."""
+    before = sql(it.url, "SELECT json_agg(f), (SELECT json_agg(c ORDER BY attempt, epoch) FROM sluice.checkpoints c), "
+                 "(SELECT count(*) FROM sluice.interventions) FROM sluice.frontier f")
+    for verb in verbs:
+        code, said = ctl(it, *verb.format(to).split())
+        must_be(f"exit code of {verb}, words\n{said}", (code, all(word in said for word in words)), (EXIT_CONFIG, True))
+        must_be(f"what is there after {verb}", sql(it.url, "SELECT json_agg(f), (SELECT json_agg(c ORDER BY attempt, epoch) FROM "
+                "sluice.checkpoints c), (SELECT count(*) FROM sluice.interventions) FROM sluice.frontier f"), before)
+
+
+def verbs_on_another_topic(job):
+    """Longer than the one that was read, shorter, with other partitions; one partition that differs is enough."""
+    it = job(partitions=2)
+    it.send([(p, None, record(f"{p}-{i}")) for p in range(2) for i in range(20)])
+    it.start_all().wait_live()
+    it.settle()
+    it.stop()
+    for partitions, records in ((2, [("x", 50), ("y", 50)]), (2, [("0", 50), ("y", 50)]), (2, [("x", 5), ("y", 5)]), (1, [("0", 50)])):
+        delete_topic(it)
+        it.services.topic(it.name, partitions)
+        it.send([(p, None, record(f"{name}-{i}")) for p, (name, count) in enumerate(records) for i in range(count)])
+        short = records[0][1] < 20  # that is believed after five seconds only
+        verbs_refuse(it, "0:4" if short else "0:30", NOT_THE_ONE, "What to do: ", verbs=VERBS[:1] if short else VERBS)
+
+
+def verbs_behind_retention(job):
+    """Where the record in front of the cut is gone in one partition, that of the other one still counts."""
+    it = job(partitions=2)
+    it.send([(p, None, record(f"{p}-{i}")) for p in range(2) for i in range(20)])
+    it.start_all().wait_live()
+    it.settle()
+    it.stop()
+    it.send([(0, None, record(f"0-{i}")) for i in range(20, 40)])
+    call(KAFKA, "forget", it.services.kafka, it.name, 0, 30)
+    must_be("exit code of skip", ctl(it, "skip", "--to", "earliest", "--yes")[0], 0)
+    it.start_all().wait_live()
+    audited(it)
+    it.stop()
+    delete_topic(it)
+    it.services.topic(it.name, 2)
+    it.send([(p, None, record(f"x-{p}-{i}")) for p in range(2) for i in range(60)])
+    call(KAFKA, "forget", it.services.kafka, it.name, 0, 50)
+    verbs_refuse(it, "1:30", NOT_THE_ONE, "partition 1", "offset 19")
+
+
+def skip_with_other_settings(job):
+    """What decides which records there are: refused before the skip is written, and after `accept` it goes on."""
+    it = small(job, changes=(UNCOMMITTED, RARELY))
+    send(it, keys("b", 5))
+    it.settle()
+    it.stop()
+    send(it, keys("c", 5))
+    it.write_config(RARELY)
+    before = content(it)
+    for words in (("--dry-run",), ("--yes",)):
+        code, said = ctl(it, "skip", "--to", "0:28", *words)
+        must_be(f"exit code of skip, words\n{said}", (code, "isolation.level" in said, "sluicectl accept" in said), (EXIT_CONFIG, True, True))
+    must_be("content", content(it), before)
+    must_be("accepted", accept(it, "--yes")[0], 0)
+    must_be("exit code of skip", ctl(it, "skip", "--to", "0:28", "--yes")[0], 0)
+    it.start_all().wait_live()
+    it.settle()
+    it.prove()
+
+
 # --- another cluster -----------------------------------------------------------------------------------------------------------
 def second_kafka(it):
     folder = it.services.kafka.parent / "kafka2"
@@ -206,6 +282,8 @@ def a_mirrored_cluster(job):
 
     def accepted(before):
         must_refuse(it, before, "the Kafka cluster is not the one that was read", "(kafka.cluster_id)", "sluicectl accept", seconds=60)
+        code, words = ctl(it, "skip", "--to", "0:20", "--yes")
+        must_be("skipped there", (code, "(kafka.cluster_id)" in words), (EXIT_CONFIG, True))
         code, words = accept(it)
         must_be("shown only", (code, "kafka.cluster_id" in words, "--yes" in words), (1, True, True))
         must_be("interventions", sql(it.url, "SELECT count(*) FROM sluice.interventions"), (0,))
@@ -381,6 +459,9 @@ def search(job):
     it.settle_search()
     it.stop()
     made_anew(it, 23)
+    for verb in ("skip --to 0:23 --yes", "skip --to earliest --dry-run", "accept"):
+        code, said = ctl(it, *verb.split(), "--job", "search")
+        must_be(f"exit code of {verb}, words\n{said}", (code, NOT_THE_ONE in said), (EXIT_CONFIG, True))
     it.start("coordinator")
     it.start_search()
     it.exits_with(EXIT_CONFIG, names=["search-ingest-0", "search-sink-0"])
@@ -410,7 +491,8 @@ def search_accepts(job):
 
 
 CASES = (as_long_after_down, as_long_after_a_crash, longer_after_down, longer_after_a_crash, between_commits, partitions_without_records,
-         behind_a_marker, a_record_that_is_gone, another_cluster, a_mirrored_cluster, isolation_after_down, isolation_after_a_crash, zone_rules,
+         behind_a_marker, a_record_that_is_gone, verbs_on_another_topic,
+         verbs_behind_retention, skip_with_other_settings, another_cluster, a_mirrored_cluster, isolation_after_down, isolation_after_a_crash, zone_rules,
          zone_rules_of_one_process, compacted, compacted_while_it_runs, another_folder, folder_removed)
 SEARCH_CASES = (search, search_accepts)
 
