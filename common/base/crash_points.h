@@ -1,4 +1,4 @@
-/* common/base/crash_points.h - a row a crash point: name, when it is passed, where the process stands then. "work": any time under
+/* common/base/crash_points.h - one row per crash point: name, when it is passed, where the process stands then. "work": any time under
  * load; "restart": when an attempt begins; "nocache": when it begins and the caches are gone; "fresh": at a job's very first
  * start; "late": when a forgotten key comes again; "lost": when the answer to a commit was lost; "ctl": by sluicectl rebuild; "over": by sluicectl
  * reset. In the search job "documents": any time under load; "behind": while there is a backlog; "refused": when Elasticsearch refuses a document;

@@ -1,4 +1,4 @@
-/* common/base/log.h - one line an event on stderr: a JSON object, or text where stderr is a terminal.
+/* common/base/log.h - one line per event on stderr: a JSON object, or text where stderr is a terminal.
  *
  * JSON keys: ts (RFC 3339 UTC), level, component, msg, and job and attempt once they are known.
  * Threads:   may be called from any thread; a line is written at once.

@@ -181,7 +181,7 @@ void pipeline_print(const struct pipeline *pipeline, struct buffer *out);
 void pipeline_print_json(const struct pipeline *pipeline, struct buffer *out);
 /* source.start as the file would say it. */
 void pipeline_print_start(const struct pipeline *pipeline, struct buffer *out);
-/* A line a setting: what it may be, its default, what it is for. */
+/* One line per setting: what it may be, its default, what it is for. */
 void pipeline_help(struct buffer *out);
 
 #endif

@@ -25,7 +25,7 @@ struct pipeline_draft {
 void field_fini(struct field *field);
 void rollup_fini(struct rollup *rollup);
 
-/* pipeline.c: one row a setting, in the order of the shipped file. */
+/* pipeline.c: one row per setting, in the order of the shipped file. */
 extern const struct setting_row pipeline_settings[];
 extern const size_t pipeline_settings_len;
 

@@ -1,4 +1,4 @@
-/* common/base/settings.h - settings as tables: one row a setting, from which reading, defaults, suggestions and help come.
+/* common/base/settings.h - settings as tables: one row per setting, from which reading, defaults, suggestions and help come.
  *
  * How to add a setting: a row in its table (pipeline.c), a member where the row's offset points, and a line in
  * compose/pipeline.yaml where a newcomer would look for it. Nothing else reads names.

@@ -1,4 +1,4 @@
-/* tests/sim/database.h - the database: exact semantics of sink_port.h, one transaction a step.
+/* tests/sim/database.h - the database: exact semantics of sink_port.h, one transaction per step.
  *
  * A request becomes a task: work that a backend has in hand. The backend may carry it out at any later step, also when
  * its writer has long stopped listening, unless somebody ends it first. A database that fails over is a copy of an

@@ -1,4 +1,4 @@
-/* tests/sim/mutants.h - the rules that the simulation must miss when they are gone. A row a rule: name, first seed and number of
+/* tests/sim/mutants.h - the rules that the simulation must miss when they are gone. One row per rule: name, first seed and number of
  * walks within which it is missed, what is wrong. Where the first seed is not 0 it takes so many walks to find it.
  *
  * Each stands at one place as MUTANT(name), see common/base/mutant.h: in the real code where the rule is kept, or in the

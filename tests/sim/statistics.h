@@ -1,4 +1,4 @@
-/* tests/sim/statistics.h - what a walk did: a walk that tests nothing shows here. A row a counter, with the
+/* tests/sim/statistics.h - what a walk did: a walk that tests nothing shows here. One row per counter, with the
  * jobs that it is of. */
 #ifndef SIM_STATISTICS_H
 #define SIM_STATISTICS_H
