@@ -1,8 +1,9 @@
 #include "common/state/state_restore.h"
 
-#include "common/base/key_group.h"
-#include "common/state/state_merge.h"
 #include "common/base/crash_point.h"
+#include "common/base/key_group.h"
+#include "common/base/mutant.h"
+#include "common/state/state_merge.h"
 
 /* From which checkpoint on the files have to be taken in: all that the cache holds already is left out. An identity is
  * given once for ever, so a cache of a checkpoint in the line of this one holds what that one held, whatever became of
@@ -99,9 +100,10 @@ static enum result load_files(struct state_restore *restore, struct epoch_id fro
 	return RESULT_OK;
 }
 
+/* What the cache still has of generations below this one was forgotten meanwhile, somewhere else; without any file, all of it was. */
 static uint64_t oldest_generation(const struct file_list *list)
 {
-	uint64_t oldest = 0;
+	uint64_t oldest = MUTANT(cache_knows_more) ? 0 : UINT64_MAX;
 	(void)file_list_next_generation(list, 0, &oldest);
 	return oldest;
 }

@@ -38,6 +38,7 @@
 	ROW(cache_early, 0, 400,                                                                                       \
 	    "the cache takes the changes when they are frozen, not when the checkpoint is complete")                   \
 	ROW(cache_any_groups, 0, 400, "a cache is taken by its checkpoint alone, whatever key groups it holds")        \
+	ROW(cache_knows_more, 0, 400, "a cache brought forward keeps what was forgotten meanwhile")                    \
 	ROW(delta_dropped, 0, 400, "the changes of a checkpoint that was given up are not in the next one")            \
 	ROW(notice_late, 0, 400, "a barrier with a newer base drops the frozen changes before the cache has them")     \
 	ROW(evict_in_silence, 0, 400, "keys are forgotten while replaying")                                            \

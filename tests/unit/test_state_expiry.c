@@ -6,6 +6,13 @@
 
 #include "common/base/timestamp.h"
 
+/* The cache has taken the checkpoint in; the actor has not heard of it. */
+static void await_apply(const struct bed *bed)
+{
+	struct pollfd carried_out = {.fd = bed->ports[0]->event_fd, .events = POLLIN};
+	assert_int_equal(poll(&carried_out, 1, PATIENCE_MS), 1);
+}
+
 /* Forgotten at once; but what has to be replayed from the checkpoint before knows it still. */
 static void test_expiry(void **state)
 {
@@ -70,8 +77,7 @@ static void test_expiry_before_the_answer(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		change(bed, i);
 	(void)checkpoint(bed, true);
-	struct pollfd carried_out = {.fd = bed->ports[0]->event_fd, .events = POLLIN};
-	assert_int_equal(poll(&carried_out, 1, PATIENCE_MS), 1);
+	await_apply(bed);
 	bed->time_ms += 3 * (int64_t)DAY_MS;
 	change(bed, 100);
 	state_expire(bed->actors[0], bed->time_ms - DAY_MS);
@@ -101,6 +107,35 @@ static void keeps_for_a_day(struct bed *bed, int64_t time_ms)
 	state_expire(bed->actors[0], now_ms - DAY_MS);
 	for (uint32_t i = 0; i < 200; i++)
 		assert_int_equal(look(bed, i), i < 100 ? 0 : bed->now.values[i]);
+}
+
+/* What the cache of one machine still holds may have been forgotten on another one. Where a checkpoint has no file at all, nothing is known:
+ * a cache that knew more would drop a repeat that a replay elsewhere does not. */
+static void test_nothing_is_left(void **state)
+{
+	struct bed *bed = *state;
+	char kept[sizeof bed->cache + 8];
+	bed->generation_ms = DAY_MS;
+	start(bed, 1, 0, true);
+	for (uint32_t i = 0; i < 100; i++)
+		change(bed, i);
+	uint32_t n = checkpoint(bed, true);
+	settle(bed);
+	close_actors(bed);
+	(void)snprintf(kept, sizeof kept, "%s.kept", bed->cache);
+	assert_int_equal(rename(bed->cache, kept), 0);
+	start(bed, 1, n, false);
+	(void)checkpoint(bed, true); /* nothing has changed: of today */
+	await_apply(bed);
+	state_expire(bed->actors[0], clock_realtime_us() / 1000);
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(bed->now.values[i] = look(bed, i), 0);
+	n = checkpoint(bed, true);
+	await_apply(bed);
+	close_actors(bed);
+	folder_remove(bed->cache);
+	assert_int_equal(rename(kept, bed->cache), 0);
+	start(bed, 1, n, true);
 }
 
 static void test_no_time_is_now(void **state)
@@ -235,6 +270,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_expiry, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_expiry_after_a_long_silence, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_expiry_before_the_answer, open_bed, close_bed),
+	    cmocka_unit_test_setup_teardown(test_nothing_is_left, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_no_time_is_now, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_the_future_is_now, open_bed, close_bed),
 	    cmocka_unit_test_setup_teardown(test_walks_with_expiry, open_bed, close_bed),
