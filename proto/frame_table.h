@@ -212,7 +212,8 @@
 #define FRAME_CHECKPOINT_COMPLETE_FIELDS(FIELD, S) FIELD(S, EPOCH, checkpoint, "complete")
 #define FRAME_RETIRE_FIELDS(FIELD, S)                                                                                  \
 	FIELD(S, CHECKPOINTS, checkpoints, "to be retired; without cuts")                                              \
-	FIELD(S, CUT, oldest_cut, "of the oldest checkpoint kept: decisions in front of it are needed no more")
+	FIELD(S, EPOCH, kept, "the oldest checkpoint kept: none is retired while the database does not name it")       \
+	FIELD(S, CUT, oldest_cut, "its cut: decisions in front of it are needed no more")
 
 #define FRAME_CHECKPOINT_FIELDS(FIELD, S) FIELD(S, TEXT, job, "which job; empty: the only one")
 #define FRAME_STATUS_FIELDS(FIELD, S) FIELD(S, TEXT, job, "which job; empty: the only one")

@@ -21,7 +21,7 @@ bool checkpoint_keeper_retire(struct checkpoint_keeper *keeper, struct frame_ret
 	                  (MUTANT(retired_too_early) ? 1 : 0);
 	uint32_t surplus = keeper->kept_len > retain ? keeper->kept_len - retain : 0;
 	struct epoch_id base = checkpoint_keeper_base(keeper)->epoch;
-	*retire = (struct frame_retire){.oldest_cut = keeper->kept[surplus].cut};
+	*retire = (struct frame_retire){.kept = keeper->kept[surplus].epoch, .oldest_cut = keeper->kept[surplus].cut};
 	if (keeper->retiring)
 		return false;
 	retire->checkpoints.entries = memory_resize(NULL, keeper->named_len + 1, sizeof *retire->checkpoints.entries);

@@ -128,21 +128,22 @@ static const char *identities_text(const struct epoch_id *checkpoints, size_t le
 }
 
 enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_t attempt,
-    const struct epoch_id *checkpoints, size_t checkpoints_len, const struct cut *oldest_cut,
+    const struct epoch_id *checkpoints, size_t checkpoints_len, struct epoch_id kept, const struct cut *oldest_cut,
     struct sink_answer *answer)
 {
-	char fence[NUMBER_MAX], place[PLACE_TEXT_MAX];
+	char fence[NUMBER_MAX], place[PLACE_TEXT_MAX], at[2][NUMBER_MAX];
 	struct buffer identities = {0}, text = {0};
 	const char *params[] = {writer->job, number_print(fence, attempt),
 	    identities_text(checkpoints, checkpoints_len, &identities), writer->pipeline->source.topic,
-	    cut_text(oldest_cut, &text), postgres_commit_place(&writer->commit, place)};
+	    cut_text(oldest_cut, &text), postgres_commit_place(&writer->commit, place),
+	    number_print(at[0], kept.attempt), number_print(at[1], kept.n)};
 	CRASH_POINT(retire_asked);
 	enum sink_outcome outcome = postgres_query(&writer->postgres, NULL, &answer->error,
 	    MUTANT(retention_unfenced)
 	        ? "SELECT sluice.checkpoint_retire($1, (SELECT greatest($2::bigint, fence) FROM sluice.frontier "
-	          "WHERE job = $1), $3, $4, $5, $6)"
-	        : "SELECT sluice.checkpoint_retire($1, $2, $3, $4, $5, $6)",
-	    6, params);
+	          "WHERE job = $1), $3, $4, $5, $6, $7, $8)"
+	        : "SELECT sluice.checkpoint_retire($1, $2, $3, $4, $5, $6, $7, $8)",
+	    8, params);
 	CRASH_POINT(retire_done);
 
 	buffer_fini(&identities);

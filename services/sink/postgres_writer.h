@@ -53,7 +53,7 @@ enum sink_outcome postgres_writer_mark(struct postgres_writer *writer, uint64_t 
 enum sink_outcome postgres_writer_choose(struct postgres_writer *writer, uint64_t attempt, struct epoch_id checkpoint,
     struct epoch_id renamed, const struct facts *remember, struct sink_answer *answer) MUST_USE;
 enum sink_outcome postgres_writer_retire(struct postgres_writer *writer, uint64_t attempt,
-    const struct epoch_id *checkpoints, size_t checkpoints_len, const struct cut *oldest_cut,
+    const struct epoch_id *checkpoints, size_t checkpoints_len, struct epoch_id kept, const struct cut *oldest_cut,
     struct sink_answer *answer) MUST_USE;
 enum sink_outcome postgres_writer_late(struct postgres_writer *writer, uint64_t attempt, struct epoch_id predecessor,
     const struct bytes *bodies, size_t bodies_len, struct sink_answer *answer) MUST_USE;

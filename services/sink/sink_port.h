@@ -116,9 +116,10 @@ struct sink_port_ops {
 	 * where it does not lie at the frontier, unless the change was replayable. remember: as with set_cut. */
 	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
 	    const struct facts *remember);
-	/* Deletes these identities and the decisions in front of oldest_cut, under the fence. */
+	/* Deletes these identities and the decisions in front of oldest_cut, under the fence. MOVED where kept is not named: a failover
+	 * may have lost what makes these superfluous. */
 	void (*retire)(struct sink_port *, uint64_t attempt, const struct epoch_id *checkpoints, size_t checkpoints_len,
-	    const struct cut *oldest_cut);
+	    struct epoch_id kept, const struct cut *oldest_cut);
 	/* After a commit that was LATE: which rows of these bodies have keys that the table holds? The answer's decisions name
 	 * them, with the verdict that a comparison of all declared columns gives. MOVED where the frontier is not at
 	 * predecessor any more. */

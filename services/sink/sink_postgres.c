@@ -24,8 +24,8 @@ static enum sink_outcome ask(
 		return postgres_writer_choose(
 		    writer, request->attempt, request->checkpoint, request->renamed, request->remember, answer);
 	case SINK_RETIRE:
-		return postgres_writer_retire(
-		    writer, request->attempt, request->retired, request->retired_len, request->cut, answer);
+		return postgres_writer_retire(writer, request->attempt, request->retired, request->retired_len,
+		    request->checkpoint, request->cut, answer);
 	case SINK_ASK_LATE:
 		return postgres_writer_late(
 		    writer, request->attempt, request->predecessor, request->bodies, request->bodies_len, answer);

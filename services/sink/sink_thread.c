@@ -156,10 +156,11 @@ static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id 
 }
 
 static void on_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
-    size_t checkpoints_len, const struct cut *oldest_cut)
+    size_t checkpoints_len, struct epoch_id kept, const struct cut *oldest_cut)
 {
 	request_start(port, (struct sink_request){.kind = SINK_RETIRE,
 	                        .attempt = attempt,
+	                        .checkpoint = kept,
 	                        .cut = oldest_cut,
 	                        .retired = checkpoints,
 	                        .retired_len = checkpoints_len});

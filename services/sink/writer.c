@@ -109,6 +109,7 @@ static void add_retirement(struct writer *writer, const struct frame_retire *ret
 		const struct checkpoint_entry *entry = &retire->checkpoints.entries[i];
 		retirement->identities[i] = retirement->checkpoints.entries[i].epoch = entry->epoch;
 	}
+	retirement->kept = retire->kept;
 	cut_copy(&retirement->oldest_cut, &retire->oldest_cut);
 	while (*end != NULL)
 		end = &(*end)->next;

@@ -65,7 +65,7 @@ void writer_begin(struct writer *writer, enum request request, uint64_t now_us)
 		break;
 	case REQUEST_RETIRE:
 		port->ops->retire(port, writer->attempt, writer->retirements->identities,
-		    writer->retirements->checkpoints.len, &writer->retirements->oldest_cut);
+		    writer->retirements->checkpoints.len, writer->retirements->kept, &writer->retirements->oldest_cut);
 		break;
 	case REQUEST_LATE: {
 		size_t bodies_len = gather_bodies(writer);

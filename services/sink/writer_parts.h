@@ -29,7 +29,7 @@ enum { TOUCH_US = 30000000 /* an idle pipeline says so much; sluice.other_runner
 struct retirement {
 	struct retirement *next;
 	struct checkpoints checkpoints; /* as they came, for the answer */
-	struct epoch_id *identities;
+	struct epoch_id *identities, kept;
 	struct cut oldest_cut;
 	uint32_t passed; /* commits that went before it */
 };

@@ -159,7 +159,7 @@ static void test_other_answers_lost(void **state)
 			else if (request == 1)
 				port->ops->choose(port, 1, epoch_of(1, 5), (struct epoch_id){0}, &fixture_facts);
 			else if (request == 2)
-				port->ops->retire(port, 1, &start, 1, &cut);
+				port->ops->retire(port, 1, &start, 1, epoch_of(1, 5), &cut);
 			else
 				port->ops->late(port, 1, last, &draft.body, 1);
 			struct sink_answer *answer = fixture_answer(port);
@@ -195,7 +195,7 @@ static void test_zombie_checkpoints(void **state)
 	cut_set(&cut, 0, 10);
 	assert_says(fixture_mark(old, 1, epoch_of(1, 1), epoch_of(1, 5), 3), SINK_FENCED, "at 2");
 	assert_says(fixture_choose(old, 1, none), SINK_FENCED, "at 2");
-	old->ops->retire(old, 1, &start, 1, &cut);
+	old->ops->retire(old, 1, &start, 1, epoch_of(1, 1), &cut);
 	assert_says(fixture_answer(old), SINK_FENCED, "at 2");
 	struct draft draft;
 	draft_open(&draft, 1, epoch_of(1, 1), epoch_of(1, 2), 12);

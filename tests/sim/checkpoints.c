@@ -209,15 +209,11 @@ static bool is_retired(const struct changes *changes, struct epoch_id epoch)
 }
 
 /* A failover may have lost the very checkpoint that makes the others superfluous. */
-static bool names_newer(const struct database *database, const struct changes *changes)
+static bool names(const struct database *database, struct epoch_id epoch)
 {
-	for (uint32_t i = 0; i < database->checkpoints_len; i++) {
-		bool newer = true;
-		for (uint32_t k = 0; k < changes->retired_len; k++)
-			newer &= epoch_compare(database->checkpoints[i].epoch, changes->retired[k]) > 0;
-		if (newer)
+	for (uint32_t i = 0; i < database->checkpoints_len; i++)
+		if (epoch_equal(database->checkpoints[i].epoch, epoch))
 			return true;
-	}
 	return false;
 }
 
@@ -254,7 +250,7 @@ enum sink_outcome run_retire(struct world *world, const struct task *task)
 		world->statistics.fenced++;
 		return SINK_FENCED;
 	}
-	if (!names_newer(database, changes) && !MUTANT(retirement_trusted))
+	if (!names(database, changes->epoch) && !MUTANT(retirement_trusted))
 		return SINK_MOVED;
 	keep_snapshot(world);
 	for (uint32_t i = 0; i < database->checkpoints_len; i++)

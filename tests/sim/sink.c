@@ -95,10 +95,11 @@ static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_i
 }
 
 static void port_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
-    size_t checkpoints_len, const struct cut *oldest_cut)
+    size_t checkpoints_len, struct epoch_id kept, const struct cut *oldest_cut)
 {
 	struct changes *changes = memory_new(sizeof *changes);
 	CHECK(checkpoints_len <= IDENTITIES_MAX);
+	changes->epoch = kept;
 	for (size_t i = 0; i < checkpoints_len; i++)
 		changes->retired[changes->retired_len++] = checkpoints[i];
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)

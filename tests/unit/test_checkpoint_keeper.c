@@ -201,6 +201,7 @@ static void test_as_many_are_kept_as_were_asked_for(void **state)
 			assert_int_equal(checkpoint_keeper_retire(keeper, &order), before + 1 > retain);
 			if (before + 1 > retain) {
 				assert_int_equal(order.checkpoints.len, before + 1 - retain);
+				assert_true(epoch_equal(order.kept, keeper->kept[before + 1 - retain].epoch));
 				assert_int_equal(cut_get(&order.oldest_cut, 0, 0),
 				    cut_get(&keeper->kept[before + 1 - retain].cut, 0, -1));
 				checkpoint_keeper_retired(keeper, &order.checkpoints);

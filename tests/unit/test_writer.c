@@ -97,9 +97,10 @@ static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_i
 }
 
 static void port_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
-    size_t checkpoints_len, const struct cut *oldest_cut)
+    size_t checkpoints_len, struct epoch_id kept, const struct cut *oldest_cut)
 {
 	struct script *script = ask(port, RETIRE, attempt);
+	script->epoch = kept;
 	assert_true(checkpoints_len <= 8);
 	script->retired_len = checkpoints_len;
 	if (checkpoints_len)
@@ -484,7 +485,7 @@ static void retire(struct harness *harness, uint64_t n)
 {
 	struct cut_entry oldest = {0, (int64_t)n};
 	struct checkpoint_entry entries[] = {{.epoch = {3, n}}, {.epoch = {0, 0}}};
-	struct frame_retire body = {.checkpoints = {entries, 2}, .oldest_cut = {&oldest, 1}};
+	struct frame_retire body = {.checkpoints = {entries, 2}, .kept = {3, n + 1}, .oldest_cut = {&oldest, 1}};
 	assert_int_equal(deliver(harness, 0, FRAME_RETIRE, &body), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
 }
@@ -508,6 +509,7 @@ static void test_retire(void **state)
 	assert_asked(harness, RETIRE);
 	assert_int_equal(harness->script.retired_len, 2);
 	assert_true(epoch_equal(harness->script.retired[0], epoch_of(3, 2)));
+	assert_true(epoch_equal(harness->script.epoch, epoch_of(3, 3)));
 	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 2);
 	retire(harness, 3);
 	answer_ok(harness, RETIRE, SINK_UNKNOWN);
