@@ -110,11 +110,12 @@ static void note_clean_stop(struct world *world, const struct coordinator_proces
 }
 
 /* The attempt that was stopped has gone no further but for what it had under way, no failover has lost the checkpoint, and it can
- * be read. */
+ * be read: all the time, for what a coordinator saw damaged it does not try again. */
 static bool clean_stop_counts(const struct world *world)
 {
 	const struct database *database = &world->database;
-	return world->clean.said && database->last.attempt == world->clean.last.attempt &&
+	return world->clean.said && world->statistics.mended == 0 &&
+	       database->last.attempt == world->clean.last.attempt &&
 	       epoch_compare(database->last, world->clean.last) >= 0 && database->checkpoints_len > 0 &&
 	       is_usable(world, database->checkpoints[database->checkpoints_len - 1].epoch);
 }
