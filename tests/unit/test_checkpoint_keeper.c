@@ -213,6 +213,31 @@ static void test_as_many_are_kept_as_were_asked_for(void **state)
 		}
 }
 
+/* Its epoch is committed long afterwards, and the database names it then. */
+static void test_one_given_up_is_retired(void **state)
+{
+	struct fixture *fixture = *state;
+	struct checkpoint_keeper *keeper = &fixture->keeper;
+	struct frame_retire order;
+	struct cut cut = {0};
+	const struct epoch_id given_up = {1, ++fixture->n};
+	fixture->pipeline.checkpoint.retain = 3;
+	checkpoint_keeper_injected(keeper, given_up, true, SECOND);
+	(void)written(fixture, ROLE_DEDUP, "the disk is full", 2 * SECOND);
+	checkpoint_keeper_injected(keeper, (struct epoch_id){1, ++fixture->n}, true, 4 * SECOND);
+	cut_set(&cut, 0, 110);
+	(void)checkpoint_keeper_committed(keeper, given_up, &cut, 5 * SECOND);
+	cut_set(&cut, 0, 120);
+	(void)checkpoint_keeper_committed(keeper, (struct epoch_id){1, fixture->n}, &cut, 5 * SECOND);
+	(void)written(fixture, ROLE_DEDUP, "", 6 * SECOND);
+	assert_int_equal(written(fixture, ROLE_ROLLUP, "", 6 * SECOND), KEEPER_COMPLETE);
+	assert_true(checkpoint_keeper_retire(keeper, &order));
+	assert_int_equal(order.checkpoints.len, 1);
+	assert_true(epoch_equal(order.checkpoints.entries[0].epoch, given_up));
+	free(order.checkpoints.entries);
+	cut_fini(&cut);
+}
+
 /* Of every checkpoint but the newest that was named, which was never completed. */
 static const struct epoch_id newest = {3, 0};
 
@@ -280,6 +305,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_early_after_many_records, begin, end),
 	    cmocka_unit_test_setup_teardown(test_a_failed_one_is_not_repeated_at_once, begin, end),
 	    cmocka_unit_test_setup_teardown(test_files_that_are_not_seen, begin, end),
+	    cmocka_unit_test_setup_teardown(test_one_given_up_is_retired, begin, end),
 	    cmocka_unit_test_setup_teardown(test_none_from_before_a_change_is_restored, begin, end),
 	    cmocka_unit_test_setup_teardown(test_a_damaged_one_is_not_renamed, begin, end),
 	};

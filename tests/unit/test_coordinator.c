@@ -434,6 +434,38 @@ static void test_a_stop_waits_for_the_end_of_the_silence(void **state)
 	assert_string_equal(bed->why, "a last checkpoint was taken");
 }
 
+/* Those of the silence have no names yet. They get none where the replay is not what it ought to be, and the older ones are needed again. */
+static void test_none_is_retired_in_silence(void **state)
+{
+	struct bed *bed = *state;
+	bed->pipeline.checkpoint.retain = 1;
+	run(bed);
+	commit(bed, epoch(bed)->epoch.n, false, 100);
+	fall(bed);
+	run(bed);
+	assert_false(bed->coordinator->live);
+	uint32_t from = bed->notes_len;
+	coordinator_checkpoint(bed->coordinator, bed->now_us);
+	const struct frame_inject *inject = injected(bed);
+	assert_true(inject != NULL && inject->checkpoint);
+	uint64_t n = inject->epoch.n;
+	write_state(bed, n, "");
+	commit(bed, n, true, 50);
+	assert_int_equal(bed->coordinator->checkpoints.kept_len, 2);
+	assert_false(commanded(bed, from, FRAME_RETIRE));
+	SAY(bed, "ingest", FRAME_PENDING, frame_pending, .actor = actor_id(ROLE_INGEST, 0),
+	    .after = bed->coordinator->pacing.injected, .at_ceiling = true);
+	inject = injected(bed);
+	assert_true(inject != NULL && inject->lift);
+	commit(bed, inject->epoch.n, true, 100);
+	assert_true(bed->coordinator->live);
+	coordinator_checkpoint(bed->coordinator, bed->now_us);
+	inject = injected(bed);
+	assert_non_null(inject);
+	complete(bed, inject->epoch.n, 100);
+	assert_true(commanded(bed, from, FRAME_RETIRE));
+}
+
 /* Before and during a deployment there is nothing that could be checkpointed. */
 static void test_a_stop_where_nothing_runs(void **state)
 {
@@ -770,6 +802,7 @@ int main(void)
 	    TEST(test_a_checkpoint_under_way_is_not_the_last),
 	    TEST(test_one_given_up_does_not_answer_for_the_last),
 	    TEST(test_a_stop_waits_for_the_end_of_the_silence),
+	    TEST(test_none_is_retired_in_silence),
 	    TEST(test_a_stop_where_nothing_runs),
 	    TEST(test_a_stop_outlives_an_attempt),
 	    TEST(test_whoever_leaves_waits_for_its_own_checkpoint),
