@@ -269,6 +269,9 @@ void http_start(struct http *http, struct http_request *request)
 	buffer_append(&request->url, "", 1);
 	easy_set(http, request);
 	CHECK(curl_multi_add_handle(http->multi, request->easy) == CURLM_OK);
+	request->started_us = clock_monotonic_us();
+	request->next = http->under_way;
+	http->under_way = request;
 }
 
 /* --- what comes back --------------------------------------------------------------------------------------------- */
@@ -287,12 +290,23 @@ static bool is_unsafe(CURLcode code)
 	}
 }
 
+/* Done, or taken back. */
+static void request_leave(struct http *http, struct http_request *request)
+{
+	struct http_request **at = &http->under_way;
+
+	request->busy = false;
+	curl_multi_remove_handle(http->multi, request->easy);
+	while (*at != request)
+		at = &(*at)->next;
+	*at = request->next;
+}
+
 /* libcurl's words name hosts, ports and times, and no credentials: these are in no url. */
 static void request_end(struct http *http, struct http_request *request, CURLcode code)
 {
-	request->busy = false;
+	request_leave(http, request);
 	request->done = true;
-	curl_multi_remove_handle(http->multi, request->easy);
 	if (code == CURLE_OK) {
 		curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &request->status);
 	} else {
@@ -303,6 +317,7 @@ static void request_end(struct http *http, struct http_request *request, CURLcod
 		    : request->words[0] != '\0' ? request->words
 		                                : curl_easy_strerror(code));
 	}
+	http->last_status = request->status;
 	host_judge(http, request);
 }
 
@@ -332,28 +347,46 @@ void http_push(struct http *http)
 	CHECK(curl_multi_perform(http->multi, &running) == CURLM_OK);
 }
 
+/* Here all requests pass. */
+static void silence_look(struct http *http)
+{
+	const struct http_request *oldest = http->under_way;
+	struct elastic_silence silence = {.where = http->settings->urls[http->current], .status = http->last_status};
+	char what[128];
+
+	while (oldest != NULL && oldest->next != NULL)
+		oldest = oldest->next;
+	if (oldest != NULL) {
+		const uint8_t *query = memchr(oldest->path.data, '?', oldest->path.len);
+		size_t len = query != NULL ? (size_t)(query - oldest->path.data) : oldest->path.len;
+		(void)snprintf(what, sizeof what, "%s %.*s", oldest->method, (int)len, (const char *)oldest->path.data);
+		silence.where = http_where(http, oldest);
+		silence.since_us = oldest->started_us;
+		silence.what = what;
+	}
+	elastic_wait_look(&http->wait, &silence);
+}
+
 bool http_wait(struct http *http, int timeout_ms)
 {
 	struct curl_waitfd stop = {.fd = http->stop_fd, .events = CURL_WAIT_POLLIN};
 	int running;
 
 	CHECK(curl_multi_perform(http->multi, &running) == CURLM_OK);
-	if (messages_take(http))
-		timeout_ms = 0;
+	timeout_ms = messages_take(http) ? 0 : elastic_wait_ms(&http->wait, timeout_ms);
 	CHECK(curl_multi_poll(http->multi, &stop, 1, timeout_ms, NULL) == CURLM_OK);
 	if (stop.revents != 0)
 		http->stopped = true;
 	CHECK(curl_multi_perform(http->multi, &running) == CURLM_OK);
 	(void)messages_take(http);
+	silence_look(http);
 	return !http->stopped;
 }
 
 void http_cancel(struct http *http, struct http_request *request)
 {
-	if (!request->busy)
-		return;
-	curl_multi_remove_handle(http->multi, request->easy);
-	request->busy = false;
+	if (request->busy)
+		request_leave(http, request);
 }
 
 bool http_finish(struct http *http, struct http_request *request)

@@ -15,6 +15,7 @@
 #include <curl/curl.h>
 
 #include "common/base/pipeline.h"
+#include "services/sink/elastic_wait.h"
 
 enum { HTTP_ANSWER_MAX = 1 << 20, HTTP_TEXT_MAX = 512 };
 
@@ -40,6 +41,8 @@ struct http_request {
 	bool unsafe; /* the server's certificate or our own settings of TLS are wrong: trying again does not help */
 	/* private */
 	CURL *easy;
+	struct http_request *next; /* of those under way */
+	uint64_t started_us;
 	size_t host;
 	size_t bytes;
 	struct buffer url, packed;
@@ -56,6 +59,9 @@ struct http {
 	bool packs;
 	size_t current; /* host that answered last */
 	uint64_t away_until_us[ELASTICSEARCH_HOSTS_MAX];
+	struct http_request *under_way; /* the youngest first */
+	long last_status; /* of the last that ended */
+	struct elastic_wait wait; /* its owner says what it waits for, http_wait looks */
 	/* Called by http_finish while it waits: others may be done. NULL: nobody cares. */
 	void (*meanwhile)(void *context);
 	void *context;

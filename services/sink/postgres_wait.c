@@ -147,15 +147,12 @@ bool postgres_wait_look(struct postgres_wait *wait)
 	return there;
 }
 
-bool postgres_wait_end(struct postgres_wait *wait)
+void postgres_wait_end(struct postgres_wait *wait)
 {
-	bool said = wait->text[0] != '\0';
-
 	wait->since_us = 0;
-	wait->text[0] = '\0';
-	if (said)
+	if (wait->text[0] != '\0')
 		postgres_disconnect(&wait->other);
-	return said;
+	wait->text[0] = '\0';
 }
 
 void postgres_wait_fini(struct postgres_wait *wait)

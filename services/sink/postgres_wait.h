@@ -25,8 +25,8 @@ struct postgres_wait {
 void postgres_wait_begin(struct postgres_wait *wait);
 /* Looks. true: the server is there, and at it. */
 bool postgres_wait_look(struct postgres_wait *wait);
-/* The request is over. true: something had been said. */
-bool postgres_wait_end(struct postgres_wait *wait);
+/* The request is over. */
+void postgres_wait_end(struct postgres_wait *wait);
 void postgres_wait_fini(struct postgres_wait *wait);
 
 /* The words, from what pg_stat_activity says; for tests. Fields that it does not show are "". */

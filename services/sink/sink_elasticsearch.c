@@ -5,10 +5,9 @@
 #include "services/sink/elastic_frontier.h"
 #include "services/sink/sink_thread.h"
 
-static enum sink_outcome carry_out(void *store, const struct sink_request *request, struct sink_answer *answer)
+static enum sink_outcome ask(
+    struct elastic_writer *writer, const struct sink_request *request, struct sink_answer *answer)
 {
-	struct elastic_writer *writer = store;
-
 	switch (request->kind) {
 	case SINK_FENCE:
 		return elastic_writer_fence(writer, request->attempt, answer);
@@ -29,6 +28,21 @@ static enum sink_outcome carry_out(void *store, const struct sink_request *reque
 		break;
 	}
 	panic("request %d", (int)request->kind);
+}
+
+static enum sink_outcome carry_out(void *store, const struct sink_request *request, struct sink_answer *answer)
+{
+	struct elastic_writer *writer = store;
+
+	elastic_wait_begin(&writer->http.wait);
+	enum sink_outcome outcome = ask(writer, request, answer);
+	elastic_wait_end(&writer->http.wait);
+	return outcome;
+}
+
+static void say(void *context, const char *text)
+{
+	sink_thread_say(context, text);
 }
 
 static void writer_free(void *store)
@@ -52,5 +66,7 @@ enum result sink_elasticsearch_open(struct sink_port **port, const struct pipeli
 		sink_thread_free(thread);
 		return error->code;
 	}
+	store->http.wait.say = say;
+	store->http.wait.context = thread;
 	return sink_thread_start(thread, &store_ops, store, port, error);
 }

@@ -62,8 +62,7 @@ static enum sink_outcome carry_out(void *store, const struct sink_request *reque
 	postgres_wait_begin(&writer->wait);
 	enum sink_outcome outcome = ask(writer, request, answer);
 	postgres_runner_hear(writer);
-	if (postgres_wait_end(&writer->wait))
-		sink_thread_say(writer->thread, "");
+	postgres_wait_end(&writer->wait);
 	return outcome;
 }
 

@@ -89,6 +89,8 @@ static void *thread_run(void *context)
 		inner->answer.outcome = inner->ops->carry_out(inner->store, &request, &inner->answer);
 		pthread_mutex_lock(&inner->mutex);
 		inner->answered = true;
+		inner->said = false; /* the words were the request's: the answer ends them */
+		inner->words[0] = '\0';
 		pthread_mutex_unlock(&inner->mutex);
 		signal_fd(self->port.event_fd);
 	}

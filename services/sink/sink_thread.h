@@ -63,7 +63,7 @@ enum result sink_thread_start(struct sink_thread *thread, const struct sink_stor
 /* Of one that was not started. */
 void sink_thread_free(struct sink_thread *thread);
 
-/* On the thread: for what the request waits; empty: no longer. */
+/* On the thread: for what the request waits; empty: no longer. The answer ends it. */
 void sink_thread_say(struct sink_thread *thread, const char *text);
 
 /* Frees what an answer holds. */

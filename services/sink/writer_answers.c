@@ -84,6 +84,7 @@ static enum result on_commit_answer(struct writer *writer, const struct sink_ans
 		writer_back_off(writer, again ? REQUEST_COMMIT : REQUEST_LOOK, now_us);
 		return RESULT_OK;
 	case SINK_LATE:
+		say_waiting(writer, outbox, "");
 		writer->refusal = answer->error;
 		writer_begin(writer, REQUEST_LATE, now_us);
 		return RESULT_OK;

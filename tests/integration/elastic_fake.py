@@ -4,7 +4,8 @@
     elastic_fake.py with COMMAND...      runs COMMAND with SLUICE_TEST_ELASTICSEARCH and SLUICE_TEST_FAKE set to its address
 
 It knows what the sink asks for and nothing else, and is strict about it. POST /_fake takes a list of faults, one used up by each
-request that it is meant for: {"on": "bulk" | "control", "do": ..., "times": n}, and settings: {"max_body": bytes}.
+request that it is meant for: {"on": "bulk" | "control", "do": ..., "times": n}, and settings: {"max_body": bytes}, or
+{"slow": "METHOD /path" or "all", "slow_seconds": s}.
 """
 import gzip
 import http.server
@@ -91,6 +92,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Content-Encoding") == "gzip":
             STORE.seen["gzip"] += 1
             body = gzip.decompress(body)
+        if self.parts != ["_fake"] and STORE.settings.get("slow") in ("all", f"{self.command} {url.path}"):
+            time.sleep(STORE.settings["slow_seconds"])
         with STORE.lock:
             if self.parts == ["_fake"]:
                 return self.fake(body)

@@ -47,6 +47,8 @@ void bed_fault(struct bed *bed, const char *json);
 long bed_count(struct bed *bed, const char *behind);
 
 struct sink_answer *bed_wait(struct sink_port *port);
+/* What a request that is under way says that it waits for, as soon as that has these words. */
+const char *bed_words(struct sink_port *port, const char *wanted);
 struct sink_answer *bed_fence(struct sink_port *port, uint64_t attempt);
 /* What every epoch is marked with, and what is remembered. */
 extern const struct marks bed_marks;
@@ -70,6 +72,7 @@ void batch_open(
     struct batch *batch, uint64_t fence, struct epoch_id predecessor, struct epoch_id epoch, int64_t offset);
 /* wall_us 0: some time in January 2024. */
 void batch_row(struct batch *batch, const char *key, const char *note, int64_t wall_us);
+void batch_start(struct batch *batch, struct sink_port *port);
 struct sink_answer *batch_commit(struct batch *batch, struct sink_port *port);
 /* The next epoch is here already; its rows are complete, and have to be there until it is committed. */
 void batch_next(struct batch *batch, struct batch *next);

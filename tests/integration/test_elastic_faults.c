@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -587,6 +588,123 @@ static void test_mute(void **state)
 	close(fd);
 }
 
+/* Whoever waits for two seconds says for whom, and since when, and what was asked; the answer ends it. */
+static void assert_waits(struct sink_port *port, const char *url, const char *request)
+{
+	const char *text = bed_words(port, request);
+	int hour, minute, second;
+
+	assert_non_null(strstr(text, url));
+	assert_non_null(strstr(text, "no answer since "));
+	assert_int_equal(sscanf(strstr(text, "since "), "since %2d:%2d:%2dZ to ", &hour, &minute, &second), 3);
+}
+
+static void assert_quiet(struct sink_port *port)
+{
+	char text[512];
+	struct pollfd wait = {.fd = port->event_fd, .events = POLLIN};
+
+	(void)poll(&wait, 1, 100);
+	assert_false(port->ops->late_words(port, text, sizeof text));
+	assert_int_equal(poll(&wait, 1, 100), 0);
+}
+
+/* @ in request is the bed's name. */
+static void with_name(const struct bed *bed, const char *request, char out[128])
+{
+	size_t front = strcspn(request, "@");
+
+	(void)snprintf(out, 128, "%.*s%s%s", (int)front, request, request[front] != '\0' ? bed->name : "",
+	    request[front] != '\0' ? request + front + 1 : "");
+}
+
+static void slow_down(struct bed *bed, const char *request, const char *seconds)
+{
+	char json[256], path[128];
+
+	with_name(bed, request, path);
+	(void)snprintf(json, sizeof json, "{\"settings\":{\"slow\":\"%s\",\"slow_seconds\":%s}}", path, seconds);
+	bed_fault(bed, json);
+}
+
+static void forget(struct bed *bed)
+{
+	bed_fault(bed, "{\"clear\":true}");
+	(void)bed_ask(bed, "DELETE", "/sluice-control", NULL);
+	(void)bed_ask(bed, "DELETE", "/%s", NULL);
+	(void)bed_ask(bed, "DELETE", "/%s-dead-letters", NULL);
+}
+
+/* Each request of the start and of an epoch in turn. */
+static void test_waits(void **state)
+{
+	static const char *const of_start[] = {"PUT /sluice-control", "PUT /sluice-control/_create/@%2Fsearch.0",
+	    "GET /@-dead-letters", "PUT /sluice-control/_create/index%3A@"};
+	static const char *const of_epoch[] = {"POST /@/_bulk", "PUT /sluice-control/_doc/@%2Fsearch.0"};
+	struct bed *bed = *state;
+	struct sink_port *port = NULL;
+	struct epoch_id last = none;
+	char path[128];
+
+	for (size_t i = 0; i < sizeof of_start / sizeof of_start[0]; i++) {
+		if (port != NULL)
+			bed_close(bed, port);
+		forget(bed);
+		port = bed_open(bed, 0, 1);
+		slow_down(bed, of_start[i], "3");
+		port->ops->fence(port, i + 1);
+		with_name(bed, of_start[i], path);
+		assert_waits(port, bed->address.urls[0], path);
+		assert_outcome(bed_wait(port), SINK_DONE);
+		assert_quiet(port);
+	}
+	bed_close(bed, port);
+	forget(bed);
+	port = bed_writer(bed, 9);
+	for (size_t i = 0; i < sizeof of_epoch / sizeof of_epoch[0]; i++) {
+		struct batch batch;
+		batch_open(&batch, 9, last, (struct epoch_id){9, i + 1}, (int64_t)i * 10);
+		fill(&batch, (int)i * 10, 10, NULL);
+		slow_down(bed, of_epoch[i], "3");
+		batch_start(&batch, port);
+		with_name(bed, of_epoch[i], path);
+		assert_waits(port, bed->address.urls[0], path);
+		assert_outcome(bed_wait(port), SINK_DONE);
+		assert_quiet(port);
+		last = batch.transaction.epoch;
+		batch_close(&batch);
+	}
+}
+
+/* Each answer comes within two seconds, and all together take long. */
+static void test_waits_for_many(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_port *port = bed_open(bed, 0, 1);
+
+	slow_down(bed, "all", "0.5");
+	port->ops->fence(port, 1);
+	assert_non_null(strstr(bed_words(port, "slow, at work on it since "), bed->address.urls[0]));
+	assert_outcome(bed_wait(port), SINK_DONE);
+	assert_quiet(port);
+}
+
+/* Of one that takes connections and says nothing. */
+static void test_waits_for_mute(void **state)
+{
+	struct bed *bed = *state;
+	char url[64];
+	int port, fd = mute_server(&port, true);
+
+	(void)snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
+	bed_pipeline(bed, url, NULL);
+	struct sink_port *sink = bed_open(bed, 0, 1);
+	sink->ops->fence(sink, 1);
+	assert_waits(sink, url, "GET /sluice-control");
+	bed_close(bed, sink);
+	close(fd);
+}
+
 int main(void)
 {
 #define BED_TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
@@ -613,6 +731,9 @@ int main(void)
 	    BED_TEST(test_failover),
 	    BED_TEST(test_away),
 	    BED_TEST(test_mute),
+	    BED_TEST(test_waits),
+	    BED_TEST(test_waits_for_many),
+	    BED_TEST(test_waits_for_mute),
 	};
 	if (getenv("SLUICE_TEST_ONLY") != NULL)
 		cmocka_set_test_filter(getenv("SLUICE_TEST_ONLY"));

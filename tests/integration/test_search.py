@@ -64,6 +64,12 @@ def search_waits_for(it, *words):
     wait_for(f"the status says {' or '.join(words)}", said, 20)
 
 
+def search_waits_for_an_answer(it, request=""):
+    words = f"search-sink-0: Elasticsearch at {it.elasticsearch.url}: no answer since "
+    wait_for(f"the status says {words}... {request}", lambda: any(
+        words in part and f"to {request}" in part for part in (it.status("search") or {}).get("waiting", "").split("; ")), 30)
+
+
 def record(key, brand="acme", when="2024-01-15T10:00:00.123456Z", **more):
     return json.dumps({"transaction_id": key, "product_category": "books", "total_amount": 12.5, "transaction_date": when,
                        "product_brand": brand, **more}).encode()
@@ -193,9 +199,15 @@ def elasticsearch_does_not_answer(job):
         producer = it.produce(40_000, "--rate", 4_000, wait=False)
         wait_for("documents", lambda: (it.search_cut() or {0: 0})[0] > 1000, 30)
         elasticsearch.freeze()
-        time.sleep(8)
+        frozen = time.monotonic()
+        search_waits_for_an_answer(it)
+        # And one that starts anew meanwhile.
+        it.restart("search-sink-0")
+        search_waits_for_an_answer(it, "GET /sluice-control")
+        time.sleep(max(0.0, frozen + 8 - time.monotonic()))
         must_be("the attempt of the totals", it.fence(), 1)
         elasticsearch.thaw()
+        wait_for("nobody waits any more", lambda: not (it.status("search") or {"waiting": "?"}).get("waiting"), 60)
         must_be("the producer's exit code", producer.wait(), 0)
         it.settle(8)
         prove_both(it)
