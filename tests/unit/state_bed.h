@@ -21,7 +21,7 @@
 #include "common/state/files.h"
 #include "common/state/state.h"
 
-enum { GROUPS = 16, KEYS = 400, CHECKPOINTS_MAX = 256, ACTORS_MAX = 3, PATIENCE_MS = 20000, DAY_MS = 86400000 };
+enum { GROUPS = 16, KEYS = 400, CHECKPOINTS_MAX = 256, ACTORS_MAX = 3, PATIENCE_MS = 60000, DAY_MS = 86400000 };
 #define BEGIN_MS INT64_C(1700000000000)
 
 /* What the keys hold; 0: nothing. */
