@@ -183,7 +183,7 @@ def other_meaning(bed):
 def checkpoint_folder_lost(bed):
     def change(pipeline):
         pipeline.environment["CHECKPOINT_DIR"] = str(bed.folder / "empty")
-    stops_with_78(bed, ("Ways out",), change)
+    stops_with_78(bed, ("knows none of its checkpoints",), change)
 
 
 def goes_on(bed):
