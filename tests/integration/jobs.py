@@ -156,7 +156,7 @@ class Job(Pipeline):
         found = self.frontier()
         return found[3].get("consumed", 0) if found else 0
 
-    def wait_live(self, seconds=30, job=None):
+    def wait_live(self, seconds=60, job=None):
         wait_for("the job is deployed and past the replay", lambda: (self.status(job) or {}).get("live"), seconds)
 
     def produce(self, count, *options, wait=True, seed=1):

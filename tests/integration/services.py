@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from ports import take_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,12 +39,23 @@ class Services:
     def topic(self, name, partitions):
         call(HERE / "kafka/kafka.sh", "topic", self.kafka, name, partitions)
 
+    @staticmethod
+    def end(consumer, partition, seconds):
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return consumer.get_watermark_offsets(partition, seconds)[1]
+            except KafkaException as failure:  # of a topic that was just made: no leader, or another one
+                if not failure.args[0].retriable() and failure.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
     def ends(self, topic, seconds=10):
         """The next offset of each partition."""
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "tests"})
         try:
             partitions = consumer.list_topics(topic, seconds).topics[topic].partitions
-            return {str(p): consumer.get_watermark_offsets(TopicPartition(topic, p), seconds)[1] for p in partitions}
+            return {str(p): self.end(consumer, TopicPartition(topic, p), seconds) for p in partitions}
         finally:
             consumer.close()
 

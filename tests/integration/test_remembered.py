@@ -218,8 +218,7 @@ def skip_with_other_settings(job):
     must_be("accepted", accept(it, "--yes")[0], 0)
     must_be("exit code of skip", ctl(it, "skip", "--to", "0:28", "--yes")[0], 0)
     it.start_all().wait_live()
-    it.settle()
-    it.prove()
+    audited(it)
 
 
 # --- another cluster -----------------------------------------------------------------------------------------------------------
