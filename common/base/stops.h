@@ -100,9 +100,21 @@
 	STOP(FILES_NOT_SEEN,                                                                                           \
 	    "let checkpoint.dir (CHECKPOINT_DIR) be one folder that all processes of the job share, and start again. " \
 	    "Where the folder was emptied: `sluicectl rebuild` writes a checkpoint anew, then start again")            \
-	STOP(COLUMN_DIFFERS,                                                                                           \
-	    "make the column what sluicectl validate --ddl prints, with ALTER TABLE; where the table "                 \
-	    "is not this job's, give the job's another name in the pipeline file; and start again")                    \
+	STOP(COLUMN_DIFFERS, "make the column what `sluicectl validate --ddl` prints, with ALTER TABLE (and USING "    \
+	                     "where PostgreSQL asks for it); where "                                                   \
+	                     "the table is not this job's, give the job's another name in the pipeline file; and "     \
+	                     "start again. What was rounded, cut "                                                     \
+	                     "or lost meanwhile stays so: run `sluicectl audit` then; where it is not exact, end the " \
+	                     "job, run `sluicectl reset --job "                                                        \
+	                     "totals --yes`, and start again")                                                         \
+	STOP(KEY_MISSING, "make that key, and start again. Where PostgreSQL says that a key is there twice, "          \
+	                  "`sluicectl audit` names the "                                                               \
+	                  "rows that are too many: delete them first")                                                 \
+	STOP(TABLE_REPLACED, "give the old one its name back (ALTER TABLE ... RENAME TO ...), or see that the new "    \
+	                     "one holds all of its "                                                                   \
+	                     "rows; start again, and run `sluicectl audit`: where it is not exact, end the job, run "  \
+	                     "`sluicectl reset --job totals "                                                          \
+	                     "--yes`, and start again")                                                                \
 	STOP(ROWS_OF_OTHERS,                                                                                           \
 	    "empty the table, or give the job's table another name in the pipeline file, and start again")             \
 	STOP(SCHEMA_OF_OTHERS,                                                                                         \
@@ -130,8 +142,11 @@
 	STOP(TABLE_NOT_LASTING, "make it last (ALTER TABLE ... SET LOGGED), and start again")                          \
 	STOP(TABLE_INTERFERED, "drop it (DROP TRIGGER, DROP RULE), or disable it where it is a trigger or row "        \
 	                       "security (ALTER TABLE ... DISABLE ...), and start again")                              \
-	STOP(TABLE_KEY,                                                                                                \
-	    "drop that index or constraint, or make the column what sluicectl validate --ddl prints, and start again") \
+	STOP(TABLE_KEY, "drop that index (DROP INDEX) or constraint (ALTER TABLE ... DROP CONSTRAINT); where it is a " \
+	                "key of the job, "                                                                             \
+	                "make its columns what `sluicectl validate --ddl` prints (ALTER TABLE ... ALTER COLUMN ... "   \
+	                "TYPE, without COLLATE); and "                                                                 \
+	                "start again")                                                                                 \
 	STOP(ROWS_GONE, "restore this database from a backup; or stop all processes and start the job over: "          \
 	                "sluicectl reset --job totals --yes; and start again")                                         \
 	STOP(NO_CHECKPOINT,                                                                                            \

@@ -1,6 +1,7 @@
 /* common/postgres/postgres_check.c - compares a table that is there with its declaration; see postgres_schema.h. */
 #include "common/postgres/postgres_schema.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* One that would refuse a row that Sluice takes: over other columns that Sluice writes than the key's. */
@@ -11,20 +12,25 @@ static const char surplus_sql[] =
     "i.indisunique "
     "AND NOT ($2::text[] <@ c.names) AND c.names <@ $3::text[]";
 
+/* CATALOG_GENERATED: how to end that, or empty. */
 enum { CATALOG_NAME, CATALOG_TYPE, CATALOG_NOT_NULL, CATALOG_FILLS_ITSELF, CATALOG_GENERATED };
 
 static const char columns_sql[] =
     "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '', "
-    "a.attgenerated <> '' OR a.attidentity = 'a' FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > "
+    "CASE WHEN a.attgenerated <> '' THEN 'DROP EXPRESSION' WHEN a.attidentity = 'a' THEN 'DROP IDENTITY' ELSE '' END "
+    "FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > "
     "0 "
     "AND NOT a.attisdropped ORDER BY a.attnum";
 
-/* A unique index over exactly these columns, that ON CONFLICT can name. */
+/* Is there a unique index over exactly these columns, that ON CONFLICT can name; and a primary key? */
 static const char unique_sql[] =
-    "SELECT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid "
-    "AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND (SELECT array_agg(a.attname::text ORDER BY "
-    "a.attname::text) FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) k JOIN pg_attribute a "
-    "ON a.attrelid = i.indrelid AND a.attnum = k) = (SELECT array_agg(n ORDER BY n) FROM unnest($2::text[]) n))";
+    "SELECT coalesce(bool_or(i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS "
+    "NULL AND (SELECT "
+    "array_agg(a.attname::text ORDER BY a.attname::text) FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) k JOIN "
+    "pg_attribute a "
+    "ON a.attrelid = i.indrelid AND a.attnum = k) = (SELECT array_agg(n ORDER BY n) FROM unnest($2::text[]) n)), "
+    "false), "
+    "coalesce(bool_or(i.indisprimary), false) FROM pg_index i WHERE i.indrelid = to_regclass($1)";
 
 static bool flag(const PGresult *result, int row, int column)
 {
@@ -47,53 +53,82 @@ static const struct ddl_column *column_declared(const struct ddl_table *table, c
 	return NULL;
 }
 
-static enum sink_outcome refuse(struct error *error, const struct ddl_table *table, const char *column, const char *why)
+/* One table that is compared. */
+struct check {
+	struct postgres *postgres;
+	const struct ddl_table *table;
+	const char *quoted; /* its name, with the schema's */
+	struct error *error;
+};
+
+/* alter: the rest of the ALTER TABLE ... ALTER COLUMN ... that puts it right. */
+static enum sink_outcome column_refuse(
+    const struct check *check, const char *column, const char *why, const char *alter)
 {
-	error_stop(error, STOP_COLUMN_DIFFERS, "table \"%s\" is there already, but its column \"%s\" %s", table->name,
-	    column, why);
+	struct buffer name = {0};
+
+	sql_identifier(&name, column);
+	error_stop(check->error, STOP_COLUMN_DIFFERS,
+	    "table \"%s\": its column \"%s\" %s; ALTER TABLE %s ALTER COLUMN %.*s %s puts it right", check->table->name,
+	    column, why, check->quoted, (int)name.len, (const char *)name.data, alter);
+	buffer_fini(&name);
+	return SINK_CONFIG;
+}
+
+static enum sink_outcome column_missing(const struct check *check, const struct ddl_column *column)
+{
+	error_stop(check->error, STOP_COLUMN_DIFFERS,
+	    "table \"%s\": its column \"%s\" is missing; where it was renamed, RENAME COLUMN puts it right, and where "
+	    "it "
+	    "was dropped, its values are lost: restore a backup, or start over",
+	    check->table->name, column->name);
 	return SINK_CONFIG;
 }
 
 static enum sink_outcome column_check(
-    const struct ddl_table *table, const struct ddl_column *column, const PGresult *catalog, struct error *error)
+    const struct check *check, const struct ddl_column *column, const PGresult *catalog)
 {
 	int row = column_find(catalog, column->name);
-	struct buffer why = {0};
-	enum sink_outcome outcome = SINK_DONE;
+	char why[3 * DDL_TYPE_MAX], alter[2 * DDL_TYPE_MAX];
 
-	if (row < 0) {
-		if (column->ours) /* one that fills itself may be missing */
-			outcome = refuse(error, table, column->name, "is missing");
-		goto out;
+	if (row < 0) /* one that fills itself may be missing */
+		return column->ours ? column_missing(check, column) : SINK_DONE;
+	const char *type = PQgetvalue(catalog, row, CATALOG_TYPE),
+	           *generated = PQgetvalue(catalog, row, CATALOG_GENERATED);
+	bool not_null = flag(catalog, row, CATALOG_NOT_NULL);
+	if (!column->ours) {
+		if (not_null && !flag(catalog, row, CATALOG_FILLS_ITSELF))
+			return column_refuse(check, column->name, "is NOT NULL without a default", "DROP NOT NULL");
+		return SINK_DONE;
 	}
-	if (!column->ours)
-		goto out;
-	if (strcmp(PQgetvalue(catalog, row, CATALOG_TYPE), column->catalog) != 0) {
-		buffer_printf(&why, "is %s instead of %s", PQgetvalue(catalog, row, CATALOG_TYPE), column->catalog);
-		buffer_append(&why, "", 1);
-		outcome = refuse(error, table, column->name, (const char *)why.data);
-	} else if (flag(catalog, row, CATALOG_NOT_NULL) && !column->required)
-		outcome = refuse(error, table, column->name, "is NOT NULL, while the field is not required");
-	else if (flag(catalog, row, CATALOG_GENERATED))
-		outcome = refuse(error, table, column->name, "is a generated one");
-out:
-	buffer_fini(&why);
-	return outcome;
+	if (strcmp(type, column->catalog) != 0) {
+		snprintf(why, sizeof why, "is %.*s instead of %s", 2 * DDL_TYPE_MAX - 16, type, column->catalog);
+		snprintf(alter, sizeof alter, "TYPE %s", column->catalog);
+		return column_refuse(check, column->name, why, alter);
+	}
+	if (not_null && !column->required)
+		return column_refuse(
+		    check, column->name, "is NOT NULL, while the field is not required", "DROP NOT NULL");
+	if (generated[0] != '\0')
+		return column_refuse(check, column->name, "is a generated one", generated);
+	return SINK_DONE;
 }
 
-static enum sink_outcome columns_check(
-    struct postgres *postgres, const struct ddl_table *table, const char *quoted, struct error *error)
+static enum sink_outcome columns_check(const struct check *check)
 {
+	const struct ddl_table *table = check->table;
 	PGresult *catalog = NULL;
-	enum sink_outcome outcome = postgres_query(postgres, &catalog, error, columns_sql, 1, &quoted);
+	enum sink_outcome outcome =
+	    postgres_query(check->postgres, &catalog, check->error, columns_sql, 1, &check->quoted);
 
 	for (size_t i = 0; i < table->columns_len && outcome == SINK_DONE; i++)
-		outcome = column_check(table, &table->columns[i], catalog, error);
+		outcome = column_check(check, &table->columns[i], catalog);
 	for (int i = 0; outcome == SINK_DONE && i < PQntuples(catalog); i++) {
 		const char *name = PQgetvalue(catalog, i, CATALOG_NAME);
 		if (!column_declared(table, name) && flag(catalog, i, CATALOG_NOT_NULL) &&
 		    !flag(catalog, i, CATALOG_FILLS_ITSELF))
-			outcome = refuse(error, table, name, "is not declared, and is NOT NULL without a default");
+			outcome = column_refuse(
+			    check, name, "is not declared, and is NOT NULL without a default", "DROP NOT NULL");
 	}
 	PQclear(catalog);
 	return outcome;
@@ -128,32 +163,46 @@ static void ours_array(const struct ddl_table *table, struct buffer *out)
 	buffer_append(out, "}", 2);
 }
 
-static enum sink_outcome key_check(
-    struct postgres *postgres, const struct ddl_table *table, const char *quoted, struct error *error)
+/* primary: there is a primary key, over other columns. */
+static enum sink_outcome key_missing(const struct check *check, bool primary)
+{
+	const struct ddl_table *table = check->table;
+	struct buffer key = {0};
+
+	for (size_t i = 0; i < table->key_len; i++) {
+		buffer_append_text(&key, i ? ", " : "");
+		sql_identifier(&key, table->columns[table->key[i]].name);
+	}
+	error_stop(check->error, STOP_KEY_MISSING,
+	    "table \"%s\" has no primary key or unique index (valid, not deferrable, for all rows) over exactly %.*s; "
+	    "ALTER "
+	    "TABLE %s ADD %s (%.*s) makes it",
+	    table->name, (int)key.len, (const char *)key.data, check->quoted,
+	    table->key_primary && !primary ? "PRIMARY KEY" : "UNIQUE", (int)key.len, (const char *)key.data);
+	buffer_fini(&key);
+	return SINK_CONFIG;
+}
+
+static enum sink_outcome key_check(const struct check *check)
 {
 	struct buffer key = {0}, ours = {0};
 	PGresult *result = NULL;
 
-	key_array(table, &key);
-	ours_array(table, &ours);
-	const char *params[] = {quoted, (const char *)key.data, (const char *)ours.data};
-	enum sink_outcome outcome = postgres_query(postgres, &result, error, unique_sql, 2, params);
-	if (outcome == SINK_DONE && !flag(result, 0, 0)) {
-		error_stop(error, STOP_TABLE_KEY,
-		    "table \"%s\" is there already, but has no primary key or unique index over "
-		    "exactly %s",
-		    table->name, params[1]);
-		outcome = SINK_CONFIG;
-	}
+	key_array(check->table, &key);
+	ours_array(check->table, &ours);
+	const char *params[] = {check->quoted, (const char *)key.data, (const char *)ours.data};
+	enum sink_outcome outcome = postgres_query(check->postgres, &result, check->error, unique_sql, 2, params);
+	if (outcome == SINK_DONE && !flag(result, 0, 0))
+		outcome = key_missing(check, flag(result, 0, 1));
 	PQclear(result);
 	result = NULL;
 	if (outcome == SINK_DONE)
-		outcome = postgres_query(postgres, &result, error, surplus_sql, 3, params);
+		outcome = postgres_query(check->postgres, &result, check->error, surplus_sql, 3, params);
 	if (outcome == SINK_DONE && PQntuples(result) > 0) {
-		error_stop(error, STOP_TABLE_KEY,
+		error_stop(check->error, STOP_TABLE_KEY,
 		    "table \"%s\" has unique index \"%s\" beside its key %s, which would refuse records that are "
 		    "accepted",
-		    table->name, PQgetvalue(result, 0, 0), params[1]);
+		    check->table->name, PQgetvalue(result, 0, 0), params[1]);
 		outcome = SINK_CONFIG;
 	}
 	PQclear(result);
@@ -193,6 +242,7 @@ enum sink_outcome postgres_table_check(struct postgres *postgres, const struct d
 	sql_table(&name, postgres->schema, table->name);
 	buffer_append(&name, "", 1);
 	const char *quoted = (const char *)name.data;
+	const struct check check = {.postgres = postgres, .table = table, .quoted = quoted, .error = error};
 	enum sink_outcome outcome = postgres_query(postgres, &result, error,
 	    "SELECT relkind, CASE relkind WHEN 'p' THEN 'partitioned' WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a "
 	    "materialized view' "
@@ -207,9 +257,9 @@ enum sink_outcome postgres_table_check(struct postgres *postgres, const struct d
 		outcome = SINK_CONFIG;
 		goto out;
 	}
-	outcome = columns_check(postgres, table, quoted, error);
+	outcome = columns_check(&check);
 	if (outcome == SINK_DONE)
-		outcome = key_check(postgres, table, quoted, error);
+		outcome = key_check(&check);
 	if (outcome == SINK_DONE)
 		outcome = rows_look(postgres, table, job, quoted, &state->rows, error);
 out:

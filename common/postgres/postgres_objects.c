@@ -2,12 +2,14 @@
 #include "common/postgres/postgres_objects.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/job.h"
 #include "common/base/log.h"
 #include "common/base/mutant.h"
 #include "common/postgres/ddl.h"
+#include "common/postgres/postgres_schema.h"
 
 /* Bits of pg_trigger.tgtype: 1 for each row, 2 BEFORE, 4 INSERT, 8 DELETE, 16 UPDATE, 32 TRUNCATE, 64 INSTEAD OF. */
 const struct object_rule object_rules[] = {
@@ -98,48 +100,147 @@ const struct object_rule object_rules[] = {
 };
 const size_t object_rules_len = sizeof object_rules / sizeof object_rules[0];
 
-/* A version of a row of the catalog is known by the transaction that made it. */
-#define PRINT                                                                                                          \
-	"md5(concat((SELECT string_agg(concat(t.oid, '.', t.xmin), ' ' ORDER BY t.oid) FROM pg_class t WHERE t.oid = " \
-	"ANY ('%s')), "                                                                                                \
-	"' ', (SELECT string_agg(concat(g.oid, '.', g.xmin), ' ' ORDER BY g.oid) FROM pg_trigger g WHERE g.tgrelid = " \
-	"ANY ('%s'))))"
+/* Those of schema sluice that a job writes, behind the tables of the pipeline file. */
+static const char *const ours[] = {"frontier", "checkpoints", "decisions", "remembered", "interventions", "migrations"};
+enum { OURS = sizeof ours / sizeof ours[0] };
 
-/* Of all tables that are there; and what the catalog says of them before they are looked at. */
-static enum sink_outcome print_read(
+/* ---- are they the same? ---- */
+
+/* The rows of the catalog that say what a table is. A version of a row is known by the transaction that made it: whatever is made, changed
+ * or taken away leaves other versions, or fewer. */
+static const struct {
+	const char *catalog, *table, *part; /* part: what there are several of, per table */
+	bool declared_only; /* asked of the tables of the pipeline file only */
+	const char *more;
+} versions[] = {
+    {"pg_class", "oid", "oid", false, ""},
+    {"pg_trigger", "tgrelid", "oid", false, ""},
+    {"pg_rewrite", "ev_class", "oid", false, ""},
+    {"pg_inherits", "inhparent", "inhrelid", false, ""},
+    {"pg_attribute", "attrelid", "attnum", true, " AND c.attnum > 0"},
+    /* Others refuse nothing, and people make and rebuild them. */
+    {"pg_index", "indrelid", "indexrelid", true, " AND (c.indisunique OR c.indisexclusion)"},
+};
+enum { VERSIONS = sizeof versions / sizeof versions[0], TABLE_CATALOGS = 4 };
+
+static void print_print(const struct postgres_objects *objects, struct buffer *out)
+{
+	size_t len = MUTANT(columns_unasked) ? TABLE_CATALOGS : VERSIONS;
+
+	buffer_append_text(out, "concat(");
+	for (size_t i = 0; i < len; i++) {
+		buffer_printf(out,
+		    "%s(SELECT hash_array_extended(array_agg(c.xmin ORDER BY c.%s, c.%s), 0) FROM %s c WHERE c.%s = "
+		    "ANY (('%s'::oid[])[:%zu])%s)",
+		    i ? ", ' ', " : "", versions[i].table, versions[i].part, versions[i].catalog, versions[i].table,
+		    objects->tables, versions[i].declared_only ? objects->declared : objects->declared + OURS,
+		    versions[i].more);
+	}
+	buffer_append_text(out, ")");
+}
+
+static enum sink_outcome tables_find(
     struct postgres *postgres, const struct pipeline *pipeline, struct postgres_objects *objects, struct error *error)
 {
-	static const char *const ours[] = {
-	    "frontier", "checkpoints", "decisions", "remembered", "interventions", "migrations"};
 	struct buffer sql = {0};
 	PGresult *result = NULL;
 
-	buffer_append_text(&sql, "SELECT array_agg(t.oid ORDER BY v.place) FROM (VALUES ");
-	for (size_t i = 0; i < ddl_tables(pipeline); i++) {
+	objects->declared = ddl_tables(pipeline);
+	buffer_append_text(&sql, "SELECT array_agg(coalesce(t.oid, 0) ORDER BY v.place) FROM (VALUES ");
+	for (size_t i = 0; i < objects->declared; i++) {
 		struct ddl_table table;
 		ddl_table_describe(pipeline, i, &table);
 		buffer_printf(&sql, "(%zu, '%s', '%s'), ", i, postgres->schema, table.name);
 	}
-	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-		buffer_printf(&sql, "%s(%zu, 'sluice', '%s')", i ? ", " : "", ddl_tables(pipeline) + i, ours[i]);
+	for (size_t i = 0; i < OURS; i++)
+		buffer_printf(&sql, "%s(%zu, 'sluice', '%s')", i ? ", " : "", objects->declared + i, ours[i]);
 	buffer_append_text(&sql,
-	    ") v(place, schema, name) JOIN pg_namespace n ON n.nspname = v.schema JOIN pg_class t ON "
+	    ") v(place, schema, name) LEFT JOIN pg_namespace n ON n.nspname = v.schema LEFT JOIN pg_class t ON "
 	    "t.relnamespace = n.oid AND t.relname = v.name");
 	buffer_append(&sql, "", 1);
 	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 0, NULL);
 	if (outcome == SINK_DONE) {
 		int len = snprintf(objects->tables, sizeof objects->tables, "%s", PQgetvalue(result, 0, 0));
 		CHECK(len > 0 && (size_t)len < sizeof objects->tables);
-		PQclear(result);
-		buffer_clear(&sql);
-		buffer_printf(&sql, "SELECT " PRINT, objects->tables, objects->tables);
-		buffer_append(&sql, "", 1);
-		outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 0, NULL);
 	}
-	if (outcome == SINK_DONE)
-		snprintf(objects->print, sizeof objects->print, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
 	buffer_fini(&sql);
+	return outcome;
+}
+
+/* What the catalog says of them before they are looked at. */
+static enum sink_outcome print_read(struct postgres *postgres, struct postgres_objects *objects, struct error *error)
+{
+	struct buffer sql = {0};
+	PGresult *result = NULL;
+
+	buffer_append_text(&sql, "SELECT ");
+	print_print(objects, &sql);
+	buffer_append(&sql, "", 1);
+	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 0, NULL);
+	if (outcome == SINK_DONE) {
+		int len = snprintf(objects->print, sizeof objects->print, "%s", PQgetvalue(result, 0, 0));
+		CHECK(len > 0 && (size_t)len < sizeof objects->print);
+	}
+	PQclear(result);
+	buffer_fini(&sql);
+	return outcome;
+}
+
+static const char was_sql[] =
+    "SELECT v.place - 1, v.now, CASE WHEN n.oid IS NULL THEN '' ELSE format('%I.%I', n.nspname, t.relname) END FROM "
+    "unnest($1::oid[], $2::oid[]) WITH "
+    "ORDINALITY "
+    "v(was, now, place) LEFT JOIN pg_class t ON t.oid = v.was LEFT JOIN pg_namespace n ON n.oid = t.relnamespace WHERE "
+    "v.was NOT IN (0, v.now) ORDER BY v.place LIMIT 1";
+
+/* A table of that name is there, but it is not the one that was looked at before. */
+static enum sink_outcome sameness_check(struct postgres *postgres, const struct pipeline *pipeline,
+    const struct postgres_objects *before, const struct postgres_objects *objects, struct error *error)
+{
+	const char *params[] = {before->tables, objects->tables};
+	struct ddl_table table;
+	PGresult *result = NULL;
+
+	if (before->tables[0] == '\0' || strcmp(before->tables, objects->tables) == 0 || MUTANT(sameness_unasked))
+		return SINK_DONE;
+	enum sink_outcome outcome = postgres_query(postgres, &result, error, was_sql, 2, params);
+	if (outcome == SINK_DONE && PQntuples(result) > 0) {
+		size_t place = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+		bool gone = strcmp(PQgetvalue(result, 0, 1), "0") == 0;
+		bool renamed = PQgetvalue(result, 0, 2)[0] != '\0';
+		if (place < objects->declared)
+			ddl_table_describe(pipeline, place, &table);
+		error_stop(error, gone ? STOP_TABLE_GONE : STOP_TABLE_REPLACED,
+		    "table \"%s\"%s is not there any more: while the job ran it was %s%s%s",
+		    place < objects->declared ? table.name : ours[place - objects->declared],
+		    place < objects->declared ? " of the pipeline file" : " of schema sluice",
+		    renamed ? "renamed to " : "dropped", renamed ? PQgetvalue(result, 0, 2) : "",
+		    gone ? "" : ", and another table was put in its place");
+		outcome = SINK_CONFIG;
+	}
+	PQclear(result);
+	return outcome;
+}
+
+/* ---- what is wrong with them? ---- */
+
+static enum sink_outcome shapes_check(
+    struct postgres *postgres, const struct pipeline *pipeline, const char *job, struct error *error)
+{
+	enum sink_outcome outcome = SINK_DONE;
+
+	for (size_t i = 0; i < ddl_tables(pipeline) && outcome == SINK_DONE && !MUTANT(shapes_unchecked); i++) {
+		struct ddl_table table;
+		struct table_state state;
+		ddl_table_describe(pipeline, i, &table);
+		outcome = postgres_table_check(postgres, &table, job, &state, error);
+		if (outcome == SINK_DONE && !state.exists) {
+			error_stop(error, STOP_TABLE_GONE, "table \"%s\" is gone from schema \"%s\"", table.name,
+			    postgres->schema);
+			outcome = SINK_CONFIG;
+		}
+	}
 	return outcome;
 }
 
@@ -207,19 +308,27 @@ static enum sink_outcome emptiness_check(
 enum sink_outcome postgres_objects_look(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
     struct postgres_objects *objects, struct error *error)
 {
-	enum sink_outcome outcome = print_read(postgres, pipeline, objects, error);
+	struct postgres_objects now;
+	enum sink_outcome outcome = tables_find(postgres, pipeline, &now, error);
 
+	if (outcome == SINK_DONE)
+		outcome = print_read(postgres, &now, error);
+	if (outcome == SINK_DONE)
+		outcome = sameness_check(postgres, pipeline, objects, &now, error);
+	if (outcome == SINK_DONE)
+		outcome = shapes_check(postgres, pipeline, job, error);
 	for (size_t i = 0; i < object_rules_len && outcome == SINK_DONE; i++)
-		outcome = rule_ask(postgres, &object_rules[i], objects, error);
+		outcome = rule_ask(postgres, &object_rules[i], &now, error);
 	if (outcome == SINK_DONE)
 		outcome = emptiness_check(postgres, pipeline, job, error);
+	if (outcome == SINK_DONE)
+		*objects = now;
 	return outcome;
 }
 
 void postgres_objects_prepare_print(const struct postgres_objects *objects, struct buffer *out)
 {
-	buffer_printf(out,
-	    "PREPARE tables_are_the_same AS SELECT CASE " PRINT " WHEN '%s' THEN true ELSE "
-	    "sluice.tables_changed() END;\n",
-	    objects->tables, objects->tables, objects->print);
+	buffer_append_text(out, "PREPARE tables_are_the_same AS SELECT CASE ");
+	print_print(objects, out);
+	buffer_printf(out, " WHEN '%s' THEN true ELSE sluice.tables_changed() END;\n", objects->print);
 }

@@ -492,7 +492,7 @@ enum result postgres_init(
     const struct pipeline *pipeline, const char *application_name, struct buffer *report, struct error *error)
 {
 	struct postgres postgres = {.stop_fd = -1};
-	struct postgres_objects objects;
+	struct postgres_objects objects = {0};
 	char job[JOB_NAME_MAX];
 	enum sink_outcome outcome = postgres_connect(&postgres, pipeline, application_name, error);
 	if (outcome == SINK_DONE)

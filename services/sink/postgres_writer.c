@@ -8,12 +8,13 @@
 
 #include "common/base/crash_point.h"
 #include "common/base/job.h"
+#include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "services/sink/postgres_frontier.h"
 #include "services/sink/postgres_runner.h"
 #include "common/postgres/postgres_schema.h"
 
-enum { RAISE_WITHIN_MS = 20000, RAISE_LOCK_MS = 1000, NUMBER_MAX = 24 };
+enum { RAISE_WITHIN_MS = 20000, RAISE_LOCK_MS = 1000, NUMBER_MAX = 24, WORDS_MAX = 240 };
 
 void postgres_writer_init(
     struct postgres_writer *writer, const struct pipeline *pipeline, const char *application_name, int stop_fd)
@@ -205,12 +206,34 @@ enum sink_outcome postgres_writer_set_cut(struct postgres_writer *writer, uint64
 	return postgres_refused(writer, outcome, answer);
 }
 
+/* Where the tables have changed, that is said, too: it is behind what PostgreSQL found amiss, or counted. */
+static enum sink_outcome explain(struct postgres_writer *writer, enum sink_outcome outcome, struct sink_answer *answer)
+{
+	struct postgres_objects objects = writer->commit.objects;
+	struct error found;
+
+	if ((outcome != SINK_CONFIG && outcome != SINK_LATE) || !postgres_alive(&writer->postgres) ||
+	    MUTANT(refusal_unexplained))
+		return outcome;
+	if (postgres_objects_look(&writer->postgres, writer->pipeline, writer->job, &objects, &found) != SINK_CONFIG)
+		return outcome;
+	const char *way = strstr(answer->error.text, ". What to do: ");
+	size_t len = way ? (size_t)(way - answer->error.text) : strlen(answer->error.text);
+	error_wrap(&found, "%.*s", len < WORDS_MAX ? (int)len : WORDS_MAX, answer->error.text);
+	answer->error = found;
+	return SINK_CONFIG;
+}
+
 enum sink_outcome postgres_writer_commit(
     struct postgres_writer *writer, const struct transaction *transaction, struct sink_answer *answer)
 {
 	enum sink_outcome outcome =
 	    postgres_commit_run(&writer->commit, &writer->postgres, transaction, &answer->error);
-	return postgres_refused(writer, outcome, answer);
+	bool by_server =
+	    postgres_alive(&writer->postgres) && PQtransactionStatus(writer->postgres.link) != PQTRANS_IDLE;
+
+	outcome = postgres_refused(writer, outcome, answer);
+	return by_server ? explain(writer, outcome, answer) : outcome;
 }
 
 enum sink_outcome postgres_writer_touch(

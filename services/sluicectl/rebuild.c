@@ -282,7 +282,7 @@ static enum result within_transaction(struct rebuild *rebuild, struct error *err
 static enum result run(struct rebuild *rebuild, struct error *error)
 {
 	const struct pipeline *pipeline = rebuild->pipeline;
-	struct postgres_objects objects;
+	struct postgres_objects objects = {0};
 	enum sink_outcome outcome = postgres_connect(&rebuild->postgres, pipeline, "sluicectl rebuild", error);
 	if (outcome == SINK_DONE && !rebuild->dry_run)
 		outcome = postgres_schema_apply(&rebuild->postgres, pipeline, rebuild->job, &objects, NULL, error);

@@ -167,8 +167,9 @@ def rows_not_written(job):
     it.start_all().wait_live()
     it.settle()
     before = it.frontier()[2:]
-    sql(it.url, "CREATE FUNCTION harm() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM public.transactions t WHERE "
-                "t.transaction_id = NEW.transaction_id; RETURN NULL; END $$; CREATE TRIGGER harm AFTER INSERT ON transactions "
+    # As a text that is run: what stands there by name is found at the look, and says who it is.
+    sql(it.url, "CREATE FUNCTION harm() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE format('DELETE FROM public.%I', "
+                "'transactions') || ' t WHERE t.transaction_id = $1' USING NEW.transaction_id; RETURN NULL; END $$; CREATE TRIGGER harm AFTER INSERT ON transactions "
                 "FOR EACH ROW EXECUTE FUNCTION harm()")
     it.produce(500, "--rate", 0, seed=2)
     stopped(it, "ROWS_NOT_WRITTEN", "rows were sent to be deleted")
@@ -176,6 +177,55 @@ def rows_not_written(job):
     sql(it.url, "DROP TRIGGER harm ON transactions")
     it.start_all()
     exact(it)
+
+
+def changed_while_it_runs(stop, broken, mended, *found):
+    """Nothing is written into a table that has become another one, and what was written before stays exact."""
+    def case(job):
+        it = filled(job)
+        before = it.frontier()[2:]
+        sql(it.url, broken)
+        it.send([record("d", 1.23)])
+        stopped(it, stop, *found)
+        must_be("cut and counters", it.frontier()[2:], before)
+        sql(it.url, mended)
+        it.start_all()
+        exact(it)
+    case.__name__ = f"{stop.lower()}_while_it_runs"
+    return case
+
+
+def rounded_while_it_runs(job):
+    """The ALTER TABLE itself has rounded what was there: another one does not bring it back, and the words say what does."""
+    it = job(changes=(RARELY,))
+    it.send([record("a", 1.25), record("b", 2.75), record("c", 3.55, "2024-02-15")])
+    it.start_all().wait_live()
+    it.settle()
+    sql(it.url, "ALTER TABLE transactions ALTER total_amount TYPE numeric(9,1)")
+    it.send([record("d", 1.23)])
+    stopped(it, "COLUMN_DIFFERS", 'its column "total_amount" is numeric(9,1) instead of numeric(10,2)')
+    must_be("rows", sql(it.url, "SELECT count(*) FROM transactions"), (3,))
+    sql(it.url, "ALTER TABLE transactions ALTER COLUMN total_amount TYPE numeric(10,2)")
+    it.start_all()
+    it.wait_live()
+    it.settle()
+    must_be("exit code of the audit", ctl(it, "audit").returncode, 1)
+    it.stop()
+    reset = ctl(it, "reset", "--job", "totals", "--yes")
+    must_be(f"exit code of reset\n{reset.stderr}", reset.returncode, 0)
+    it.start_all()
+    exact(it)
+
+
+key_missing = changed_while_it_runs("KEY_MISSING", "ALTER TABLE transactions DROP CONSTRAINT transactions_pkey",
+                                    'ALTER TABLE "public"."transactions" ADD PRIMARY KEY ("transaction_id")',
+                                    'ALTER TABLE "public"."transactions" ADD PRIMARY KEY ("transaction_id") makes it')
+table_replaced = changed_while_it_runs("TABLE_REPLACED", "ALTER TABLE sales_per_month RENAME TO months_t; CREATE TABLE sales_per_month "
+                                       "(LIKE months_t INCLUDING ALL); INSERT INTO sales_per_month TABLE months_t",
+                                       "DROP TABLE sales_per_month; ALTER TABLE months_t RENAME TO sales_per_month",
+                                       'table "sales_per_month" of the pipeline file', "renamed to public.months_t, and another")
+table_kept = changed_while_it_runs("TABLE_REPLACED", "CREATE TABLE copy (LIKE sales_per_day INCLUDING ALL); INSERT INTO copy TABLE sales_per_day; "
+                                   "DROP TABLE sales_per_day; ALTER TABLE copy RENAME TO sales_per_day", "SELECT 1", "it was dropped, and another")
 
 
 def not_counted(job):
@@ -685,6 +735,8 @@ CASES = {"NOT_STOPPED_CLEANLY": (not_stopped_cleanly,), "TOTAL_BEYOND_COLUMN": (
          "NO_PROC": (no_proc,), "TOO_MANY_PARTITIONS": (too_many_partitions,), "TOO_MANY_KEYS": (too_many_keys,),
          "STATEMENT_REFUSED": (statement_refused,), "LETTERS_OF_NOBODY": (letters_of_nobody, letters_of_another_role)}
 CASES |= {stop: (in_the_database(stop),) for stop in IN_THE_DATABASE}
+CASES["COLUMN_DIFFERS"] += (rounded_while_it_runs,)
+CASES |= {"KEY_MISSING": (key_missing,), "TABLE_REPLACED": (table_replaced, table_kept)}
 # Their way out is taken where what they need is there already.
 ELSEWHERE = {
     "OTHER_LOG": ("test_remembered.py", "as_long_after_down"),
