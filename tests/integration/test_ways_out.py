@@ -179,7 +179,7 @@ def rows_not_written(job):
     exact(it)
 
 
-def changed_while_it_runs(stop, broken, mended, *found):
+def changed_while_it_runs(name, stop, broken, mended, *found):
     """Nothing is written into a table that has become another one, and what was written before stays exact."""
     def case(job):
         it = filled(job)
@@ -191,7 +191,7 @@ def changed_while_it_runs(stop, broken, mended, *found):
         sql(it.url, mended)
         it.start_all()
         exact(it)
-    case.__name__ = f"{stop.lower()}_while_it_runs"
+    case.__name__ = f"{name}_while_it_runs"
     return case
 
 
@@ -217,14 +217,14 @@ def rounded_while_it_runs(job):
     exact(it)
 
 
-key_missing = changed_while_it_runs("KEY_MISSING", "ALTER TABLE transactions DROP CONSTRAINT transactions_pkey",
+key_missing = changed_while_it_runs("key_missing", "KEY_MISSING", "ALTER TABLE transactions DROP CONSTRAINT transactions_pkey",
                                     'ALTER TABLE "public"."transactions" ADD PRIMARY KEY ("transaction_id")',
                                     'ALTER TABLE "public"."transactions" ADD PRIMARY KEY ("transaction_id") makes it')
-table_replaced = changed_while_it_runs("TABLE_REPLACED", "ALTER TABLE sales_per_month RENAME TO months_t; CREATE TABLE sales_per_month "
+table_replaced = changed_while_it_runs("table_replaced", "TABLE_REPLACED", "ALTER TABLE sales_per_month RENAME TO months_t; CREATE TABLE sales_per_month "
                                        "(LIKE months_t INCLUDING ALL); INSERT INTO sales_per_month TABLE months_t",
                                        "DROP TABLE sales_per_month; ALTER TABLE months_t RENAME TO sales_per_month",
                                        'table "sales_per_month" of the pipeline file', "renamed to public.months_t, and another")
-table_kept = changed_while_it_runs("TABLE_REPLACED", "CREATE TABLE copy (LIKE sales_per_day INCLUDING ALL); INSERT INTO copy TABLE sales_per_day; "
+table_kept = changed_while_it_runs("table_kept", "TABLE_REPLACED", "CREATE TABLE copy (LIKE sales_per_day INCLUDING ALL); INSERT INTO copy TABLE sales_per_day; "
                                    "DROP TABLE sales_per_day; ALTER TABLE copy RENAME TO sales_per_day", "SELECT 1", "it was dropped, and another")
 
 
