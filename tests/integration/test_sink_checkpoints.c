@@ -382,6 +382,13 @@ static void test_late_many(void **state)
 	draft_close(&drafts[1]);
 }
 
+/* What follows is found by the question to the catalog. The verdict has to be right all the same. */
+static void look_away(struct fixture *fixture)
+{
+	fixture_run(fixture,
+	    "CREATE OR REPLACE FUNCTION sluice.tables_changed() RETURNS boolean LANGUAGE sql AS 'SELECT true'");
+}
+
 /* A unique index of the user's says 23505, too: alone, and beside a key that is late. */
 static void test_late_other_index(void **state)
 {
@@ -390,6 +397,7 @@ static void test_late_other_index(void **state)
 	struct value values[FIELDS];
 	struct draft draft;
 
+	look_away(fixture);
 	fixture_run(fixture, "CREATE UNIQUE INDEX one_each ON transactions (customer_id)");
 	draft_open(&draft, 1, none, epoch_of(1, 1), 1);
 	full_row(values, "a");
@@ -422,6 +430,7 @@ static void test_late_collation(void **state)
 	struct value values[FIELDS];
 	struct draft draft;
 
+	look_away(fixture);
 	fixture_run(fixture, "CREATE COLLATION lax (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
 	                     "ALTER TABLE transactions ALTER customer_id TYPE varchar(255) COLLATE lax, "
 	                     "ALTER transaction_id TYPE varchar(36) COLLATE lax");
