@@ -347,15 +347,22 @@ void http_push(struct http *http)
 	CHECK(curl_multi_perform(http->multi, &running) == CURLM_OK);
 }
 
-/* Here all requests pass. */
-static void silence_look(struct http *http)
+static const struct http_request *request_oldest(const struct http *http)
 {
 	const struct http_request *oldest = http->under_way;
-	struct elastic_silence silence = {.where = http->settings->urls[http->current], .status = http->last_status};
-	char what[128];
 
 	while (oldest != NULL && oldest->next != NULL)
 		oldest = oldest->next;
+	return oldest;
+}
+
+/* Here all requests pass. */
+static void silence_look(struct http *http)
+{
+	const struct http_request *oldest = request_oldest(http);
+	struct elastic_silence silence = {.where = http->settings->urls[http->current], .status = http->last_status};
+	char what[128];
+
 	if (oldest != NULL) {
 		const uint8_t *query = memchr(oldest->path.data, '?', oldest->path.len);
 		size_t len = query != NULL ? (size_t)(query - oldest->path.data) : oldest->path.len;
@@ -373,7 +380,12 @@ bool http_wait(struct http *http, int timeout_ms)
 	int running;
 
 	CHECK(curl_multi_perform(http->multi, &running) == CURLM_OK);
-	timeout_ms = messages_take(http) ? 0 : elastic_wait_ms(&http->wait, timeout_ms);
+	if (messages_take(http)) {
+		timeout_ms = 0;
+	} else {
+		const struct http_request *oldest = request_oldest(http);
+		timeout_ms = elastic_wait_ms(&http->wait, oldest != NULL ? oldest->started_us : 0, timeout_ms);
+	}
 	CHECK(curl_multi_poll(http->multi, &stop, 1, timeout_ms, NULL) == CURLM_OK);
 	if (stop.revents != 0)
 		http->stopped = true;

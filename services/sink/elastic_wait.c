@@ -7,6 +7,7 @@
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 
+enum { FIRST_US = 250000 /* by so much later than the port's request its first one of Elasticsearch may begin */ };
 enum { CLOCK_AT = sizeof "2026-11-30T" - 1, CLOCK_LEN = sizeof "18:50:01" - 1 };
 
 void elastic_wait_begin(struct elastic_wait *wait)
@@ -20,13 +21,22 @@ void elastic_wait_end(struct elastic_wait *wait)
 	wait->since_us = 0;
 }
 
-int elastic_wait_ms(const struct elastic_wait *wait, int most_ms)
+static int sooner(uint64_t since_us, uint64_t now_us, int most_ms)
 {
-	uint64_t now_us = clock_monotonic_us(), due_us = wait->since_us + ELASTIC_WAIT_US;
+	uint64_t due_us = since_us + ELASTIC_WAIT_US;
 
-	if (wait->since_us == 0 || due_us <= now_us || due_us - now_us >= (uint64_t)most_ms * 1000)
+	if (since_us == 0 || due_us <= now_us || due_us - now_us >= (uint64_t)most_ms * 1000)
 		return most_ms;
 	return (int)((due_us - now_us) / 1000) + 1;
+}
+
+int elastic_wait_ms(const struct elastic_wait *wait, uint64_t oldest_us, int most_ms)
+{
+	uint64_t now_us = clock_monotonic_us();
+
+	if (wait->since_us == 0)
+		return most_ms;
+	return sooner(wait->since_us, now_us, sooner(oldest_us, now_us, most_ms));
 }
 
 /* When that was, by the wall clock: "18:50:01Z". */
@@ -66,7 +76,7 @@ void elastic_wait_look(struct elastic_wait *wait, const struct elastic_silence *
 	if (wait->say == NULL || since_us == 0 || now_us - since_us < ELASTIC_WAIT_US || MUTANT(answers_unwaited))
 		return;
 	/* Nobody took the answer to one of before the port's request. */
-	if (silence->what != NULL && now_us - silence->since_us >= ELASTIC_WAIT_US) {
+	if (silence->what != NULL && now_us - silence->since_us >= ELASTIC_WAIT_US - FIRST_US) {
 		silent = true;
 		since_us = silence->since_us > since_us ? silence->since_us : since_us;
 	}

@@ -31,7 +31,7 @@ struct elastic_silence {
 void elastic_wait_begin(struct elastic_wait *wait);
 void elastic_wait_end(struct elastic_wait *wait);
 void elastic_wait_look(struct elastic_wait *wait, const struct elastic_silence *silence);
-/* How long to wait at most until it is time to look, of most_ms. */
-int elastic_wait_ms(const struct elastic_wait *wait, int most_ms);
+/* How long to wait at most until it is time to look, of most_ms. oldest_us: since when the oldest request is under way; 0: none is. */
+int elastic_wait_ms(const struct elastic_wait *wait, uint64_t oldest_us, int most_ms);
 
 #endif
