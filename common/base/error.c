@@ -16,12 +16,20 @@ enum result error_set(struct error *error, enum result code, const char *format,
 	return code;
 }
 
+#define WAY ". What to do: "
+
+size_t error_found_len(const struct error *error)
+{
+	const char *way = strstr(error->text, WAY);
+	return way != NULL ? (size_t)(way - error->text) : strlen(error->text);
+}
+
 enum result error_way(struct error *error, enum stop stop)
 {
 	char way[ERROR_TEXT_MAX / 2];
 	if (error->code != RESULT_CONFIG)
 		return error->code;
-	int len = snprintf(way, sizeof way, ". What to do: %s", stop_way(stop));
+	int len = snprintf(way, sizeof way, WAY "%s", stop_way(stop));
 	CHECK(len > 0 && (size_t)len < sizeof way);
 	size_t found = strnlen(error->text, sizeof error->text - 1 - (size_t)len);
 	memcpy(error->text + found, way, (size_t)len + 1);

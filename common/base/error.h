@@ -9,6 +9,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/base/stops.h"
 
@@ -38,6 +39,9 @@ enum result error_stop(struct error *error, enum stop stop, const char *format, 
 
 /* The same for an error that is there already: puts the way out behind its text where it is CONFIG. Keeps and returns the code. */
 enum result error_way(struct error *error, enum stop stop);
+
+/* How long the text is without that. */
+size_t error_found_len(const struct error *error);
 
 /* Puts words in front: "context: what happened". Keeps and returns the code. */
 enum result error_wrap(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -217,8 +217,7 @@ static enum sink_outcome explain(struct postgres_writer *writer, enum sink_outco
 		return outcome;
 	if (postgres_objects_look(&writer->postgres, writer->pipeline, writer->job, &objects, &found) != SINK_CONFIG)
 		return outcome;
-	const char *way = strstr(answer->error.text, ". What to do: ");
-	size_t len = way ? (size_t)(way - answer->error.text) : strlen(answer->error.text);
+	size_t len = error_found_len(&answer->error);
 	error_wrap(&found, "%.*s", len < WORDS_MAX ? (int)len : WORDS_MAX, answer->error.text);
 	answer->error = found;
 	return SINK_CONFIG;

@@ -96,6 +96,8 @@ void writer_back_off(struct writer *writer, enum request next, uint64_t now_us)
 static void commit_first(struct writer *writer, uint64_t now_us)
 {
 	const struct epoch *epoch = writer->first, *next = epoch->next;
+	if (writer->retirements != NULL)
+		writer->retirements->passed++;
 	writer->transaction = (struct transaction){
 	    .fence = writer->attempt,
 	    .predecessor = writer->frontier.last,
@@ -198,13 +200,6 @@ static bool retirement_is_due(const struct writer *writer)
 	       (writer->first == NULL || writer->retirements->passed >= COMMITS_PAST_RETIREMENT);
 }
 
-static void begin_first(struct writer *writer, uint64_t now_us)
-{
-	if (writer->retirements != NULL)
-		writer->retirements->passed++;
-	commit_first(writer, now_us);
-}
-
 /* Starts what comes next, if the port is free. */
 static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 {
@@ -228,7 +223,7 @@ static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 	} else if (retirement_is_due(writer)) {
 		writer_begin(writer, REQUEST_RETIRE, now_us);
 	} else if (writer->first != NULL) {
-		begin_first(writer, now_us);
+		commit_first(writer, now_us);
 	} else if (writer->deployed && writer->live && now_us >= writer->touched_us + TOUCH_US) {
 		writer_begin(writer, REQUEST_TOUCH, now_us);
 	}

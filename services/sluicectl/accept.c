@@ -149,8 +149,8 @@ static int accept_job(const struct arguments *arguments, const struct pipeline *
 	char job[JOB_NAME_MAX];
 	struct error error = {0};
 	bool written = false;
-	if (arguments->job != NULL && !job_kind_parse(arguments->job, &kind))
-		return sluicectl_refuse("no job %s: --job is totals or search", arguments->job);
+	if (sluicectl_job(arguments, &kind, &error) != RESULT_OK)
+		return sluicectl_refuse("%s", error.text);
 	if (job_check_on(pipeline, kind, &error) != RESULT_OK)
 		return sluicectl_fail(&error);
 	struct accept accept = {.memory = {.pipeline = pipeline, .job = job_name(pipeline, kind, job)}};

@@ -5,16 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/sluicectl/audit_control.h"
 #include "services/sluicectl/audit_http.h"
 #include "services/sluicectl/audit_tree.h"
-
-/* /sluice-control/_doc/ecommerce-transactions%2Fsearch.0 */
-static void path_put(struct buffer *path, const char *verb, const struct memory *memory)
-{
-	buffer_printf(path, "/sluice-control/%s/", verb);
-	http_encode(path, memory->job);
-	buffer_append_text(path, ".0");
-}
 
 static const char *text_of(struct arena *arena, struct bytes text)
 {
@@ -37,18 +30,17 @@ static void take(struct memory *memory, const struct tree_node *source)
 }
 
 static enum result document_read(
-    struct http *http, struct memory *memory, int64_t *seq_no, int64_t *term, struct error *error)
+    struct http *http, struct memory *memory, struct control_version *version, struct error *error)
 {
 	struct buffer path = {0};
 	struct tree tree = {0};
-	path_put(&path, "_doc", memory);
+	control_path(&path, "_doc", memory->job, 0);
 	buffer_append(&path, "", 1);
 	enum result result = http_ask(http, "GET", (const char *)path.data, (struct bytes){0}, HTTP_AGAIN, error);
 	if (result == RESULT_OK && http->status == 404)
 		result = error_set(error, RESULT_CONFIG, "job %s was never started: it remembers nothing", memory->job);
-	else if (result == RESULT_OK && (tree_read(&tree, buffer_bytes(&http->answer)) != NULL ||
-	                                    !tree_integer(tree_member(tree.root, "_seq_no"), seq_no) ||
-	                                    !tree_integer(tree_member(tree.root, "_primary_term"), term)))
+	else if (result == RESULT_OK &&
+	         (tree_read(&tree, buffer_bytes(&http->answer)) != NULL || !control_version_read(version, tree.root)))
 		result = error_set(error, RESULT_CONFIG, "the control document of job %s is not one", memory->job);
 	else if (result == RESULT_OK)
 		take(memory, tree_member(tree.root, "_source"));
@@ -60,11 +52,11 @@ static enum result document_read(
 enum result accept_search_read(struct memory *memory, struct error *error)
 {
 	struct http http;
-	int64_t seq_no = 0, term = 0;
+	struct control_version version = {0};
 	enum result result = http_open(&http, &memory->pipeline->sinks.elasticsearch, error);
 	if (result != RESULT_OK)
 		return result;
-	result = document_read(&http, memory, &seq_no, &term, error);
+	result = document_read(&http, memory, &version, error);
 	http_close(&http);
 	return result;
 }
@@ -76,14 +68,14 @@ enum result accept_search_write(
 	struct http http;
 	struct memory seen = {.pipeline = memory->pipeline, .job = memory->job};
 	struct buffer path = {0}, body = {0};
-	int64_t seq_no = 0, term = 0;
+	struct control_version version = {0};
 	(void)anew, (void)detail; /* Elasticsearch has no table of interventions: what is remembered says it */
 	enum result result = http_open(&http, &memory->pipeline->sinks.elasticsearch, error);
 	if (result != RESULT_OK)
 		return result;
-	result = document_read(&http, &seen, &seq_no, &term, error);
-	path_put(&path, "_update", memory);
-	buffer_printf(&path, "?if_seq_no=%" PRId64 "&if_primary_term=%" PRId64, seq_no, term);
+	result = document_read(&http, &seen, &version, error);
+	control_path(&path, "_update", memory->job, 0);
+	control_version_put(&version, &path);
 	buffer_append(&path, "", 1);
 	buffer_append_text(&body, "{\"doc\": {\"remembered\": ");
 	facts_print(now, &body);

@@ -1,8 +1,11 @@
 /* services/sluicectl/audit_control.c - see audit_control.h. */
 #include "services/sluicectl/audit_control.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "services/sluicectl/audit_http.h"
 
 const char *const control_counter_names[CONTROL_COUNTERS] = {"consumed", "accepted", "dead"};
 
@@ -125,6 +128,24 @@ void control_fini(struct control *control)
 	free(control->start.offsets);
 	free(control->since.offsets);
 	*control = (struct control){0};
+}
+
+void control_path(struct buffer *path, const char *verb, const char *job, uint32_t writer)
+{
+	buffer_printf(path, "/" CONTROL_INDEX "/%s/", verb);
+	http_encode(path, job);
+	buffer_printf(path, ".%" PRIu32, writer);
+}
+
+bool control_version_read(struct control_version *version, const struct tree_node *answer)
+{
+	return tree_integer(tree_member(answer, "_seq_no"), &version->seq_no) &&
+	       tree_integer(tree_member(answer, "_primary_term"), &version->term);
+}
+
+void control_version_put(const struct control_version *version, struct buffer *path)
+{
+	buffer_printf(path, "?if_seq_no=%" PRId64 "&if_primary_term=%" PRId64, version->seq_no, version->term);
 }
 
 int64_t control_cut_at(const struct control_cut *cut, uint32_t partition)

@@ -13,6 +13,7 @@
 
 enum { CONTROL_PARTITIONS_MAX = 1 << 16, CONTROL_WRITERS_MAX = 256 };
 
+#define CONTROL_INDEX "sluice-control"
 /* What was passed over on purpose is among what writer 0 remembers: "skip.<partition>.<from>": "<to> <when>". */
 #define CONTROL_SKIP "skip."
 
@@ -48,6 +49,18 @@ struct control {
 /* source: the document of this writer. */
 const char *control_read(struct control *control, const char *job, uint32_t writer, const struct tree_node *source);
 void control_fini(struct control *control);
+
+/* /sluice-control/VERB/JOB.WRITER, as a path has it. */
+void control_path(struct buffer *path, const char *verb, const char *job, uint32_t writer);
+
+/* A document as it was read. A change that names it fails where somebody else has changed the document since. */
+struct control_version {
+	int64_t seq_no, term;
+};
+/* answer: the whole one to a GET of the document. False: it does not say. */
+bool control_version_read(struct control_version *version, const struct tree_node *answer);
+/* ?if_seq_no=...&if_primary_term=... */
+void control_version_put(const struct control_version *version, struct buffer *path);
 
 int64_t control_cut_at(const struct control_cut *cut, uint32_t partition);
 /* How many of them, in ascending order, are of the writers that there are. 0: they do not share out the key groups. */

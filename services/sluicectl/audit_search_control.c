@@ -6,8 +6,6 @@
 
 #include "services/sluicectl/audit_search.h"
 
-#define CONTROL_INDEX "sluice-control"
-
 /* --- what was passed over on purpose ------------------------------------------------------------------------------ */
 
 /* "skip.0.400": "500 2026-11-30T12:00:00Z" */

@@ -87,8 +87,9 @@ static int run(const struct arguments *arguments, const struct pipeline *pipelin
 {
 	enum job_kind kind = JOB_TOTALS;
 	struct arena arena = {0};
-	if (arguments->job != NULL && !job_kind_parse(arguments->job, &kind))
-		return sluicectl_refuse("no job %s: --job is totals or search", arguments->job);
+	struct error error = {0};
+	if (sluicectl_job(arguments, &kind, &error) != RESULT_OK)
+		return sluicectl_refuse("%s", error.text);
 	if (kind != JOB_TOTALS)
 		return sluicectl_refuse(
 		    "the job %s has no checkpoints: where it is stands in Elasticsearch, in index sluice-control",

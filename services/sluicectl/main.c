@@ -159,12 +159,19 @@ void sluicectl_pause_ms(long ms)
 		continue;
 }
 
+enum result sluicectl_job(const struct arguments *arguments, enum job_kind *kind, struct error *error)
+{
+	if (arguments->job != NULL && !job_kind_parse(arguments->job, kind))
+		return error_set(error, RESULT_CONFIG, "no job %s: --job is totals or search", arguments->job);
+	return RESULT_OK;
+}
+
 enum result sluicectl_jobs(
     const struct arguments *arguments, const struct pipeline *pipeline, bool wanted[JOBS], struct error *error)
 {
 	enum job_kind only = JOBS;
-	if (arguments->job != NULL && !job_kind_parse(arguments->job, &only))
-		return error_set(error, RESULT_CONFIG, "no job %s: --job is totals or search", arguments->job);
+	if (sluicectl_job(arguments, &only, error) != RESULT_OK)
+		return error->code;
 	if (only != JOBS && job_check_on(pipeline, only, error) != RESULT_OK)
 		return error->code;
 	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++)

@@ -64,8 +64,8 @@ static int run(const struct arguments *arguments, const struct pipeline *pipelin
 
 	if (arguments->job == NULL)
 		return sluicectl_refuse("which one? --job is totals or search");
-	if (!job_kind_parse(arguments->job, &kind))
-		return sluicectl_refuse("no job %s: --job is totals or search", arguments->job);
+	if (sluicectl_job(arguments, &kind, &error) != RESULT_OK)
+		return sluicectl_refuse("%s", error.text);
 	if (reset.with_index && kind != JOB_SEARCH)
 		return sluicectl_refuse("--with-index is for --job search");
 	if (arguments->yes == arguments->dry_run)

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/sluicectl/audit_control.h"
 #include "services/sluicectl/audit_document.h"
 #include "services/sluicectl/audit_elastic.h"
 #include "services/sluicectl/reset.h"
 
-#define CONTROL_INDEX "sluice-control"
 enum { NAMES_MAX = 1 << 16 };
 
 struct names {
@@ -108,20 +108,20 @@ static enum result control_delete_print(struct search *search, const char *id, s
 {
 	struct elastic *elastic = &search->elastic;
 	struct buffer path = {0};
-	int64_t seq_no, term;
+	struct control_version version;
 
 	enum result result = ask(search, "GET", path_of(&path, "/" CONTROL_INDEX "/_doc/", id, ""), error);
 	buffer_fini(&path);
 	if (result != RESULT_OK || elastic->http.status != 200)
 		return result;
 	if (tree_read(&elastic->tree, buffer_bytes(&elastic->http.answer)) != NULL ||
-	    !tree_integer(tree_member(elastic->tree.root, "_seq_no"), &seq_no) ||
-	    !tree_integer(tree_member(elastic->tree.root, "_primary_term"), &term))
+	    !control_version_read(&version, elastic->tree.root))
 		return error_set(
 		    error, RESULT_CONFIG, "Elasticsearch: document %s of index " CONTROL_INDEX " cannot be read", id);
 	buffer_append_text(out, "{\"delete\": {");
 	json_text(out, "_id", id);
-	buffer_printf(out, ", \"if_seq_no\": %" PRId64 ", \"if_primary_term\": %" PRId64 "}}\n", seq_no, term);
+	buffer_printf(
+	    out, ", \"if_seq_no\": %" PRId64 ", \"if_primary_term\": %" PRId64 "}}\n", version.seq_no, version.term);
 	return RESULT_OK;
 }
 

@@ -140,8 +140,8 @@ static int run(const struct arguments *arguments, const struct pipeline *pipelin
 		return sluicectl_refuse("--to is missing: earliest, or offsets as in 0:500,2:800");
 	if (skip_wish_parse(arguments->to, &skipping.wish, &error) != RESULT_OK)
 		return sluicectl_refuse("%s", error.text);
-	if (arguments->job != NULL && !job_kind_parse(arguments->job, &skipping.kind))
-		return sluicectl_refuse("no job %s: --job is totals or search", arguments->job);
+	if (sluicectl_job(arguments, &skipping.kind, &error) != RESULT_OK)
+		return sluicectl_refuse("%s", error.text);
 	(void)job_name(pipeline, skipping.kind, skipping.job);
 	enum result result = job_check_on(pipeline, skipping.kind, &error);
 	if (result == RESULT_OK)

@@ -16,7 +16,7 @@
 
 struct writer_document {
 	struct control control;
-	int64_t seq_no, term;
+	struct control_version version;
 };
 
 struct search_skip {
@@ -27,14 +27,6 @@ struct search_skip {
 	struct cut cut; /* the job's: the least of all */
 };
 
-/* /sluice-control/_doc/ecommerce-transactions%2Fsearch.0 */
-static void path_put(struct buffer *path, const char *verb, const struct search_skip *search, uint32_t writer)
-{
-	buffer_printf(path, "/sluice-control/%s/", verb);
-	http_encode(path, search->job);
-	buffer_printf(path, ".%" PRIu32, writer);
-}
-
 /* *there: false where there is none of this writer. */
 static enum result document_read(struct search_skip *search, uint32_t writer, bool *there, struct error *error)
 {
@@ -43,13 +35,12 @@ static enum result document_read(struct search_skip *search, uint32_t writer, bo
 	struct buffer path = {0};
 	struct tree tree = {0};
 	const char *trouble = NULL;
-	path_put(&path, "_doc", search, writer);
+	control_path(&path, "_doc", search->job, writer);
 	buffer_append(&path, "", 1);
 	enum result result = http_ask(http, "GET", (const char *)path.data, (struct bytes){0}, HTTP_AGAIN, error);
 	*there = result == RESULT_OK && http->status == 200;
 	if (*there && (tree_read(&tree, buffer_bytes(&http->answer)) != NULL ||
-	                  !tree_integer(tree_member(tree.root, "_seq_no"), &document->seq_no) ||
-	                  !tree_integer(tree_member(tree.root, "_primary_term"), &document->term)))
+	                  !control_version_read(&document->version, tree.root)))
 		trouble = "it has no sequence number";
 	else if (*there)
 		trouble = control_read(&document->control, search->job, writer, tree_member(tree.root, "_source"));
@@ -123,8 +114,8 @@ static enum result document_move(
 	struct http *http = &search->http;
 	struct buffer path = {0}, body = {0};
 	enum result result = RESULT_OK;
-	path_put(&path, "_update", search, writer);
-	buffer_printf(&path, "?if_seq_no=%" PRId64 "&if_primary_term=%" PRId64, document->seq_no, document->term);
+	control_path(&path, "_update", search->job, writer);
+	control_version_put(&document->version, &path);
 	buffer_append(&path, "", 1);
 	if (document->control.started && move_print(document, skips, &body)) {
 		result = http_ask(http, "POST", (const char *)path.data, buffer_bytes(&body), HTTP_ONCE, error);

@@ -49,6 +49,8 @@ struct verb {
 extern const struct verb verb_init, verb_validate, verb_status, verb_checkpoint, verb_audit, verb_rebuild, verb_reset,
     verb_skip, verb_accept;
 
+/* *kind: what --job says; without it, as it was. CONFIG: there is no such job. */
+enum result sluicectl_job(const struct arguments *arguments, enum job_kind *kind, struct error *error) MUST_USE;
 /* Which jobs a verb is about: what --job says, otherwise every one that is on. CONFIG: there is no such job, or it is off. */
 enum result sluicectl_jobs(const struct arguments *arguments, const struct pipeline *pipeline, bool wanted[JOBS],
     struct error *error) MUST_USE;

@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 60000, WORDS_MS = 6000 };
+enum { WORDS_MS = 6000 };
 
 static const char pipeline_text[] = "job: %s\n"
                                     "source: {topic: sales, start: earliest, kafka: {bootstrap.servers: \"none:1\"}}\n"
@@ -159,21 +159,6 @@ long bed_count(struct bed *bed, const char *behind)
 
 /* --- requests ---------------------------------------------------------------------------------------------------- */
 
-struct sink_answer *bed_wait(struct sink_port *port)
-{
-	struct pollfd wait = {.fd = port->event_fd, .events = POLLIN};
-	struct sink_answer *answer = NULL;
-	char words[512];
-
-	while (poll(&wait, 1, ANSWER_MS) == 1) {
-		if (port->ops->answer(port, &answer))
-			return answer;
-		(void)port->ops->late_words(port, words, sizeof words); /* that is what it was */
-	}
-	fail_msg("no answer within %d ms", ANSWER_MS);
-	return answer;
-}
-
 const char *bed_words(struct sink_port *port, const char *wanted)
 {
 	static char text[512];
@@ -193,7 +178,7 @@ const char *bed_words(struct sink_port *port, const char *wanted)
 struct sink_answer *bed_fence(struct sink_port *port, uint64_t attempt)
 {
 	port->ops->fence(port, attempt);
-	return bed_wait(port);
+	return sink_await(port);
 }
 
 static struct mark mark_entries[] = {{0, 4, UINT64_C(0xc0ffee)}, {12, INT64_MAX, UINT64_MAX}};
@@ -207,7 +192,7 @@ struct sink_answer *bed_set_cut(struct sink_port *port, uint64_t attempt, int64_
 
 	cut_set(&cut, 0, offset);
 	port->ops->set_cut(port, attempt, &cut, &bed_facts);
-	struct sink_answer *answer = bed_wait(port);
+	struct sink_answer *answer = sink_await(port);
 	cut_fini(&cut);
 	return answer;
 }
@@ -215,13 +200,13 @@ struct sink_answer *bed_set_cut(struct sink_port *port, uint64_t attempt, int64_
 struct sink_answer *bed_look(struct sink_port *port, uint64_t attempt)
 {
 	port->ops->look(port, attempt);
-	return bed_wait(port);
+	return sink_await(port);
 }
 
 struct sink_answer *bed_touch(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor)
 {
 	port->ops->touch(port, attempt, predecessor);
-	return bed_wait(port);
+	return sink_await(port);
 }
 
 struct sink_port *bed_writer(struct bed *bed, uint64_t attempt)
@@ -287,7 +272,7 @@ void batch_start(struct batch *batch, struct sink_port *port)
 struct sink_answer *batch_commit(struct batch *batch, struct sink_port *port)
 {
 	batch_start(batch, port);
-	return bed_wait(port);
+	return sink_await(port);
 }
 
 void batch_close(struct batch *batch)

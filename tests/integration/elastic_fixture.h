@@ -17,6 +17,7 @@
 #include "proto/row.h"
 #include "services/sink/elastic_http.h"
 #include "services/sink/sink_elasticsearch.h"
+#include "tests/integration/sink_await.h"
 
 enum { BED_PORTS_MAX = 8 };
 
@@ -46,7 +47,6 @@ void bed_fault(struct bed *bed, const char *json);
 /* Of an index; "" behind the bed's name is the documents'. -1: there is no such index. */
 long bed_count(struct bed *bed, const char *behind);
 
-struct sink_answer *bed_wait(struct sink_port *port);
 /* What a request that is under way says that it waits for, as soon as that has these words. */
 const char *bed_words(struct sink_port *port, const char *wanted);
 struct sink_answer *bed_fence(struct sink_port *port, uint64_t attempt);

@@ -46,7 +46,9 @@ class Services:
             try:
                 return consumer.get_watermark_offsets(partition, seconds)[1]
             except KafkaException as failure:  # of a topic that was just made: no leader, or another one
-                if not failure.args[0].retriable() and failure.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                error = failure.args[0]
+                passes = error.retriable() or error.code() == KafkaError.NOT_LEADER_FOR_PARTITION
+                if not passes or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
 

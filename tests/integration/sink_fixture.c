@@ -1,6 +1,5 @@
 #include "tests/integration/sink_fixture.h"
 
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,8 +10,6 @@
 #include <cmocka.h>
 
 #include "common/base/timestamp.h"
-
-enum { ANSWER_MS = 60000 };
 
 const char fixture_pipeline_text[] =
     "job: shop\n"
@@ -181,26 +178,10 @@ const char *fixture_value(struct fixture *fixture, const char *sql)
 
 /* ---- port ---- */
 
-struct sink_answer *fixture_answer(struct sink_port *port)
-{
-	struct sink_answer *answer = NULL;
-	struct pollfd wait = {.fd = port->event_fd, .events = POLLIN};
-
-	char words[512];
-
-	while (poll(&wait, 1, ANSWER_MS) == 1) {
-		if (port->ops->answer(port, &answer))
-			return answer;
-		(void)port->ops->late_words(port, words, sizeof words); /* that is what it was */
-	}
-	fail_msg("no answer within %d ms", ANSWER_MS);
-	return answer;
-}
-
 struct sink_answer *fixture_fence(struct sink_port *port, uint64_t attempt)
 {
 	port->ops->fence(port, attempt);
-	return fixture_answer(port);
+	return sink_await(port);
 }
 
 static struct mark mark_entries[] = {{0, 4, UINT64_C(0xc0ffee)}, {12, INT64_MAX, UINT64_MAX}};
@@ -211,7 +192,7 @@ const struct facts fixture_facts = {fact_entries, 1};
 struct sink_answer *fixture_look(struct sink_port *port, uint64_t attempt)
 {
 	port->ops->look(port, attempt);
-	return fixture_answer(port);
+	return sink_await(port);
 }
 
 struct sink_answer *fixture_mark(
@@ -222,7 +203,7 @@ struct sink_answer *fixture_mark(
 	cut_set(&marked.cut, 0, offset);
 	marked.marks = fixture_marks;
 	port->ops->mark(port, attempt, predecessor, &marked);
-	struct sink_answer *answer = fixture_answer(port);
+	struct sink_answer *answer = sink_await(port);
 	cut_fini(&marked.cut);
 	return answer;
 }
@@ -230,7 +211,7 @@ struct sink_answer *fixture_mark(
 struct sink_answer *fixture_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
 {
 	port->ops->choose(port, attempt, checkpoint, (struct epoch_id){0}, &fixture_facts);
-	return fixture_answer(port);
+	return sink_await(port);
 }
 
 struct sink_port *fixture_writer(struct fixture *fixture, uint64_t attempt)
@@ -247,7 +228,7 @@ struct sink_port *fixture_writer(struct fixture *fixture, uint64_t attempt)
 	if (!answer->frontier.started) {
 		cut_set(&cut, 0, 0);
 		port->ops->set_cut(port, attempt, &cut, &fixture_facts);
-		answer = fixture_answer(port);
+		answer = sink_await(port);
 		if (answer->outcome != SINK_DONE)
 			fail_msg("set_cut: %s", answer->error.text);
 		cut_fini(&cut);
@@ -324,7 +305,7 @@ struct sink_answer *draft_late(struct draft *draft, struct sink_port *port)
 	rows_end(&draft->rows);
 	draft->body = buffer_bytes(&draft->rows.body);
 	port->ops->late(port, draft->transaction.fence, draft->transaction.predecessor, &draft->body, 1);
-	return fixture_answer(port);
+	return sink_await(port);
 }
 
 void draft_start(struct draft *draft, struct sink_port *port)
@@ -349,7 +330,7 @@ void draft_start(struct draft *draft, struct sink_port *port)
 struct sink_answer *draft_commit(struct draft *draft, struct sink_port *port)
 {
 	draft_start(draft, port);
-	return fixture_answer(port);
+	return sink_await(port);
 }
 
 void draft_close(struct draft *draft)

@@ -11,6 +11,7 @@
 #include "proto/row.h"
 #include "common/postgres/postgres_schema.h"
 #include "services/sink/sink_postgres.h"
+#include "tests/integration/sink_await.h"
 
 struct fixture {
 	PGconn *server; /* to DATABASE_URL itself */
@@ -38,8 +39,7 @@ void fixture_run(struct fixture *fixture, const char *sql);
 /* The first value of the result as text, "(null)" for null; valid until the next one. */
 const char *fixture_value(struct fixture *fixture, const char *sql);
 
-/* Waits for the answer. */
-struct sink_answer *fixture_answer(struct sink_port *port);
+/* These ask, and wait for the answer. */
 struct sink_answer *fixture_fence(struct sink_port *port, uint64_t attempt);
 /* What every epoch is marked with, and what is remembered. */
 extern const struct marks fixture_marks;

@@ -238,7 +238,7 @@ static void test_next(void **state)
 				    epoch_equal(answer->frontier.last, batches[j].transaction.epoch))
 					continue;
 				port->ops->commit(port, &batches[j].transaction);
-				answer = bed_wait(port);
+				answer = sink_await(port);
 			}
 			assert_outcome(answer, SINK_DONE);
 			assert_true(epoch_equal(answer->frontier.last, batches[j].transaction.epoch));
@@ -292,7 +292,7 @@ static void outlast(struct bed *bed, const char *fault, const char *words)
 	assert_outcome(answer, SINK_DONE);
 	assert_true(epoch_equal(answer->frontier.last, none));
 	port->ops->commit(port, &batch.transaction);
-	answer = bed_wait(port);
+	answer = sink_await(port);
 	assert_outcome(answer, SINK_DONE);
 	assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], 300);
 	batch_close(&batch);
@@ -368,7 +368,7 @@ static void test_control(void **state)
 		}
 		if (!cases[i].written) {
 			port->ops->commit(port, &batch.transaction);
-			answer = bed_wait(port);
+			answer = sink_await(port);
 			assert_outcome(answer, SINK_DONE);
 		}
 		assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], (i + 1) * 10);
@@ -470,7 +470,7 @@ static void test_no_auto_creation(void **state)
 	assert_says(answer, "no such index");
 	assert_outcome(bed_look(port, 1), SINK_DONE);
 	port->ops->commit(port, &batch.transaction);
-	assert_outcome(bed_wait(port), SINK_DONE);
+	assert_outcome(sink_await(port), SINK_DONE);
 	batch_close(&batch);
 	assert_int_equal(bed_count(bed, "-2024"), 10);
 }
@@ -655,7 +655,7 @@ static void test_waits(void **state)
 		port->ops->fence(port, i + 1);
 		with_name(bed, of_start[i], path);
 		assert_waits(port, bed->address.urls[0], path);
-		assert_outcome(bed_wait(port), SINK_DONE);
+		assert_outcome(sink_await(port), SINK_DONE);
 		assert_quiet(port);
 	}
 	bed_close(bed, port);
@@ -669,7 +669,7 @@ static void test_waits(void **state)
 		batch_start(&batch, port);
 		with_name(bed, of_epoch[i], path);
 		assert_waits(port, bed->address.urls[0], path);
-		assert_outcome(bed_wait(port), SINK_DONE);
+		assert_outcome(sink_await(port), SINK_DONE);
 		assert_quiet(port);
 		last = batch.transaction.epoch;
 		batch_close(&batch);
@@ -685,7 +685,7 @@ static void test_waits_for_many(void **state)
 	slow_down(bed, "all", "0.5");
 	port->ops->fence(port, 1);
 	assert_non_null(strstr(bed_words(port, "slow, at work on it since "), bed->address.urls[0]));
-	assert_outcome(bed_wait(port), SINK_DONE);
+	assert_outcome(sink_await(port), SINK_DONE);
 	assert_quiet(port);
 }
 

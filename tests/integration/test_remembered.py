@@ -167,13 +167,19 @@ def verbs_refuse(it, to, *words, verbs=VERBS):
                 "sluice.checkpoints c), (SELECT count(*) FROM sluice.interventions) FROM sluice.frontier f"), before)
 
 
-def verbs_on_another_topic(job):
-    """Longer than the one that was read, shorter, with other partitions; one partition that differs is enough."""
+def read_and_stopped(job):
+    """Twenty records of each of two partitions."""
     it = job(partitions=2)
     it.send([(p, None, record(f"{p}-{i}")) for p in range(2) for i in range(20)])
     it.start_all().wait_live()
     it.settle()
     it.stop()
+    return it
+
+
+def verbs_on_another_topic(job):
+    """Longer than the one that was read, shorter, with other partitions; one partition that differs is enough."""
+    it = read_and_stopped(job)
     for partitions, records in ((2, [("x", 50), ("y", 50)]), (2, [("0", 50), ("y", 50)]), (2, [("x", 5), ("y", 5)]), (1, [("0", 50)])):
         delete_topic(it)
         it.services.topic(it.name, partitions)
@@ -184,11 +190,7 @@ def verbs_on_another_topic(job):
 
 def verbs_behind_retention(job):
     """Where the record in front of the cut is gone in one partition, that of the other one still counts."""
-    it = job(partitions=2)
-    it.send([(p, None, record(f"{p}-{i}")) for p in range(2) for i in range(20)])
-    it.start_all().wait_live()
-    it.settle()
-    it.stop()
+    it = read_and_stopped(job)
     it.send([(0, None, record(f"0-{i}")) for i in range(20, 40)])
     call(KAFKA, "forget", it.services.kafka, it.name, 0, 30)
     must_be("exit code of skip", ctl(it, "skip", "--to", "earliest", "--yes")[0], 0)

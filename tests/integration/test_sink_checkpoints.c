@@ -118,7 +118,7 @@ static void test_choose(void **state)
 static struct sink_answer *rename_to(struct sink_port *port, uint64_t attempt, struct epoch_id from, struct epoch_id to)
 {
 	port->ops->choose(port, attempt, from, to, &fixture_facts);
-	return fixture_answer(port);
+	return sink_await(port);
 }
 
 /* Another meaning of the pipeline file: only where nothing would be replayed, and the frontier moves with it. */
@@ -160,15 +160,15 @@ static void test_retire_by_place(void **state)
 	    fixture, "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 3, 9, '{}'), ('shop/totals', 4, 1, '{}')");
 	assert_done(commit_sale(port, none, epoch_of(5, 1), 0, "a", false));
 	port->ops->retire(port, 5, retired, 2, kept, &oldest);
-	assert_done(fixture_answer(port));
+	assert_done(sink_await(port));
 	assert_string_equal(fixture_value(fixture, names), "4.1 {}");
 	/* The row has another version since. */
 	fixture_run(fixture, "UPDATE sluice.frontier SET counters = counters");
 	port->ops->retire(port, 5, NULL, 0, kept, &oldest);
-	assert_done(fixture_answer(port));
+	assert_done(sink_await(port));
 	fixture_run(fixture, "UPDATE sluice.frontier SET fence = 6");
 	port->ops->retire(port, 5, NULL, 0, kept, &oldest);
-	struct sink_answer *answer = fixture_answer(port);
+	struct sink_answer *answer = sink_await(port);
 	assert_says(answer, SINK_FENCED, "fence");
 	assert_int_equal(answer->frontier.fence, 6);
 }
@@ -191,7 +191,7 @@ static void test_retire(void **state)
 	cut_set(&oldest, 0, 10);
 	cut_set(&oldest, 2, INT64_MAX);
 	port->ops->retire(port, 4, retired, 3, kept, &oldest);
-	struct sink_answer *answer = fixture_answer(port);
+	struct sink_answer *answer = sink_await(port);
 	assert_says(answer, SINK_FENCED, "fence");
 	assert_int_equal(answer->frontier.fence, 5);
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.checkpoints"), "4");
@@ -199,7 +199,7 @@ static void test_retire(void **state)
 	char *before = text_clone(fixture_value(fixture, frontier));
 	for (int times = 0; times < 2; times++) {
 		port->ops->retire(port, 5, retired, 3, kept, &oldest);
-		assert_done(fixture_answer(port));
+		assert_done(sink_await(port));
 		assert_string_equal(fixture_value(fixture, names), "4.1 {}");
 		assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.checkpoints"), "2");
 		/* Of another job and of another topic: all. A partition that the cut does not name: all. */
@@ -214,12 +214,12 @@ static void test_retire(void **state)
 	/* What makes it superfluous is not named, for a failover has lost it. That one which had been given up came back says nothing. */
 	fixture_run(fixture, "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 4, 2, '{}')");
 	port->ops->retire(port, 5, &kept, 1, lost, &oldest);
-	assert_says(fixture_answer(port), SINK_MOVED, "4.3");
+	assert_says(sink_await(port), SINK_MOVED, "4.3");
 	assert_string_equal(fixture_value(fixture, names), "4.1 {}, 4.2 {}");
 	/* The start outlives its checkpoint. */
 	assert_string_equal(fixture_value(fixture, "SELECT start FROM sluice.frontier"), "{\"0\": 0}");
 	port->ops->retire(port, 5, NULL, 0, kept, &(struct cut){0});
-	assert_done(fixture_answer(port));
+	assert_done(sink_await(port));
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.decisions"), "5");
 	cut_fini(&oldest);
 }
@@ -333,11 +333,11 @@ static void test_late_guards(void **state)
 	/* Bodies that are none, and none at all. */
 	struct bytes bad = {(const uint8_t *)"\x91\x01", 2};
 	port->ops->late(port, 2, epoch_of(2, 1), &bad, 1);
-	answer = fixture_answer(port);
+	answer = sink_await(port);
 	assert_int_equal(answer->outcome, SINK_CONFIG);
 	assert_int_equal(answer->error.code, RESULT_CORRUPT);
 	port->ops->late(port, 2, epoch_of(2, 1), NULL, 0);
-	answer = fixture_answer(port);
+	answer = sink_await(port);
 	assert_done(answer);
 	assert_int_equal(answer->decisions.len, 0);
 	/* No transaction has been left open. */
@@ -372,7 +372,7 @@ static void test_late_many(void **state)
 		bodies[d] = buffer_bytes(&drafts[d].rows.body);
 	}
 	port->ops->late(port, 1, none, bodies, 2);
-	struct sink_answer *answer = fixture_answer(port);
+	struct sink_answer *answer = sink_await(port);
 	assert_done(answer);
 	assert_int_equal(answer->decisions.len, 2 * EACH / 10);
 	for (int i = 0; i < 2 * EACH; i += 10)

@@ -564,7 +564,7 @@ static void test_read_only(void **state)
 	assert_outcome(bed_look(port, 1), SINK_DONE);
 	batch.transaction.marks = &bed_marks;
 	port->ops->commit(port, &batch.transaction);
-	assert_outcome(bed_wait(port), SINK_DONE);
+	assert_outcome(sink_await(port), SINK_DONE);
 	batch_close(&batch);
 	assert_int_equal(bed_count(bed, ""), 1);
 }
@@ -670,7 +670,7 @@ static void walk_commit(struct walk *walk, struct batch *batch)
 			continue;
 		batch->transaction.marks = &bed_marks;
 		walk->port->ops->commit(walk->port, &batch->transaction);
-		answer = bed_wait(walk->port);
+		answer = sink_await(walk->port);
 	}
 	assert_outcome(answer, SINK_DONE);
 	assert_true(epoch_equal(answer->frontier.last, batch->transaction.epoch));

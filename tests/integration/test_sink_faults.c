@@ -162,7 +162,7 @@ static void test_other_answers_lost(void **state)
 				port->ops->retire(port, 1, &start, 1, epoch_of(1, 5), &cut);
 			else
 				port->ops->late(port, 1, last, &draft.body, 1);
-			struct sink_answer *answer = fixture_answer(port);
+			struct sink_answer *answer = sink_await(port);
 			assert_int_equal(answer->outcome, lost ? SINK_UNKNOWN : SINK_DONE);
 			assert_int_equal(answer->decisions.len, request == 3 && !lost);
 			if (!lost)
@@ -196,7 +196,7 @@ static void test_zombie_checkpoints(void **state)
 	assert_says(fixture_mark(old, 1, epoch_of(1, 1), epoch_of(1, 5), 3), SINK_FENCED, "at 2");
 	assert_says(fixture_choose(old, 1, none), SINK_FENCED, "at 2");
 	old->ops->retire(old, 1, &start, 1, epoch_of(1, 1), &cut);
-	assert_says(fixture_answer(old), SINK_FENCED, "at 2");
+	assert_says(sink_await(old), SINK_FENCED, "at 2");
 	struct draft draft;
 	draft_open(&draft, 1, epoch_of(1, 1), epoch_of(1, 2), 12);
 	draft_sale(&draft, 11, "1.1-00000001", 100);
@@ -264,13 +264,13 @@ static void test_backend_ended(void **state)
 	draft.transaction.marks = &fixture_marks;
 	port->ops->commit(port, &draft.transaction);
 	end_while(fixture, "BEGIN%");
-	assert_int_equal(fixture_answer(port)->outcome, SINK_UNKNOWN);
+	assert_int_equal(sink_await(port)->outcome, SINK_UNKNOWN);
 	fixture_run(fixture, "DROP TRIGGER slow ON transactions");
 	struct sink_answer *answer = fixture_look(port, 1);
 	assert_done(answer);
 	assert_true(epoch_equal(answer->frontier.last, none));
 	port->ops->commit(port, &draft.transaction);
-	assert_done(fixture_answer(port));
+	assert_done(sink_await(port));
 	draft_close(&draft);
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "2000");
 }

@@ -487,7 +487,7 @@ static void test_meaning_changed(void **state)
 	port->ops->close(port);
 	/* The writer that was there has not been disturbed. */
 	fixture->port->ops->touch(fixture->port, 5, (struct epoch_id){0, 0});
-	assert_int_equal(fixture_answer(fixture->port)->outcome, SINK_DONE);
+	assert_int_equal(sink_await(fixture->port)->outcome, SINK_DONE);
 	pipeline_fini(&other);
 	buffer_fini(&text);
 }

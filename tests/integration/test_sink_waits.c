@@ -52,7 +52,7 @@ static void assert_has(const char *text, const char *words)
 /* Words that are taken back come with the answer. */
 static void assert_over(struct fixture *fixture, struct draft *draft)
 {
-	struct sink_answer *answer = fixture_answer(fixture->port);
+	struct sink_answer *answer = sink_await(fixture->port);
 	char text[512] = "none";
 
 	if (answer->outcome != SINK_DONE)
