@@ -137,20 +137,34 @@ def process_state(pid):
         return None
 
 
-def listens(pid, port):
-    """Whether this process, and not somebody else, listens at this port of the machine."""
-    sockets, listening = set(), "0A"
+def listening(port):
+    """The sockets that listen at this port of the machine, and whose each is."""
+    sockets, state = {}, "0A"
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
+            with open(f"/proc/net/{table}", encoding="ascii") as file:
                 fields = [line.split() for line in file.readlines()[1:]]
-                sockets |= {f"socket:[{f[9]}]" for f in fields if f[3] == listening and int(f[1].rpartition(":")[2], 16) == port}
-    with contextlib.suppress(OSError):
-        for descriptor in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/{pid}/fd/{descriptor}") in sockets:
-                    return True
-    return False
+                sockets |= {f"socket:[{f[9]}]": int(f[7]) for f in fields if f[3] == state and int(f[1].rpartition(":")[2], 16) == port}
+    return sockets
+
+
+def holders(sockets):
+    """Processes that are seen to have one of them. Those of other users are not seen."""
+    for pid in filter(str.isdigit, os.listdir("/proc") if sockets else ()):
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"/proc/{pid}/fd/{descriptor}") in sockets:
+                        yield int(pid)
+
+
+def environment_of(pid):
+    """As it was started with: b"name=value". Nothing where it has ended, or is another user's."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return [entry for entry in file.read().split(b"\0") if entry]
+    except OSError:
+        return []
 
 
 def alive(pid):
@@ -191,27 +205,34 @@ class RunDir:
             return None
         return pid if os.fsencode(self.conf) in arguments and alive(pid) else None
 
+    def mark(self):
+        """What the environment of each of its processes has."""
+        return b"SLUICE_RUN_DIR=" + os.fsencode(self.dir)
+
     def orphans(self):
         """Processes of this run dir that no supervisord watches any more."""
-        mark = b"SLUICE_RUN_DIR=" + os.fsencode(self.dir)
         found = []
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
                 continue
             with contextlib.suppress(OSError):
                 program = os.path.basename(os.readlink(f"/proc/{entry}/exe"))
-                with open(f"/proc/{entry}/environ", "rb") as file:
-                    if program.startswith("sluice-") and mark in file.read().split(b"\0"):
-                        found.append(int(entry))
+                if program.startswith("sluice-") and self.mark() in environment_of(entry):
+                    found.append(int(entry))
         return found
 
+    def has_address(self):
+        """True: a process of this run dir listens at the coordinator's address. False: somebody else's does. None: nobody does, as where
+        the one that has just answered has ended."""
+        sockets = listening(int(self.facts["coordinator"].rpartition(":")[2]))
+        found = [environment for environment in map(environment_of, holders(sockets)) if environment]
+        if any(self.mark() in environment for environment in found):
+            return True
+        return False if found or any(user != os.geteuid() for user in sockets.values()) else None
+
     def environment_of_supervisor(self):
-        try:
-            with open(f"/proc/{self.supervisor_pid()}/environ", "rb") as file:
-                pairs = (entry.partition(b"=") for entry in file.read().split(b"\0") if entry)
-                return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
-        except OSError:
-            return {}
+        pairs = (entry.partition(b"=") for entry in environment_of(self.supervisor_pid()))
+        return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
     def processes(self):
         """What supervisord says about each: name, group, statename, pid, exitstatus..."""

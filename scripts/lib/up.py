@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from run_dir import SEARCH, STOPPED, RunDir, Trouble, listens, run_main
+from run_dir import SEARCH, STOPPED, RunDir, Trouble, run_main
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXIT_CONFIG = 78
@@ -92,9 +92,11 @@ class Start:
             while True:
                 found = {job: self.status(job) for job in self.jobs}
                 reports = {job: report for job, (report, _) in found.items()}
+                ours = self.run.has_address() if any(reports.values()) else None
+                if not ours:  # another run dir's, to which the environment has led us; or ours, which has ended behind its answer
+                    reports = dict.fromkeys(reports)
                 processes = self.run.processes()
-                strange = [job for job, report in reports.items() if report and not self.is_ours(processes)]
-                waiting_for = [job for job, (_, running) in found.items() if not running or job in strange]
+                waiting_for = [job for job, (_, running) in found.items() if not running or not ours]
                 if not waiting_for:
                     return 0, reports
                 stopped = {self.job_of(process) for process in processes if self.is_config(process)} & set(self.jobs)
@@ -106,7 +108,7 @@ class Start:
                     self.go_on_without_search()
                     continue
                 text = self.waiting(waiting_for[0], reports[waiting_for[0]], processes)
-                if waiting_for[0] in strange:
+                if ours is False:
                     text = f"somebody else's coordinator answers at {self.run.facts['coordinator']}"
                 if time.monotonic() > self.deadline:
                     progress.end()
@@ -120,11 +122,6 @@ class Start:
                 time.sleep(1)
         finally:
             progress.end()
-
-    def is_ours(self, processes):
-        """A coordinator answers; but it may be that of another run dir, to which the environment has led us."""
-        port = int(self.run.facts["coordinator"].rpartition(":")[2])
-        return any(process["name"] == "coordinator" and listens(process["pid"], port) for process in processes)
 
     @staticmethod
     def is_config(process):

@@ -442,6 +442,48 @@ def a_coordinator_that_is_not_ours(job, scripts):
     must_be("the first one", sourced(first, f"{BIN}/sluicectl status --check").returncode, 0)
 
 
+# An answer whose coordinator has ended by the time that it is heard: twice, then as it is.
+ENDS_BEHIND_ITS_ANSWER = """#!/usr/bin/python3
+import os, signal, subprocess, sys, time
+done = subprocess.run([{bin!r} + "/sluicectl", *sys.argv[1:]], stdout=subprocess.PIPE)
+if sys.argv[1] == "status" and done.stdout and os.path.getsize({count!r}) < 2:
+    with open({count!r}, "a") as file:
+        file.write(".")
+    mark = b"SLUICE_RUN_DIR=" + os.fsencode(os.environ["SLUICE_RUN_DIR"])
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            ours = os.readlink(f"/proc/{{pid}}/exe").endswith("/sluice-coordinator") and mark in open(f"/proc/{{pid}}/environ", "rb").read()
+        except OSError:
+            continue
+        if ours:
+            os.kill(int(pid), signal.SIGKILL)
+            while os.path.exists(f"/proc/{{pid}}/exe"):
+                time.sleep(0.01)
+sys.stdout.buffer.write(done.stdout)
+sys.exit(done.returncode)
+"""
+
+
+@brought_down
+def a_coordinator_of_ours_that_has_ended(job, scripts):
+    """It answers and is gone a moment later, as with each 78: nobody calls it somebody else's, nor the job deployed."""
+    it = job()
+    programs = it.folder / "bin"
+    programs.mkdir()
+    for program in BIN.glob("sluice-*"):
+        (programs / program.name).symlink_to(program)
+    (it.folder / "count").touch()
+    (programs / "sluicectl").write_text(ENDS_BEHIND_ITS_ANSWER.format(bin=str(BIN), count=str(it.folder / "count")))
+    (programs / "sluicectl").chmod(0o755)
+    run = scripts(it, SLUICE_BIN=str(programs))
+    said = run.must_come_up("--wait", 60)
+    must_be("answers of coordinators that ended", (it.folder / "count").stat().st_size, 2)
+    if "somebody else" in said:
+        raise Failure(said)
+    it.produce(100, "--rate", 0)
+    it.settle()
+
+
 @brought_down
 def folders_as_users_write_them(job, scripts):
     """file:///path as in other systems' settings; blanks, in what up prints, too."""
@@ -457,7 +499,7 @@ def folders_as_users_write_them(job, scripts):
 
 
 CASES = (one_job_in_two_run_dirs, after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs,
-         a_coordinator_that_is_not_ours, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
+         a_coordinator_that_is_not_ours, a_coordinator_of_ours_that_has_ended, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
          a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted)
 
 if __name__ == "__main__":
