@@ -69,6 +69,13 @@ static enum result scan_attempts(const char *path, uint64_t remove_below, uint64
 	return RESULT_OK;
 }
 
+enum result checkpoint_folder_attempt(const char *root, uint64_t *attempt, struct error *error)
+{
+	char attempts[PATH_MAX];
+	path_of(attempts, "%s/attempts", root);
+	return scan_attempts(attempts, 0, attempt, error);
+}
+
 static enum result take_attempt(
     struct checkpoint_store *store, uint64_t at_least, uint64_t *attempt, struct error *error)
 {

@@ -1,8 +1,8 @@
 /* common/state/checkpoint_store.h - the checkpoint folder: attempt numbers, manifests, and the files that they name.
  *
  * Implemented by checkpoint_folder.c (files), tests/sim (memory).
- * Layout: <dir>/<job>/attempts/<n>, <dir>/<job>/checkpoints/<attempt>.<n>/manifest, and beside it the files of that
- * checkpoint, <actor>. A manifest is one MANIFEST frame. A file is immutable and complete from the moment it has its name.
+ * Layout: <dir>/<job>/attempts/<n>, <dir>/<job>/checkpoints/<attempt>.<n>/manifest, and beside it the files of that checkpoint,
+ * <actor>; <dir>/<job>/stopped is stop_note.h's. A manifest is one MANIFEST frame. A file is immutable and complete from the moment it has its name.
  *
  * Errors:   RETRY: storage is away or full; CONFIG: no permission, not a folder; CORRUPT: a manifest that does not verify.
  * Blocking: every call may block for as long as the storage does.
@@ -47,5 +47,7 @@ struct checkpoint_store {
 /* Makes the folders where they are missing. */
 enum result checkpoint_folder_open(
     struct checkpoint_store **store, const char *dir, const char *job, struct error *error) MUST_USE;
+/* The highest number that was taken, without taking one; 0: none. root: as above. */
+enum result checkpoint_folder_attempt(const char *root, uint64_t *attempt, struct error *error) MUST_USE;
 
 #endif

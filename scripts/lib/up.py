@@ -81,9 +81,10 @@ class Start:
         done = subprocess.run([self.ctl, "status", "--job", job, "-o", "json"], env=self.run.environment(), text=True,
                               capture_output=True, check=False, timeout=30)
         try:
-            return json.loads(done.stdout), done.returncode == 0
+            report = json.loads(done.stdout)
         except ValueError:
             return None, False
+        return (None, False) if "stopped_since" in report else (report, done.returncode == 0)  # that is of the start before
 
     def wait(self):
         """An exit code, and the last report of each job. Totals do not wait for the search job for ever: it comes when it can."""

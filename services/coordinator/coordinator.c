@@ -485,6 +485,11 @@ void coordinator_checkpoint(struct coordinator *coordinator, uint64_t now_us)
 	coordinator_on_tick(coordinator, now_us);
 }
 
+uint64_t coordinator_attempt(const struct coordinator *coordinator)
+{
+	return coordinator->attempt;
+}
+
 struct coordinator *coordinator_new(const struct coordinator_config *config, uint64_t now_us)
 {
 	struct coordinator *coordinator = memory_new(sizeof *coordinator);

@@ -42,6 +42,8 @@ void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us);
 void coordinator_stop(struct coordinator *coordinator, uint64_t now_us);
 /* A checkpoint as soon as one is possible: a wish, whose number is in the next report. Not for a job that takes none. */
 void coordinator_checkpoint(struct coordinator *coordinator, uint64_t now_us);
+/* The one that is under way, or was the last; 0: none has begun. */
+uint64_t coordinator_attempt(const struct coordinator *coordinator);
 /* When on_tick wants to be called; 0: not before something happens. */
 uint64_t coordinator_wake_us(const struct coordinator *coordinator);
 /* Texts and lists are the arena's or the coordinator's: encode it at once. */

@@ -16,6 +16,7 @@
 #include "common/runtime/control_client.h"
 #include "common/runtime/control_server.h"
 #include "common/base/job.h"
+#include "common/state/stop_note.h"
 #include "services/coordinator/checkpoint_life.h"
 #include "services/coordinator/coordinator.h"
 #include "services/coordinator/deployment.h"
@@ -74,6 +75,18 @@ static void port_command(
 	control_server_command(((struct job *)port)->process->server, worker, attempt, kind, body);
 }
 
+/* For sluicectl status, once this process has ended. */
+static void note_stop(const struct job *job, const char *why)
+{
+	struct stop_note note = {.attempt = coordinator_attempt(job->coordinator), .since_us = clock_realtime_us()};
+	struct error error;
+	bool written;
+	(void)snprintf(note.text, sizeof note.text, "%s", why);
+	if (note.attempt > 0 &&
+	    stop_note_write(job->config.store->ops->root(job->config.store), &note, &written, &error) != RESULT_OK)
+		log_warn("sluicectl status will not know why the job has stopped: %s", error.text);
+}
+
 static void port_stop(struct coordinator_port *port, int code, const char *why)
 {
 	struct job *job = (struct job *)port;
@@ -82,6 +95,8 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 		log_info("the job %s stops: %s", job->name, why);
 	else
 		log_error("the job %s stops: %s", job->name, why);
+	if (code != EXIT_SUCCESS)
+		note_stop(job, why);
 	job->over = true;
 	job->code = code;
 	process->over = true;
@@ -96,6 +111,13 @@ static void begin(struct job *job)
 	job->coordinator = coordinator_new(&job->config, clock_monotonic_us());
 	job->over = job->manned = false;
 	job->code = EXIT_SUCCESS;
+}
+
+static void begin_again(struct job *job)
+{
+	log_info("somebody has started the job %s again", job->name);
+	stop_note_remove(job->config.store->ops->root(job->config.store));
+	begin(job);
 }
 
 static void print_diagram(void)
@@ -126,10 +148,8 @@ static void answer_status(struct process *process, const struct coordinator *coo
 static void on_frame(struct job *job, const struct control_event *event)
 {
 	if (event->frame.header.kind == FRAME_REGISTER) {
-		if (job->over && job->process->stop_by_us == 0) {
-			log_info("somebody has started the job %s again", job->name);
-			begin(job);
-		}
+		if (job->over && job->process->stop_by_us == 0)
+			begin_again(job);
 		job->manned = true;
 	}
 	coordinator_on_event(job->coordinator, event->worker, &event->frame, clock_monotonic_us());
@@ -298,6 +318,8 @@ static int run(
 		log_error("%s", error.text);
 		return result == RESULT_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
 	}
+	for (uint32_t i = 0; i < process.jobs_len; i++)
+		stop_note_remove(process.jobs[i].config.store->ops->root(process.jobs[i].config.store));
 	watch(&process, control_server_event_fd(process.server));
 	log_set_job(names[0], 0);
 	log_info("waiting for processes at %s", listen);

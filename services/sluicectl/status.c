@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "common/base/timestamp.h"
 #include "common/runtime/control_client.h"
 #include "common/runtime/topology.h"
+#include "common/state/stop_note.h"
 #include "services/sluicectl/sluicectl.h"
 
 enum {
@@ -230,6 +232,51 @@ static void print_check(struct buffer *out, const char *job, const struct buffer
 	buffer_append_text(out, "}");
 }
 
+/* --- of a job whose coordinator has ended -------------------------------------------------------------------------- */
+
+/* What it wrote down where the job had to stop; nobody else would know. */
+static bool find_note(const struct pipeline *pipeline, const char *job, struct stop_note *note)
+{
+	char root[PATH_MAX];
+	return snprintf(root, sizeof root, "%s/%s", pipeline->checkpoint.dir, job) < (int)sizeof root &&
+	       stop_note_read(root, note);
+}
+
+/* "STOPPED since 2026-11-30T18:39:38Z: words" */
+static void say_note(const struct stop_note *note, struct buffer *out)
+{
+	char since[TIMESTAMP_TEXT_MAX];
+	(void)timestamp_print(note->since_us, since);
+	buffer_printf(out, "STOPPED since %.19sZ: %s", since, note->text);
+}
+
+/* The members of a report that it has; no numbers, for they would be old. */
+static void print_note_json(const char *job, const struct stop_note *note, struct buffer *out)
+{
+	char since[TIMESTAMP_TEXT_MAX];
+	(void)timestamp_print(note->since_us, since);
+	buffer_append_text(out, "{");
+	json_text(out, "job", job);
+	buffer_printf(out,
+	    ", \"state\": \"STOPPED\", \"stopped_since\": \"%.19sZ\", \"live\": false, \"waiting\": \"\", ", since);
+	json_text(out, "last_error", note->text);
+	buffer_append_text(out, "}");
+}
+
+static void print_note(const struct arguments *arguments, const char *job, const struct stop_note *note,
+    const char *name, bool first, struct buffer *out)
+{
+	if (!arguments->json) {
+		buffer_printf(out, "%sjob        %s\nstate      ", first ? "" : "\n", job);
+		say_note(note, out);
+		buffer_append_text(out, "\n");
+		return;
+	}
+	if (name != NULL)
+		buffer_printf(out, "%s\"%s\": ", first ? "{" : ", ", name);
+	print_note_json(job, note, out);
+}
+
 /* Asks until the job runs, has stopped, or the deadline has passed; the exit code. */
 static int ask_about(
     const char *url, const char *job, uint64_t deadline, struct arena *arena, struct frame *answer, struct error *error)
@@ -292,12 +339,18 @@ static int check(const struct arguments *arguments, const struct pipeline *pipel
 	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++) {
 		struct buffer why = {0};
 		struct error error = {0};
+		struct stop_note note;
 		char job[JOB_NAME_MAX];
 		if (!asked->wanted[kind])
 			continue;
 		int code =
 		    ask_about(asked->url, job_name(pipeline, kind, job), asked->deadline_us, &arena, &answer, &error);
-		if (code == EXIT_UNAVAILABLE || error.code == RESULT_CONFIG)
+		bool stopped = code == EXIT_UNAVAILABLE && find_note(pipeline, job, &note);
+		if (stopped)
+			say_note(&note, &why);
+		if (stopped)
+			code = EXIT_FAILURE;
+		else if (code == EXIT_UNAVAILABLE || error.code == RESULT_CONFIG)
 			buffer_printf(&why, "no word from a coordinator at %s: %s", asked->url, error.text);
 		else
 			want_jobs(arguments, pipeline, &answer.body.status_report, asked);
@@ -328,11 +381,18 @@ static int tell(const struct arguments *arguments, const struct pipeline *pipeli
 	bool both = asked->wanted[JOB_TOTALS] && asked->wanted[JOB_SEARCH], first = true;
 	for (enum job_kind kind = JOB_TOTALS; kind < JOBS; kind++) {
 		struct error error = {0};
+		struct stop_note note;
 		char job[JOB_NAME_MAX];
 		if (!asked->wanted[kind])
 			continue;
 		int code =
 		    ask_about(asked->url, job_name(pipeline, kind, job), asked->deadline_us, &arena, &answer, &error);
+		if (code == EXIT_UNAVAILABLE && find_note(pipeline, job, &note)) {
+			worst = EXIT_FAILURE > worst ? EXIT_FAILURE : worst;
+			print_note(arguments, job, &note, both ? job_kind_name(kind) : NULL, first, &out);
+			first = false;
+			continue;
+		}
 		worst = code > worst ? code : worst;
 		if (code == EXIT_UNAVAILABLE || error.code == RESULT_CONFIG) {
 			(void)fprintf(stderr, "sluicectl: no word about %s from a coordinator at %s: %s\n", job,
@@ -365,8 +425,9 @@ const struct verb verb_status = {
     .run = run,
     .what = "asks the coordinator how the job is",
     .exits =
-        "0 every job asked about runs, 1 one does not, 69 no coordinator answers; with --check: 0 every job asked "
-        "about runs, nobody has waited for 2 s, and where there is a lag the last commit is not older than --max-age",
+        "0 every job asked about runs, 1 one does not, or has stopped, 69 no coordinator answers and none has said "
+        "why; with --check: 0 every job asked about runs, nobody has waited for 2 s, and "
+        "where there is a lag the last commit is not older than --max-age",
     .rows =
         {
             ROW_COORDINATOR,

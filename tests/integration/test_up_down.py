@@ -397,6 +397,53 @@ def sourced(run, command, **environment):
 
 
 @brought_down
+def the_last_words_of_a_job(job, scripts):
+    """A 78 ends the coordinator, too: what it said is found all the same, until the job runs again."""
+    it = job()
+    run = scripts(it)
+    it.produce(500, "--rate", 0)
+    run.must_come_up()
+    it.settle()
+
+    def status(*words, code):
+        done = sourced(run, f"{BIN}/sluicectl status {' '.join(words)}")
+        must_be(f"exit code of status {words}\n{done.stdout}", done.returncode, code)
+        return done.stdout
+
+    def json_of(*words):
+        return json.loads(status(*words, code=1).splitlines()[-1])  # before it, env may say that the run dir is not up
+
+    def must_tell():
+        words = r"STOPPED since 20..-..-..T..:..:..Z: .*sales_per_day.*What to do: "
+        for said in (status(code=1), status("--check", code=1)):
+            if not re.search(words, said) or "no word" in said:
+                raise Failure(said)
+        report = json_of("-o", "json")
+        must_be("the report", (report["state"], report["live"], "sales_per_day" in report["last_error"]), ("STOPPED", False, True))
+        report = json_of("--check", "-o", "json")
+        must_be("the check", (report["healthy"], bool(re.match(words, report["jobs"][0]["why"]))), (False, True))
+
+    sql(it.url, "ALTER TABLE sales_per_day RENAME TO elsewhere")
+    it.produce(500, "--rate", 0, seed=2)
+    wait_for("the job ends", lambda: not any(name.startswith("sluice-") for name in run.processes().values()), 60)
+    must_tell()
+    must_be(f"the exit code where nothing was mended", run.up("--wait", 30).returncode, EXIT_CONFIG)
+    must_tell()
+    # Somebody else has begun an attempt since, whom nobody hears here.
+    attempts = run.dir / "checkpoints" / it.name / "totals" / "attempts"
+    newer = attempts / str(max(int(path.name) for path in attempts.iterdir()) + 1)
+    newer.touch()
+    must_be("no word", "no word" in status(code=69), True)
+    newer.unlink()
+    must_tell()
+    sql(it.url, "ALTER TABLE elsewhere RENAME TO sales_per_day")
+    run.must_come_up()
+    must_be("healthy", status("--check", code=0).strip(), "healthy")
+    run.down()
+    must_be("no word", "no word" in status(code=69), True)
+
+
+@brought_down
 def env_is_all_that_one_needs(job, scripts):
     """status, check and audit by a shell that has nothing but env; no secret in it; and another run dir is not led astray."""
     it, other = job(), job()
@@ -498,7 +545,7 @@ def folders_as_users_write_them(job, scripts):
     must_be(f"{words}\n{done.stdout}", done.returncode, 0)
 
 
-CASES = (one_job_in_two_run_dirs, after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs,
+CASES = (one_job_in_two_run_dirs, after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs, the_last_words_of_a_job,
          a_coordinator_that_is_not_ours, a_coordinator_of_ours_that_has_ended, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
          a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted)
 

@@ -19,6 +19,7 @@
 #include "common/state/checkpoint_store.h"
 #include "common/state/delta_file.h"
 #include "common/state/files.h"
+#include "common/state/stop_note.h"
 
 static char dir[] = "/tmp/sluice-checkpoints-XXXXXX";
 
@@ -351,11 +352,56 @@ static int remove_folder(void **state)
 	return system(command);
 }
 
+/* It speaks for the job until another attempt begins; who was overtaken says nothing. */
+static void test_stop_note(void **state)
+{
+	struct checkpoint_store *store = open_store();
+	const char *root = store->ops->root(store);
+	struct stop_note note = {.since_us = 1764500000000000, .text = "12 oranges \"too\" many\nand more"}, found;
+	char path[PATH_MAX];
+	struct error error;
+	bool written;
+	(void)state;
+	assert_false(stop_note_read(root, &found));
+	note.attempt = take(store, 0);
+	assert_int_equal(stop_note_write(root, &note, &written, &error), RESULT_OK);
+	assert_true(written);
+	assert_true(stop_note_read(root, &found));
+	assert_true(found.attempt == note.attempt && found.since_us == note.since_us);
+	assert_string_equal(found.text, "12 oranges \"too\" many");
+	uint64_t next = take(store, 0);
+	assert_false(stop_note_read(root, &found)); /* the job runs again */
+	assert_int_equal(stop_note_write(root, &note, &written, &error), RESULT_OK);
+	assert_false(written);
+	assert_false(stop_note_read(root, &found));
+	note.attempt = next;
+	assert_int_equal(stop_note_write(root, &note, &written, &error), RESULT_OK);
+	assert_true(stop_note_read(root, &found));
+	stop_note_remove(root);
+	stop_note_remove(root);
+	assert_false(stop_note_read(root, &found));
+	/* What is no note. */
+	static const char *const damaged[] = {"", "\n", "12", "12 5 words", "x 5 words\n", "-1 5 words\n", "12 words\n",
+	    "12 -5 words\n", "99999999999999999999999 5 words\n"};
+	(void)snprintf(path, sizeof path, "%s/stopped", root);
+	for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
+		FILE *file = fopen(path, "w");
+		assert_non_null(file);
+		(void)fputs(damaged[i], file);
+		(void)fclose(file);
+		if (stop_note_read(root, &found))
+			fail_msg("read: %s", damaged[i]);
+	}
+	stop_note_remove(root);
+	store->ops->close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_attempts),
 	    cmocka_unit_test(test_two_take_an_attempt_at_once),
+	    cmocka_unit_test(test_stop_note),
 	    cmocka_unit_test(test_manifest),
 	    cmocka_unit_test(test_damaged_manifest),
 	    cmocka_unit_test(test_files),
