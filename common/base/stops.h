@@ -32,10 +32,12 @@
 	STOP(KAFKA_REFUSES, "let source.kafka say how this Kafka is talked to (security.protocol, sasl.*, ssl.*), "    \
 	                    "and this user be allowed to read and describe the topic, then start again")               \
 	STOP(CHECKPOINT_AHEAD, "somebody changed schema sluice, or put only parts of a backup back: put the whole "    \
-	                       "database back as it was, and start again; or start over with `sluicectl reset`")       \
+	                       "database back as it was, and start again; or start over with `sluicectl reset --job "  \
+	                       "totals --yes` (--job search where it is the search job that stopped)")                 \
 	STOP(CHECKPOINTS_OF_ANOTHER,                                                                                   \
 	    "use the pipeline file that this job was started with; or, for another one, give the job another name "    \
-	    "(job), with tables and a database of its own, or start over with `sluicectl reset`")                      \
+	    "(job), with tables and a database of its own, or start over with `sluicectl reset --job totals --yes` "   \
+	    "(--job search where it is the search job that stopped)")                                                  \
 	STOP(OTHER_MEANING, "put the old words back into the pipeline file, and start again. Only limits of records "  \
 	                    "may change (lengths, digits before the point, required, aliases, max_record_bytes, "      \
 	                    "max_future): the tables were filled by the rest. For anything else give the job another " \
@@ -48,7 +50,7 @@
 	STOP(TOO_MANY_KEYS,                                                                                            \
 	    "lower checkpoint.max_records, or raise parallelism.dedup, in the pipeline file, and start again")         \
 	STOP(MEMORY_DAMAGED, "somebody changed schema sluice by hand: put the whole database back as it was (a "       \
-	                     "backup), and start again; or start over with `sluicectl reset`")                         \
+	                     "backup), and start again; or start over with `sluicectl reset --job totals --yes`")      \
 	STOP(NO_PROC, "mount /proc for this process, and start again")                                                 \
 	STOP(OUR_FAULT, "this is a fault of Sluice: please report it with the logs. Nothing of the epoch was "         \
 	                "written, and the totals stay right; a start from the last checkpoint may get past it")        \
@@ -81,13 +83,12 @@
 	STOP(CANNOT_UNPACK,                                                                                            \
 	    "if they are larger than source.kafka's receive.message.max.bytes (100000000 where the file does not "     \
 	    "say), give that more, up to 2147483647, and the ingest as much memory; otherwise pass over them: "        \
-	    "sluicectl skip --to PARTITION:OFFSET with the offset behind them (and --job search where it is the "      \
-	    "search job that stopped), then start again")                                                              \
+	    "`sluicectl skip --to PARTITION:OFFSET --yes` with the offset behind them (and --job search where it is "  \
+	    "the search job that stopped), then start again")                                                          \
 	STOP(OTHER_LOG, "let bootstrap.servers and source.topic lead to the log that was read, and start again. "      \
-	                "Where that log is "                                                                           \
-	                "gone for good, its rows can only be kept as they are: give the job another name and tables "  \
-	                "of its own, or "                                                                              \
-	                "start over with `sluicectl reset`")                                                           \
+	                "Where that log is gone for good, its rows can only be kept as they are: give the job "        \
+	                "another name and tables of its own, or start over with `sluicectl reset --job totals --yes` " \
+	                "(--job search where it is the search job that stopped)")                                      \
 	STOP(FACT_CHANGED, "undo the change, and start again. Where it was made on purpose: `sluicectl accept` shows " \
 	                   "what differs and "                                                                         \
 	                   "checks what can be checked, and records it with --yes; then start again")                  \

@@ -99,10 +99,16 @@ static void on_fenced(struct coordinator *coordinator, const struct frame_fenced
 		if (fenced->fence >= coordinator->at_least)
 			coordinator->at_least = fenced->fence + 1;
 		(void)snprintf(coordinator->last_error, sizeof coordinator->last_error,
-		    "the database has fence %" PRIu64 ": another coordinator was here", fenced->fence);
+		    "the database has seen attempt %" PRIu64 "%s: the next one goes behind that", fenced->fence,
+		    coordinator->fence_known ? ", another coordinator was here" : "");
 		happen(coordinator, EVENT_OUTBID);
+		/* After a reset, or with another checkpoint folder, it is no error. */
+		if (!coordinator->fence_known && !MUTANT(first_fence_is_an_error))
+			coordinator->last_error[0] = '\0';
+		coordinator->fence_known = true;
 		return;
 	}
+	coordinator->fence_known = true;
 	for (uint32_t i = 0; i < fenced->marks.len; i++)
 		marks_add(&coordinator->marks, &fenced->marks.entries[i]);
 	/* Of a job of documents writer 0 has them. */

@@ -45,6 +45,7 @@ struct coordinator {
 	uint64_t work_us; /* since then nobody has said that it is at work */
 	uint64_t registered_us; /* last REGISTER */
 	uint64_t attempt, at_least; /* number of this attempt; the next one is at least */
+	bool fence_known; /* the database has told this coordinator how far attempts have come */
 	uint64_t attempts_ended, fruitless; /* in all; in a row without a commit */
 	uint64_t earliest_us; /* backoff: no new attempt before */
 	bool excused; /* this attempt's end says nothing about the job: a late duplicate, or actors are moved */

@@ -49,7 +49,8 @@ enum sink_outcome postgres_runner_look(struct postgres_writer *writer, struct er
 		struct error found;
 		error_set(&found, RESULT_RETRY,
 		    "job %s is run by another coordinator, %.200s: its %.150s has been there since %s. End one of the "
-		    "two (scripts/down in its run directory); this one takes over when that one has ended",
+		    "two (scripts/down in its run directory), or, where this is another pipeline, give it a `job:` of "
+		    "its own; this one takes over when that one has ended",
 		    writer->job, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
 		outcome = tell(writer, (int)strtol(PQgetvalue(result, 0, 3), NULL, 10), found.text, error);
 		if (outcome == SINK_DONE) {

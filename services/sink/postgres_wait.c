@@ -64,11 +64,17 @@ bool wait_words(const struct wait_facts *facts, const char *since, char text[WAI
 		    since, facts->standbys);
 		return true;
 	}
-	if (facts->event[0] != '\0')
-		(void)snprintf(text, WAIT_TEXT_MAX, "PostgreSQL: at work on it since %s, when looked at last for %s/%s",
+	if (strcmp(facts->event_type, "Client") == 0)
+		(void)snprintf(text, WAIT_TEXT_MAX,
+		    "PostgreSQL: since %s for its answer; it was seen waiting for this process, or for the "
+		    "network (%s/%s)",
 		    since, facts->event_type, facts->event);
+	else if (facts->event[0] != '\0')
+		(void)snprintf(text, WAIT_TEXT_MAX,
+		    "PostgreSQL: since %s for its answer; it is at work, and was seen waiting for %s/%s", since,
+		    facts->event_type, facts->event);
 	else
-		(void)snprintf(text, WAIT_TEXT_MAX, "PostgreSQL: at work on it since %s", since);
+		(void)snprintf(text, WAIT_TEXT_MAX, "PostgreSQL: since %s for its answer; it is at work", since);
 	return false;
 }
 

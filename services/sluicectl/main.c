@@ -48,24 +48,33 @@ static bool has_option(const struct verb *verb, const char *argument)
 	return option_find(rows, rows_of(verb, rows), argument) != NULL;
 }
 
+/* "rebuild, reset and skip have it" */
+static void print_owners(const char *const *owners, size_t len, struct buffer *out)
+{
+	for (size_t i = 0; i < len; i++)
+		buffer_printf(out, "%s%s", i == 0 ? "" : i + 1 == len ? " and " : ", ", owners[i]);
+	buffer_append_text(out, len == 1 ? " has it" : " have it");
+}
+
 /* An option that only other verbs have: says which. False: there is none among the arguments. */
 static bool name_owners(const struct verb *verb, int argc, char *const *argv)
 {
 	for (int i = 1; i < argc; i++) {
-		struct buffer owners = {0};
+		const char *owners[VERBS];
+		struct buffer words = {0};
+		size_t len = 0;
 		if (argv[i][0] != '-' || has_option(verb, argv[i]))
 			continue;
 		for (size_t j = 0; j < VERBS; j++)
 			if (has_option(verbs[j], argv[i]))
-				buffer_printf(&owners, "%s%s", owners.len > 0 ? ", " : "", verbs[j]->name);
-		if (owners.len > 0)
-			(void)fprintf(stderr, "sluicectl: %s has no option %.*s, %.*s has (see sluicectl %s --help)\n",
-			    verb->name, (int)strcspn(argv[i], "="), argv[i], (int)owners.len, (const char *)owners.data,
-			    verb->name);
-		bool named = owners.len > 0;
-		buffer_fini(&owners);
-		if (named)
-			return true;
+				owners[len++] = verbs[j]->name;
+		if (len == 0)
+			continue;
+		print_owners(owners, len, &words);
+		(void)fprintf(stderr, "sluicectl: %s has no option %.*s; %.*s (see sluicectl %s --help)\n", verb->name,
+		    (int)strcspn(argv[i], "="), argv[i], (int)words.len, (const char *)words.data, verb->name);
+		buffer_fini(&words);
+		return true;
 	}
 	return false;
 }

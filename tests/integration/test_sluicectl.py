@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """What a person types at sluicectl: each verb has options of its own, refuses those of others, and speaks JSON."""
-import hashlib, json, os, shutil, subprocess, sys
+import hashlib, json, os, re, shutil, subprocess, sys
 
 from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql
 from services import BIN, ROOT
@@ -186,7 +186,21 @@ def a_dry_run_changes_nothing(job):
             raise Failure(f"a dry run changed something: {set(map(str, everything_of(it)[0])) ^ set(map(str, before[0]))}")
 
 
-CASES = (options_belong_to_verbs, words_at_the_wrong_place, validate_takes_a_file, validate_tells_all, json_of_every_verb, a_dry_run_changes_nothing)
+def ways_out_can_be_typed(job):
+    """Each command that a way out names is whole: where no service is there, it may say so, but not that it was typed wrongly."""
+    it = job(partitions=0)
+    text = "".join(re.findall(r'"((?:[^"\\\\]|\\\\.)*)"', (ROOT / "common/base/stops.h").read_text()))
+    found = {words.strip() for words in re.findall(r"sluicectl ((?:init|validate|audit|rebuild|reset|skip|accept)\b(?: --[a-z-]+(?: (?:totals|search|"
+                                                   r"earliest|PARTITION:OFFSET)\b)?)*)", text)}
+    must_be("commands that are there", {"reset --job totals --yes", "skip --to earliest --dry-run", "rebuild", "accept"} <= found, True)
+    for words in sorted(found):
+        done = ctl(it, *words.replace("PARTITION:OFFSET", "0:5").split(), DATABASE_URL="postgresql://127.0.0.1:1/x",
+                   KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", ELASTICSEARCH_URL="http://127.0.0.1:1")
+        if done.returncode == EXIT_USAGE or words == "reset":
+            raise Failure(f"sluicectl {words}: {done.stderr}")
+
+
+CASES = (ways_out_can_be_typed, options_belong_to_verbs, words_at_the_wrong_place, validate_takes_a_file, validate_tells_all, json_of_every_verb, a_dry_run_changes_nothing)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))

@@ -124,7 +124,8 @@ def one_job_in_two_run_dirs(job, scripts):
         said = it.folder / "said"
         with open(said, "w", encoding="utf-8") as file:
             up = subprocess.Popen([ROOT / "scripts/up", "--run-dir", second.dir], env=second.environment, stdout=file, stderr=file)
-        for words in ("is run by another coordinator, tcp://127.0.0.1:", f"{it.name}-sink-0 (pid ", "End one of the two (scripts/down"):
+        for words in ("is run by another coordinator, tcp://127.0.0.1:", f"{it.name}-sink-0 (pid ", "End one of the two (scripts/down",
+                      "give it a `job:` of its own"):
             wait_for(f"{words!r} from the second one", lambda: words in said.read_text(), 90)
         wait_for("words in the log of the first one", lambda: "would run job" in (first.dir / "logs/sink.log").read_text(), 30)
         wait_for("words in its log", lambda: told() > 0, 90)

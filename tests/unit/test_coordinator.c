@@ -716,6 +716,38 @@ static void test_pauses(void **state)
 	assert_state(bed, STATE_FENCING);
 }
 
+static const char *outbid(struct bed *bed, uint64_t fence)
+{
+	for (uint32_t i = 0; i < WORKERS; i++)
+		enroll(bed, i);
+	pass(bed, 20 * SECOND);
+	assert_state(bed, STATE_FENCING);
+	SAY(bed, "sink", FRAME_FENCED, frame_fenced, .actor = actor_id(ROLE_WRITER, 0), .fence = fence);
+	assert_state(bed, STATE_GATHERING);
+	return bed->coordinator->last_error;
+}
+
+/* After a reset, or with a folder that is new, the database is ahead once. Later on somebody else is at it. */
+static void test_the_first_fence_is_no_error(void **state)
+{
+	struct bed *bed = *state;
+	assert_string_equal(outbid(bed, 7), "");
+	assert_non_null(strstr(outbid(bed, 9), "attempt 9, another coordinator was here"));
+	run(bed);
+	assert_int_equal(bed->attempt, 10);
+	fall(bed);
+	assert_non_null(strstr(outbid(bed, 12), "another coordinator was here"));
+}
+
+/* Nor is it forgotten that the database has answered. */
+static void test_a_fence_after_one_of_ours_is_an_error(void **state)
+{
+	struct bed *bed = *state;
+	run(bed);
+	fall(bed);
+	assert_non_null(strstr(outbid(bed, 7), "another coordinator was here"));
+}
+
 /* A commit that takes long ends no attempt; an epoch that nobody works at does. */
 static void test_slow_without_an_error(void **state)
 {
@@ -813,6 +845,8 @@ int main(void)
 	    TEST(test_the_newest_verdict_counts),
 	    TEST(test_a_due_injection_is_not_forgotten),
 	    TEST(test_pauses),
+	    TEST(test_the_first_fence_is_no_error),
+	    TEST(test_a_fence_after_one_of_ours_is_an_error),
 	    TEST(test_slow_without_an_error),
 	    TEST(test_another_file_after_a_clean_stop),
 	    TEST(test_a_damaged_checkpoint_takes_on_no_meaning),

@@ -57,8 +57,12 @@ static void test_words(void **state)
 	    "synchronous_standby_names = 'FIRST "
 	    "1 (s1)')");
 	assert_words((struct wait_facts){.event_type = "IO", .event = "WALSync", .blockers = "0"}, false,
-	    "PostgreSQL: at work on it since 10:00:00Z, when looked at last for IO/WALSync");
-	assert_words((struct wait_facts){.blockers = "0"}, false, "PostgreSQL: at work on it since 10:00:00Z");
+	    "PostgreSQL: since 10:00:00Z for its answer; it is at work, and was seen waiting for IO/WALSync");
+	assert_words((struct wait_facts){.event_type = "Client", .event = "ClientRead", .blockers = "0"}, false,
+	    "PostgreSQL: since 10:00:00Z for its answer; it was seen waiting for this process, or for the network "
+	    "(Client/ClientRead)");
+	assert_words(
+	    (struct wait_facts){.blockers = "0"}, false, "PostgreSQL: since 10:00:00Z for its answer; it is at work");
 }
 
 int main(void)
