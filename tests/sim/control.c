@@ -83,7 +83,7 @@ static bool is_usable(const struct world *world, struct epoch_id epoch)
 	bool usable = result == RESULT_OK && found;
 	for (uint32_t i = 0; usable && i < manifest.files.len; i++) {
 		const struct stored_file *file = store_file(&world->store, manifest.files.entries[i].name);
-		usable = file != NULL && !file->damaged;
+		usable = file != NULL && stored_file_verifies(file, &manifest.files.entries[i]);
 	}
 	arena_fini(&arena);
 	return usable;
@@ -124,10 +124,11 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 {
 	struct coordinator_process *coordinator = (struct coordinator_process *)port;
 	/* A failover that loses commits can bring back a time whose checkpoints have been retired; and a damaged file that
-	 * nobody reads for long enough is in all that are left. What this coordinator saw damaged it does not try again,
-	 * though it may be readable by now. */
+	 * nobody reads for long enough is in all that are left, as is one that a manifest of another history named before
+	 * that was put back. What this coordinator saw damaged it does not try again, though it may be readable by now. */
 	const struct statistics *statistics = &coordinator->world->statistics;
-	if (statistics->failover + statistics->damaged > 0 &&
+	if (statistics->failover + statistics->damaged + statistics->states_altered > 0 &&
+	    !coordinator->world->store.foreign &&
 	    (statistics->mended > 0 || usable_checkpoint(coordinator->world) == NULL) &&
 	    strstr(why, "knows none of its checkpoints") != NULL)
 		coordinator->world->declared = true;

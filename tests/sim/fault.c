@@ -441,8 +441,7 @@ static void empty_caches(struct world *world)
 		world->caches[i].role = 0;
 }
 
-/* Somebody has put files of another history into the checkpoint folder. One of them alone, in the middle of the others, is no history:
- * sums of it would be hidden by those of a later file. */
+/* Somebody has put a manifest and files of another history into the checkpoint folder. */
 static bool alter_state(struct world *world)
 {
 	const struct identity *base = usable_checkpoint(world);

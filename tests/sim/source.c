@@ -215,6 +215,7 @@ bool says_other_log(const struct world *world, const char *why)
 {
 	return ((world->log.alteration.there || world->store.foreign) &&
 	           strstr(why, "is not what the database holds") != NULL) ||
+	       (world->store.foreign && strstr(why, "knows none of its checkpoints") != NULL) ||
 	       ((world->log.foreign || world->log.alteration.there) &&
 	           strstr(why, "is not the one that was read") != NULL) ||
 	       (world->log.cluster != 1 && strstr(why, "(kafka.cluster_id)") != NULL);

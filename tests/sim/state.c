@@ -117,7 +117,7 @@ static bool read_files(
 			world_violate(state->world, "a file of a checkpoint is gone: %s", listed->name);
 		if (file == NULL)
 			return false;
-		if (file->damaged)
+		if (!stored_file_verifies(file, listed))
 			return false;
 		for (uint32_t i = 0; i < file->entries.len && !file->foreign; i++)
 			if (is_mine(file->entries.at[i].group, listed->first_group, listed->groups_len) &&

@@ -39,7 +39,7 @@ struct stored_file {
 	struct stored_file *next;
 	char name[FILE_NAME_MAX];
 	bool damaged;
-	bool foreign; /* one of another history is in its place: nothing of what this one says, and it verifies */
+	bool foreign; /* one of another history is in its place: nothing of what this one says, and another checksum */
 	struct entries entries;
 };
 

@@ -7,6 +7,8 @@
 
 #include "tests/sim/sim.h"
 
+enum { FOREIGN = 1 /* checksum of all files of another history; 0: of all others */ };
+
 /* A call that fails may have done its work all the same. */
 static bool fails(struct store *store, bool *done)
 {
@@ -49,6 +51,15 @@ static struct stored_manifest **find_manifest(struct store *store, struct epoch_
 	while (*at != NULL && !epoch_equal((*at)->epoch, epoch))
 		at = &(*at)->next;
 	return at;
+}
+
+static void remove_manifest(struct stored_manifest **at)
+{
+	struct stored_manifest *gone = *at;
+	*at = gone->next;
+	buffer_fini(&gone->frame);
+	buffer_fini(&gone->own);
+	free(gone);
 }
 
 bool store_has_manifest(const struct store *store, struct epoch_id epoch)
@@ -119,6 +130,11 @@ struct stored_file *store_file(const struct store *store, const char *name)
 	return *find_file((struct store *)store, name);
 }
 
+bool stored_file_verifies(const struct stored_file *file, const struct file_entry *listed)
+{
+	return !file->damaged && listed->checksum == (file->foreign ? FOREIGN : 0);
+}
+
 static void remove_file(struct stored_file **at)
 {
 	struct stored_file *file = *at;
@@ -161,7 +177,7 @@ static enum result store_verify_files(
 	struct store *store = (struct store *)port;
 	enum result result = store_check_files(port, files, whole, error);
 	for (uint32_t i = 0; i < files->len && result == RESULT_OK && *whole; i++)
-		*whole = !store_file(store, files->entries[i].name)->damaged;
+		*whole = stored_file_verifies(store_file(store, files->entries[i].name), &files->entries[i]);
 	if (result == RESULT_OK && !*whole)
 		error_set(error, RESULT_CORRUPT, "a file does not verify");
 	return result;
@@ -170,12 +186,10 @@ static enum result store_verify_files(
 static enum result store_remove_manifest(struct checkpoint_store *port, struct epoch_id epoch, struct error *error)
 {
 	struct store *store = (struct store *)port;
-	struct stored_manifest **at = find_manifest(store, epoch), *gone = *at;
+	struct stored_manifest **at = find_manifest(store, epoch);
 	bool done, failed = fails(store, &done);
-	if (done && gone != NULL) {
-		*at = gone->next;
-		buffer_fini(&gone->frame);
-		free(gone);
+	if (done && *at != NULL) {
+		remove_manifest(at);
 		store->world->statistics.retired++;
 	}
 	return failed ? failure(error) : RESULT_OK;
@@ -214,14 +228,11 @@ static enum result store_sweep(struct checkpoint_store *port, uint64_t oldest, c
 	if (fails(store, &done))
 		return failure(error);
 	for (struct stored_manifest **at = &store->manifests; *at != NULL;) {
-		struct stored_manifest *gone = *at;
-		if (gone->epoch.attempt < oldest && !names_epoch(named, gone->epoch)) {
-			*at = gone->next;
-			buffer_fini(&gone->frame);
-			free(gone);
+		if ((*at)->epoch.attempt < oldest && !names_epoch(named, (*at)->epoch)) {
+			remove_manifest(at);
 			store->world->statistics.swept++;
 		} else {
-			at = &gone->next;
+			at = &(*at)->next;
 		}
 	}
 	for (struct stored_file **at = &store->files; *at != NULL;) {
@@ -240,14 +251,21 @@ bool store_alter(struct store *store, struct epoch_id checkpoint)
 	struct arena arena = {0};
 	struct frame frame;
 	struct error error;
-	const struct files *files = &frame.body.manifest.files;
-	const struct stored_manifest *stored = *find_manifest(store, checkpoint);
+	struct files *files = &frame.body.manifest.files;
+	struct stored_manifest *stored = *find_manifest(store, checkpoint);
 	if (stored == NULL || frame_decode(buffer_bytes(&stored->frame), &arena, &frame, NULL, &error) != RESULT_OK)
-		files = &(const struct files){0};
+		files = &(struct files){0};
 	for (uint32_t i = 0; i < files->len; i++) {
 		struct stored_file *file = store_file(store, files->entries[i].name);
-		if (files->entries[i].role == (uint32_t)ROLE_ROLLUP && file != NULL)
-			store->foreign = file->foreign = true;
+		if (files->entries[i].role != (uint32_t)ROLE_ROLLUP || file == NULL)
+			continue;
+		store->foreign = file->foreign = true;
+		files->entries[i].checksum = FOREIGN;
+	}
+	if (store->foreign) {
+		stored->own = stored->frame;
+		stored->frame = (struct buffer){0};
+		frame_encode(&stored->frame, &frame.header, &frame.body.manifest);
 	}
 	arena_fini(&arena);
 	return store->foreign;
@@ -258,6 +276,13 @@ void store_put_back(struct store *store)
 	store->foreign = false;
 	for (struct stored_file *file = store->files; file != NULL; file = file->next)
 		file->foreign = false;
+	for (struct stored_manifest *stored = store->manifests; stored != NULL; stored = stored->next) {
+		if (stored->own.len == 0)
+			continue;
+		buffer_fini(&stored->frame);
+		stored->frame = stored->own;
+		stored->own = (struct buffer){0};
+	}
 }
 
 static const char *store_root(struct checkpoint_store *port)
@@ -282,12 +307,8 @@ void store_init(struct store *store, struct world *world)
 
 void store_fini(struct store *store)
 {
-	while (store->manifests != NULL) {
-		struct stored_manifest *gone = store->manifests;
-		store->manifests = gone->next;
-		buffer_fini(&gone->frame);
-		free(gone);
-	}
+	while (store->manifests != NULL)
+		remove_manifest(&store->manifests);
 	while (store->files != NULL)
 		remove_file(&store->files);
 }
