@@ -114,20 +114,26 @@ static bool same_level(const struct frame_pending *said, const struct frame_pend
 	       said->full == now->full && said->at_ceiling == now->at_ceiling;
 }
 
-/* As the source last heard. True: others than before. */
-static bool look_at_ends(struct ingest *ingest)
+/* As the source last heard; others than were told. */
+static bool ends_are_others(const struct ingest *ingest)
 {
 	struct source_port *source = ingest->process->source;
-	struct cut *ends = &ingest->said.ends;
-	bool other = false;
 	for (uint32_t i = 0; i < ingest->partitions_len; i++) {
-		uint32_t id = ingest->partitions[i].id;
-		int64_t end = source->ops->end(source, id);
-		other |= end >= 0 && end != cut_get(ends, id, -1);
-		if (end >= 0)
-			cut_set(ends, id, end);
+		int64_t end = source->ops->end(source, ingest->partitions[i].id);
+		if (end >= 0 && end != cut_get(&ingest->said.ends, ingest->partitions[i].id, -1))
+			return true;
 	}
-	return other;
+	return false;
+}
+
+static void note_ends(struct ingest *ingest)
+{
+	struct source_port *source = ingest->process->source;
+	for (uint32_t i = 0; i < ingest->partitions_len; i++) {
+		int64_t end = source->ops->end(source, ingest->partitions[i].id);
+		if (end >= 0)
+			cut_set(&ingest->said.ends, ingest->partitions[i].id, end);
+	}
 }
 
 /* For how long the ends of the partitions have not been known; 0: they are. */
@@ -140,18 +146,9 @@ static uint64_t ends_age_us(const struct ingest *ingest, uint64_t now_us)
 	return heard_us != 0 ? now_us - heard_us : 1;
 }
 
-/* Nothing can be read, and the log goes on: a transaction is open. */
-static bool ends_ahead(const struct ingest *ingest)
-{
-	struct source_port *source = ingest->process->source;
-	for (uint32_t i = 0; i < ingest->partitions_len; i++)
-		if (source->ops->end(source, ingest->partitions[i].id) > ingest->partitions[i].position)
-			return true;
-	return false;
-}
-
-/* A level, not an edge: said again after every barrier for as long as it is so; and where no barrier comes, for a sink is away, as
- * the log grows. */
+/* A level, not an edge: said again after every barrier for as long as it is so; and as the log grows, for a
+ * sink may be away so that no barrier comes, a transaction be open so that nothing can be read, or all have been read before the end
+ * was heard. */
 static void say_pending(struct ingest *ingest, uint64_t now_us, struct outbox *outbox)
 {
 	struct frame_pending now = {
@@ -165,15 +162,12 @@ static void say_pending(struct ingest *ingest, uint64_t now_us, struct outbox *o
 	bool known = now.ends_age_us == 0, other = known != ingest->ends_known;
 	if (now.at_ceiling)
 		CRASH_POINT(ingest_ceiling);
-	bool soon = now_us < ingest->said_us + LOOK_AGAIN_US;
-	if (!now.waiting && !now.at_ceiling && !other && (soon || !ends_ahead(ingest)))
-		return;
-	bool same = same_level(&ingest->said, &now) && !other;
-	if (same && soon)
+	if (now.waiting || now.at_ceiling)
+		other = other || !same_level(&ingest->said, &now);
+	if (!other && (now_us < ingest->said_us + LOOK_AGAIN_US || !ends_are_others(ingest)))
 		return;
 	ingest->said_us = now_us;
-	if (!look_at_ends(ingest) && same)
-		return;
+	note_ends(ingest);
 	now.ends = ingest->said.ends;
 	ingest->said = now;
 	ingest->ends_known = known;

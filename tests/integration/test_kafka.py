@@ -142,6 +142,18 @@ def lag(it):
     return it.status()["lag"]
 
 
+def wait_for_lag(it, records, seconds):
+    seen = []
+
+    def reached():
+        seen[:] = [lag(it)]
+        return seen == [records]
+    try:
+        wait_for(f"a lag of {records}", reached, seconds)
+    except Failure as failure:
+        raise Failure(f"{failure}; it is {seen[0]}")
+
+
 def markers(job):
     """Behind a transaction's marker there is nothing to read: the cut goes behind it, lag is 0, also for lag tools."""
     it = job(partitions=2)
@@ -157,7 +169,7 @@ def markers(job):
     wait_for("the markers", lambda: it.ends() == {"0": 33, "1": 33}, 15)
     ends = it.ends()
     it.settle(30)
-    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    wait_for_lag(it, 0, 15)
     must_be("the frontier", it.frontier()[2], ends)
     wait_for("the group's offsets", lambda: group_offsets(it, 2) == ends, 30, 0.5)
     for name in list(it.running):  # the last checkpoint lies in front of the last marker, or at it
@@ -167,7 +179,7 @@ def markers(job):
     producer.produce(it.name, sale("more"), partition=0)
     producer.commit_transaction(20)
     it.settle(30)
-    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    wait_for_lag(it, 0, 15)
     must_be("records", it.consumed(), 41)
     must_be_exact(it)
     it.prove()
@@ -200,7 +212,7 @@ def frozen_kafka(job):
     it.produce(100, "--rate", 0)
     it.start_all().wait_live()
     it.settle()
-    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    wait_for_lag(it, 0, 15)
     with frozen(broker_pid(it)):
         wait_for("a lag that is unknown", lambda: lag(it) is None, 12)
         wait_for("what is waited for", lambda: "Kafka does not answer since" in it.status()["waiting"], 5)
@@ -208,7 +220,7 @@ def frozen_kafka(job):
             raise Failure(f"the table does not say since when lag is unknown:\n{table(it)}")
         wait_for("the line in the log", lambda: logged(it, "Kafka does not answer since"), 10)
         must_be("since when", time.time() - 30 < it.status()["lag_unknown_since_us"] / 1e6 < time.time(), True)
-    wait_for("a lag of 0", lambda: lag(it) == 0, 30)
+    wait_for_lag(it, 0, 30)
     wait_for("nothing to be waited for", lambda: not it.status()["waiting"], 30)
     must_be("lines in the log", logged(it, "Kafka does not answer since"), 1)
     it.kill("ingest-0")
@@ -237,7 +249,7 @@ def open_transaction(job):
     wait_for("the line in the log", lambda: logged(it, "by an open transaction"), 10)
     holder.abort_transaction(20)
     it.settle(30)
-    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    wait_for_lag(it, 0, 15)
     wait_for("nothing to be waited for", lambda: not it.status()["waiting"], 10)
     must_be("lines in the log", logged(it, "by an open transaction"), 1)
     must_be_exact(it)
@@ -261,11 +273,11 @@ def numbers_that_people_read(job):
     it.start_all(ingest=2).wait_live()
     send(it, [(p, None, sale(f"first-{p}"), None) for p in range(4)])
     it.settle()
-    wait_for("a lag of 0", lambda: lag(it) == 0, 15)
+    wait_for_lag(it, 0, 15)
     with commits_held(it):
         send(it, [(p, None, sale(f"{p}-{i}"), None) for p in range(4) for i in range(10 ** p)])
-        wait_for("a lag of 1,111 records", lambda: lag(it) == 1111, 30)
-    wait_for("a lag of 0", lambda: lag(it) == 0, 30)
+        wait_for_lag(it, 1111, 30)
+    wait_for_lag(it, 0, 30)
     wait_for("a rate of 0", lambda: it.status()["records_per_second"] == 0, 15)
     producer, rates = it.produce(5000, "--rate", 500, wait=False), []
     while producer.poll() is None:

@@ -240,6 +240,7 @@ static void what_is_no_record_is_passed(void **state)
 	assert_non_null(said);
 	assert_true(said->at_ceiling);
 	const struct frame_inject lift = {.epoch = {ATTEMPT, 1}, .lift = true}, next = {.epoch = {ATTEMPT, 2}};
+	const struct frame_inject third = {.epoch = {ATTEMPT, 3}};
 	assert_int_equal(harness_frame(&world->harness, 0, FRAME_INJECT, &lift, true), RESULT_OK);
 	harness_take(&world->harness);
 	uint32_t channel = channel_to(&world->harness, ROLE_DEDUP, 0);
@@ -253,6 +254,13 @@ static void what_is_no_record_is_passed(void **state)
 	assert_int_equal(
 	    cut_get(&sent(&world->harness, channel, FRAME_BARRIER, 0)->body.barrier.cut, 0, -1), FRONTIER + 7);
 	assert_null(said_at(world, 5, FRONTIER + 7, 5));
+	/* How far the log reaches may be heard only after all of it has been read, and cut. */
+	world->source.position = FRONTIER + 9;
+	assert_non_null(said_at(world, 6, FRONTIER + 7, 6));
+	assert_int_equal(harness_frame(&world->harness, 0, FRAME_INJECT, &third, true), RESULT_OK);
+	harness_take(&world->harness);
+	assert_int_equal(end_said(world, 8, FRONTIER + 9), FRONTIER + 9);
+	assert_int_equal(end_said(world, 10, FRONTIER + 9), -1);
 }
 
 /* In silence the next record may lie behind the frontier: what was in front of that is gone, or was no record. */
