@@ -98,7 +98,7 @@ class Watch(threading.Thread):
                 with connection.cursor() as cursor:
                     while not self.over:
                         self.look(cursor)
-                        time.sleep(0.008)
+                        time.sleep(0.02)
                 connection.close()
             except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable):
                 time.sleep(0.02)
@@ -156,7 +156,7 @@ class Bed:
         self.write_wrappers((port, self.control_proxy.port, services.postgres_proxy.port, services.kafka_proxy.port))
         self.records = Records(self, rate)
         self.watch = Watch(self.url)
-        self.readers = [Reader(self.url, rest=2)]
+        self.readers = [Reader(self.url)]
 
     def write_config(self, changes):
         text = (ROOT / "compose/pipeline.yaml").read_text()
@@ -308,14 +308,14 @@ exec {program} "$@"
                 what = "nothing was committed" if of == "moves" else "no checkpoint was completed"
                 raise Failure(f"{what} within {seconds} s of the end of the trouble")
             self.check()
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def new_history(self):
         """Around a failover: the cut may go back now, once."""
         old = self.readers[-1]
         old.over = True
         old.join()
-        self.readers.append(Reader(self.url, rest=2))
+        self.readers.append(Reader(self.url))
 
     def audit(self):
         environment = dict(self.environment, DATABASE_URL=self.url)

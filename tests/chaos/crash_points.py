@@ -7,7 +7,7 @@ import random, signal, subprocess, sys, time
 
 from bed import BIN, CRASH_POINTS, Bed, Failure, ProxiedServices, has_crash_points, private_services
 
-RATE = 300
+RATE = 100
 OFTEN = (("interval: 5s", "interval: 1s"),)
 FORGETFUL = (*OFTEN, ("retention: 24h", "retention: 0s"))
 SECONDS = 30  # until a point is passed

@@ -11,7 +11,7 @@ from search import SearchBed, SearchServices, search_names
 from services import Elasticsearch, audit
 
 RATE = 100
-BURST = 20_000  # several epochs
+BURST = 10_000  # several epochs
 MISSING = 300  # seconds until all is there again
 
 

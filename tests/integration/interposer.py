@@ -30,10 +30,11 @@ class Interposer:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def answer(self, status, kind=None, reason="", times=-1, path="/"):
-        """Requests whose path has this in it get this error from now on (times: only so many of them); status None: none does any more."""
+    def answer(self, status, kind=None, reason="", times=-1, path="/", least=0):
+        """Requests whose path has this in it, and which have at least so many bytes, get this error from now on (times: only so many of
+        them); status None: none does any more."""
         with self.lock:
-            self.instead = None if status is None else [status, kind, reason, times, path]
+            self.instead = None if status is None else [status, kind, reason, times, path, least]
 
     def close(self):
         self.server.shutdown()
@@ -42,7 +43,7 @@ class Interposer:
     def handle(self, request):
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         self.authorizations.add(request.headers.get("authorization"))
-        answer = self.made_up(request.path)
+        answer = self.made_up(request.path, len(body))
         if answer is None:
             answer = self.forward(request, body)
         status, headers, content = answer
@@ -55,11 +56,11 @@ class Interposer:
         if request.command != "HEAD":
             request.wfile.write(content)
 
-    def made_up(self, path):
+    def made_up(self, path, size):
         with self.lock:
-            if self.instead is None or self.instead[4] not in path:
+            if self.instead is None or self.instead[4] not in path or size < self.instead[5]:
                 return None
-            status, kind, reason, times, _ = self.instead
+            status, kind, reason, times, *_ = self.instead
             self.instead[3] -= 1
             if times == 1:
                 self.instead = None

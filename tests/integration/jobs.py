@@ -1,5 +1,6 @@
 """A job of its own for a case: topic, database and pipeline file, and any number of processes of each kind."""
 import json, signal, subprocess, sys, time, traceback
+from contextlib import contextmanager
 
 import psycopg2
 from confluent_kafka import Producer
@@ -166,6 +167,19 @@ class Job(Pipeline):
         if wait and producer.wait() != 0:
             raise Failure("the producer did not deliver everything")
         return producer
+
+    @contextmanager
+    def stream(self, rate, seed=1):
+        """Records for as long as what is inside takes, on a slow machine as on a fast one; then all of them have been delivered."""
+        producer = self.produce(10**9, "--rate", rate, wait=False, seed=seed)
+        try:
+            yield
+            producer.terminate()
+            if producer.wait() != 0:
+                raise Failure("the producer did not deliver everything")
+        finally:
+            producer.kill()
+            producer.wait()
 
     def send(self, records):
         """(partition, key, value) each, as bytes; returns their offsets in order."""

@@ -14,9 +14,9 @@ SNAPSHOT = """SELECT cut, counters,
 
 
 class Reader(threading.Thread):
-    """One statement sees one snapshot. rest: how long to rest after each, in times of what it took."""
+    """One statement sees one snapshot. rest: how long to rest after each, in times of what it took: the job needs the machine, too."""
 
-    def __init__(self, url, rest=0):
+    def __init__(self, url, rest=2):
         super().__init__(daemon=True)
         self.rest = rest
         self.url, self.snapshots, self.violations, self.cut, self.over = url, 0, [], {}, False
