@@ -54,7 +54,7 @@ def repeats_in_other_partitions(job):
 
 def killed_in_the_silent_replay(job):
     it = job()
-    it.produce(60000, "--rate", 0)
+    it.produce(30000, "--rate", 0)
     it.start_all().settle()
     before, reader = it.frontier(), Reader(it.url)
     reader.start()
@@ -70,13 +70,13 @@ def killed_in_the_silent_replay(job):
 
 def all_killed_at_once(job):
     it = job()
-    it.produce(80000, "--rate", 0)
+    it.produce(40000, "--rate", 0)
     reader = Reader(it.url)
     reader.start()
     it.start_all()
     for _ in range(4):
         before = it.consumed()
-        wait_for("a commit", lambda: it.consumed() > before or it.consumed() == 80000, 30)
+        wait_for("a commit", lambda: it.consumed() > before or it.consumed() == 40000, 30)
         names = list(it.running)
         for name in names:
             it.running[name].kill()
