@@ -71,7 +71,7 @@
 	    "stop every job of this database. Where the table belongs to another role, GRANT that role to this "       \
 	    "user for a start. Where the words above name two jobs, run `ALTER TABLE dead_letters ADD COLUMN IF "      \
 	    "NOT EXISTS job text` and set it, in that letter, to the name of the job that wrote it, until "            \
-	    "`sluicectl init` names no other letter. Then start")                                                      \
+	    "`sluicectl init` names no other letter. Then start again")                                                \
 	STOP(TABLE_OF_ANOTHER,                                                                                         \
 	    "give this pipeline tables of its own: other names in record.table and "                                   \
 	    "rollups.table, or another schema in sinks.postgres.schema; or, where that job is over, "                  \
@@ -152,33 +152,30 @@
 	                "sluicectl reset --job totals --yes; and start again")                                         \
 	STOP(NO_CHECKPOINT,                                                                                            \
 	    "point checkpoint.dir at the folder that was used before; or run `sluicectl rebuild`, which writes a "     \
-	    "checkpoint anew from the database, then start; or, to start over with empty tables, run `sluicectl "      \
-	    "reset --job totals "                                                                                      \
-	    "--yes`, then start: no other job is touched")                                                             \
+	    "checkpoint anew from the database, then start again; or, to start over with empty tables, run "           \
+	    "`sluicectl reset --job totals --yes`, then start again: no other job is touched")                         \
 	STOP(OTHER_COORDINATOR,                                                                                        \
 	    "give each pipeline of a machine an address of its own in coordinator.listen "                             \
 	    "(SLUICE_COORDINATOR), the same for all its processes and for sluicectl, then start again")                \
 	STOP(INDEX_OF_ANOTHER,                                                                                         \
 	    "give this pipeline an index of its own in sinks.elasticsearch.index; or, where that job is over, run "    \
 	    "`sluicectl reset --job search --yes` with its pipeline file")                                             \
-	STOP(INDEX_GONE,                                                                                               \
-	    "run `sluicectl reset --job search --with-index --yes`, then start: the index is made and filled anew"     \
-	    " from source.start. Where somebody has put it back with its documents, and it maps them as before, "      \
-	    "leave out --with-index: they stay")                                                                       \
-	STOP(INDEX_UNFIT, "remove what is named (index template, ingest pipeline, alias, data stream, setting), run "  \
-	                  "`sluicectl reset --job "                                                                    \
-	                  "search --with-index --yes`, which deletes the documents, then start: the index is made "    \
-	                  "and filled anew from source.start; or "                                                     \
-	                  "do so with another index in sinks.elasticsearch.index")                                     \
-	STOP(INDEX_RENAMED, "take the old one again; or run `sluicectl reset --job search --yes`, then start: the "    \
-	                    "new one is filled from "                                                                  \
-	                    "source.start, and the old one stays as it is")                                            \
-	STOP(LETTER_REFUSED,                                                                                           \
-	    "correct that index, or, where it holds no letters yet, delete it, then start: it is made anew. Where"     \
-	    " letters of before are lost: `sluicectl reset --job search --with-index --yes`, then start: all is "      \
-	    "filled anew from source.start")                                                                           \
+	STOP(INDEX_GONE, "run `sluicectl reset --job search --with-index --yes`, then start again: the index is made " \
+	                 "and filled anew from source.start. Where somebody has put it back with its documents, and "  \
+	                 "it maps them as before, leave out --with-index: they stay")                                  \
+	STOP(CONTROL_UNREADABLE, "run `sluicectl reset --job search --yes`, then start again: the index is filled "    \
+	                         "anew from source.start, and documents that are in it stay")                          \
+	STOP(INDEX_UNFIT,                                                                                              \
+	    "remove what is named (index template, ingest pipeline, alias, data stream, setting), run `sluicectl "     \
+	    "reset --job search --with-index --yes`, which deletes the documents, then start again: the index is "     \
+	    "made and filled anew from source.start; or do so with another index in sinks.elasticsearch.index")        \
+	STOP(INDEX_RENAMED, "take the old one again; or run `sluicectl reset --job search --yes`, then start again: "  \
+	                    "the new one is filled from source.start, and the old one stays as it is")                 \
+	STOP(LETTER_REFUSED, "correct that index, or, where it holds no letters yet, delete it, then start again: it " \
+	                     "is made anew. Where letters of before are lost: `sluicectl reset --job search "          \
+	                     "--with-index --yes`, then start again: all is filled anew from source.start")            \
 	STOP(ELASTICSEARCH_REFUSES, "mend what it says (address, certificate, credentials, privileges, or the "        \
-	                            "setting that it names), then start")
+	                            "setting that it names), then start again")
 
 enum stop {
 #define STOP(name, way) STOP_##name,

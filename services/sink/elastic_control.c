@@ -326,7 +326,7 @@ enum sink_outcome control_read(struct controls *controls, uint32_t writer, struc
 		return absent(controls, error);
 	if (control_parse(buffer_bytes(&controls->request->answer), control))
 		return SINK_DONE;
-	error_stop(error, STOP_INDEX_GONE,
+	error_stop(error, STOP_CONTROL_UNREADABLE,
 	    "document %s.%" PRIu32 " of index " CONTROL_INDEX " at %s is not one that Sluice wrote", controls->job,
 	    writer, http_where(controls->http, request));
 	return SINK_CONFIG;

@@ -14,7 +14,7 @@
 #include "services/sink/elastic_control.h"
 #include "services/sink/elastic_letters.h"
 
-enum { WATCH_US = 5000000, TEMPLATE_PRIORITY = 200, TRIES_MAX = 5 };
+enum { WATCH_US = 5000000, WATCH_MOST = 16, TEMPLATE_PRIORITY = 200, TRIES_MAX = 5 };
 
 /* What was acknowledged has to survive a power cut. */
 #define DURABLE "\"index.translog.durability\":\"request\""
@@ -143,8 +143,8 @@ static enum sink_outcome look_judge(
 		error_stop(error, STOP_INDEX_UNFIT, "index %s at %s %s", name, where, look->wrong);
 		return SINK_CONFIG;
 	}
-	if (look->closed) {
-		error_set(error, RESULT_RETRY, "index %s at %s is closed", name, where);
+	if (look->shut[0] != '\0') {
+		error_set(error, RESULT_RETRY, "index %s at %s %s", name, where, look->shut);
 		return SINK_UNKNOWN;
 	}
 	return SINK_DONE;
@@ -198,11 +198,21 @@ static enum sink_outcome mapping_add(struct indices *indices, const char *name, 
 	return outcome;
 }
 
+/* By somebody else, after it was deleted. */
+static enum sink_outcome made_anew(
+    struct indices *indices, const char *name, const struct index_look *look, struct error *error)
+{
+	if (look->wrong[0] != '\0' && !MUTANT(unfit_untold))
+		return look_judge(indices, name, look, error);
+	return indices_gone(indices, "was deleted and made anew", error);
+}
+
 /* --- whose it is ------------------------------------------------------------------------------------------------- */
 
-/* Reads whose it is: another job's is refused, and one that is not the one that documents were written to. */
-static enum sink_outcome claim_check(struct indices *indices, const char *name, enum index_role role, const char *uuid,
-    struct claim *claim, struct error *error)
+/* Reads whose it is: another job's is refused, and one that is not the one that documents were written to (look NULL: it is gone).
+ * Where that one is not as it has to be either, this is what is told: its way out leads past both. */
+static enum sink_outcome claim_check(struct indices *indices, const char *name, enum index_role role,
+    const struct index_look *look, struct claim *claim, struct error *error)
 {
 	enum sink_outcome outcome = claim_read(indices->http, indices->request, name, claim, error);
 
@@ -213,9 +223,11 @@ static enum sink_outcome claim_check(struct indices *indices, const char *name, 
 		    http_where(indices->http, indices->request), claim->owner, indices->job);
 		return SINK_CONFIG;
 	}
-	if (role == INDEX_DOCUMENTS && strcmp(claim->uuid, uuid) != 0 && !MUTANT(uuid_forgotten))
-		return indices_gone(indices, uuid[0] != '\0' ? "was deleted and made anew" : "is gone", error);
-	return SINK_DONE;
+	if (role != INDEX_DOCUMENTS || MUTANT(uuid_forgotten))
+		return SINK_DONE;
+	if (look == NULL)
+		return indices_gone(indices, "is gone", error);
+	return strcmp(claim->uuid, look->uuid) != 0 ? made_anew(indices, name, look, error) : SINK_DONE;
 }
 
 /* After claim_check. MOVED: another writer was faster. */
@@ -242,7 +254,7 @@ static enum sink_outcome found_settle(
 	enum sink_outcome outcome = SINK_DONE;
 
 	if (role != INDEX_CONTROL && look->uuid[0] != '\0')
-		outcome = claim_check(indices, name, role, look->uuid, &claim, error);
+		outcome = claim_check(indices, name, role, look, &claim, error);
 	if (outcome == SINK_DONE)
 		outcome = look_judge(indices, name, look, error);
 	if (outcome == SINK_DONE && look->lacks) {
@@ -271,7 +283,7 @@ static enum sink_outcome index_settle_once(struct indices *indices, const char *
 	if (outcome != SINK_DONE || found)
 		return outcome == SINK_DONE ? found_settle(indices, name, role, look, error) : outcome;
 	if (role == INDEX_DOCUMENTS) {
-		outcome = claim_check(indices, name, role, "", &claim, error);
+		outcome = claim_check(indices, name, role, NULL, &claim, error);
 		if (outcome == SINK_DONE && started)
 			outcome = indices_gone(indices, "is gone", error);
 	}
@@ -483,17 +495,27 @@ enum sink_outcome indices_use(struct indices *indices, uint32_t period, const ch
 	return outcome;
 }
 
-enum sink_outcome indices_watch(struct indices *indices, struct error *error)
+/* Nobody writes there until it is looked at anew. */
+static enum sink_outcome letters_watch(struct indices *indices, struct error *error)
 {
+	char name[INDEX_NAME_MAX];
 	struct index_look look;
 	bool found = false;
 
-	indices->watched_us = clock_monotonic_us();
-	if (indices->known_len == 0)
-		return SINK_DONE; /* nothing was written in this attempt */
-	size_t place = indices->watch_next++ % indices->known_len;
-	const struct index_known *known = &indices->known[place];
+	letters_index(indices->pipeline, name);
+	enum sink_outcome outcome = index_look(indices, name, INDEX_LETTERS, &look, &found, error);
+	if (outcome != SINK_DONE || found)
+		return outcome != SINK_DONE ? outcome : look_judge(indices, name, &look, error);
+	indices->letters_known = false;
+	return SINK_DONE;
+}
+
+static enum sink_outcome known_watch(struct indices *indices, const struct index_known *known, struct error *error)
+{
 	enum index_role role = is_dated(indices) ? INDEX_DATED : INDEX_DOCUMENTS;
+	struct index_look look;
+	bool found = false;
+
 	enum sink_outcome outcome = index_look(indices, known->name, role, &look, &found, error);
 	if (outcome != SINK_DONE)
 		return outcome;
@@ -505,11 +527,38 @@ enum sink_outcome indices_watch(struct indices *indices, struct error *error)
 	if (!found)
 		return indices_gone(indices, "is gone", error);
 	if (!same && look.uuid[0] != '\0' && !MUTANT(uuid_unwatched))
-		return indices_gone(indices, "was deleted and made anew", error);
-	return look_judge(indices, known->name, &look, error);
+		return made_anew(indices, known->name, &look, error);
+	outcome = look_judge(indices, known->name, &look, error);
+	/* An old month may be read-only for good. */
+	if (outcome != SINK_DONE || role == INDEX_DATED || look.blocked[0] == '\0')
+		return outcome;
+	error_set(error, RESULT_RETRY, "index %s at %s %s", known->name, http_where(indices->http, indices->request),
+	    look.blocked);
+	return SINK_UNKNOWN;
+}
+
+/* Each has its turn, that of dead letters, too. */
+static enum sink_outcome watch_next(struct indices *indices, struct error *error)
+{
+	size_t turn = indices->watch_next++ % (indices->known_len + 1);
+
+	indices->watched_us = clock_monotonic_us();
+	if (turn < indices->known_len)
+		return known_watch(indices, &indices->known[turn], error);
+	return indices->letters_known && !MUTANT(letters_unwatched) ? letters_watch(indices, error) : SINK_DONE;
+}
+
+enum sink_outcome indices_watch(struct indices *indices, struct error *error)
+{
+	size_t turns = indices->known_len < WATCH_MOST ? indices->known_len + 1 : WATCH_MOST;
+	enum sink_outcome outcome = SINK_DONE;
+
+	for (size_t i = 0; i < turns && outcome == SINK_DONE; i++)
+		outcome = watch_next(indices, error);
+	return outcome;
 }
 
 enum sink_outcome indices_watch_sometimes(struct indices *indices, struct error *error)
 {
-	return clock_monotonic_us() - indices->watched_us < WATCH_US ? SINK_DONE : indices_watch(indices, error);
+	return clock_monotonic_us() - indices->watched_us < WATCH_US ? SINK_DONE : watch_next(indices, error);
 }

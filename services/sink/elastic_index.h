@@ -2,9 +2,9 @@
  *
  * Every index that is written to is made here, with an explicit mapping, looked at (elastic_look.h) and claimed for the job
  * (elastic_claim.h): those without a date when the writer is fenced, those with one before the first document goes there. They are
- * looked at again in every attempt and, in turn, every few seconds. An index that was deleted is known by the claim: without a date the
- * job stops, with one (people delete old months) it is made anew. For one with a date there is a template, too: Elasticsearch itself
- * may make it in the moment after it was deleted.
+ * looked at again in every attempt and, in turn, every few seconds, also while there is nothing to write. An index that was deleted is
+ * known by the claim: without a date the job stops, with one (people delete old months) it is made anew. For one with a date there is a
+ * template, too: Elasticsearch itself may make it in the moment after it was deleted.
  *
  * Errors:   CONFIG where a person has to act, in words that say what to do; UNKNOWN: away, or an index is closed.
  * Blocking: yes.
@@ -50,9 +50,10 @@ enum sink_outcome indices_use(struct indices *indices, uint32_t period, const ch
 /* One with a date is not there any more: it is to be made anew. */
 void indices_forget(struct indices *indices, uint32_t period);
 
-/* CONFIG where the documents' index is gone, another one, or not as it has to be any more. Of those with a date, one in turn. */
+/* CONFIG where the documents' index is gone, another one, or not as it has to be any more; UNKNOWN where it is closed or, without a date,
+ * read-only. Of many, some in turn. */
 enum sink_outcome indices_watch(struct indices *indices, struct error *error) MUST_USE;
-/* The same, but only every few seconds. */
+/* The same of one in turn, and only every few seconds. */
 enum sink_outcome indices_watch_sometimes(struct indices *indices, struct error *error) MUST_USE;
 /* In words. */
 enum sink_outcome indices_gone(const struct indices *indices, const char *how, struct error *error);

@@ -35,6 +35,24 @@ static const struct look_rule rules[] = {
     {"mappings.enabled", "true", "documents could not be searched"},
 };
 
+/* What is undone by a person, or by Elasticsearch when its disk has room again; %s: the index. */
+struct look_wait {
+	const char *path;
+	bool shut; /* it cannot be read either */
+	const char *is, *verb, *undo;
+};
+
+static const struct look_wait waits[] = {
+    {"settings.index.verified_before_close", true, "is closed", "POST", "/_open opens it again"},
+    {"settings.index.frozen", true, "is frozen", "POST", "/_unfreeze changes that"},
+    {"settings.index.blocks.read_only_allow_delete", false, "is read-only, as a disk is nearly full", "PUT",
+        "/_settings {\"index.blocks.read_only_allow_delete\": null} changes that, once there is room"},
+    {"settings.index.blocks.read_only", false, "is read-only", "PUT",
+        "/_settings {\"index.blocks.read_only\": null} changes that"},
+    {"settings.index.blocks.write", false, "is read-only", "PUT",
+        "/_settings {\"index.blocks.write\": null} changes that"},
+};
+
 /* Of a field of ours: what others may add, for it changes neither what is taken nor what is found. */
 static const char *const harmless[] = {"copy_to", "meta", "eager_global_ordinals", "store", "fielddata", "boost"};
 
@@ -205,12 +223,22 @@ static void on_runtime(struct looking *looking, const struct json_reader *json)
 
 /* --- the answer -------------------------------------------------------------------------------------------------- */
 
+static void on_wait(struct looking *looking, const char *path, const char *value)
+{
+	for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++) {
+		const struct look_wait *row = &waits[i];
+		char *words = row->shut ? looking->look->shut : looking->look->blocked;
+		if (words[0] == '\0' && strcmp(path, row->path) == 0 && strcmp(value, "true") == 0 &&
+		    !MUTANT(closed_unseen))
+			(void)snprintf(
+			    words, LOOK_WORDS_MAX, "%s: %s /%.150s%s", row->is, row->verb, looking->name, row->undo);
+	}
+}
+
 static void on_setting(struct index_look *look, const char *path, const char *value)
 {
 	if (strcmp(path, "settings.index.uuid") == 0 && strlen(value) < sizeof look->uuid)
 		memcpy(look->uuid, value, strlen(value) + 1);
-	if (strcmp(path, "settings.index.verified_before_close") == 0)
-		look->closed = strcmp(value, "true") == 0;
 	if (strcmp(path, "settings.index.translog.durability") == 0)
 		look->unsafe = strcasecmp(value, "request") != 0;
 }
@@ -245,6 +273,7 @@ static bool on_leaf(void *context, const struct json_reader *json, const struct 
 	path_put(json, 1, path);
 	value_put(value, text);
 	on_setting(looking->look, path, text);
+	on_wait(looking, path, text);
 	on_rule(looking, path, text);
 	if (json->depth >= 5 && json_step_is(&json->steps[1], "mappings") &&
 	    json_step_is(&json->steps[2], "properties"))

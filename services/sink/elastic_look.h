@@ -18,7 +18,8 @@ enum { LOOK_WORDS_MAX = 384, LOOK_UUID_MAX = 64 };
 
 struct index_look {
 	char uuid[LOOK_UUID_MAX];
-	bool closed;
+	char shut[LOOK_WORDS_MAX]; /* until a person undoes it: "is closed: POST /x/_open opens it again" */
+	char blocked[LOOK_WORDS_MAX]; /* the same of one that can be read: "is read-only: ..." */
 	bool unsafe; /* what was acknowledged may be lost in a power cut */
 	bool lacks; /* it does not map all that it has to */
 	char wrong

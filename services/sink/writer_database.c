@@ -200,6 +200,11 @@ static bool retirement_is_due(const struct writer *writer)
 	       (writer->first == NULL || writer->retirements->passed >= COMMITS_PAST_RETIREMENT);
 }
 
+static uint64_t touch_due_us(const struct writer *writer)
+{
+	return writer->touched_us + (writer->documents && !MUTANT(idle_unwatched) ? TOUCH_DOCUMENTS_US : TOUCH_US);
+}
+
 /* Starts what comes next, if the port is free. */
 static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 {
@@ -224,7 +229,7 @@ static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 		writer_begin(writer, REQUEST_RETIRE, now_us);
 	} else if (writer->first != NULL) {
 		commit_first(writer, now_us);
-	} else if (writer->deployed && writer->live && now_us >= writer->touched_us + TOUCH_US) {
+	} else if (writer->deployed && writer->live && now_us >= touch_due_us(writer)) {
 		writer_begin(writer, REQUEST_TOUCH, now_us);
 	}
 }
@@ -259,7 +264,7 @@ enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox
 	go_on(writer, now_us, outbox);
 	writer->actor.wake_us = writer->next_us;
 	if (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->deployed && writer->live)
-		writer->actor.wake_us = writer->surveying ? writer->survey_end_us : writer->touched_us + TOUCH_US;
+		writer->actor.wake_us = writer->surveying ? writer->survey_end_us : touch_due_us(writer);
 	if (writer->over)
 		writer->actor.wake_us = WAKE_NEVER;
 	return RESULT_OK;

@@ -23,7 +23,10 @@ enum request {
 	REQUEST_TOUCH
 };
 
-enum { TOUCH_US = 30000000 /* an idle pipeline says so much; sluice.other_runner waits longer than that */ };
+enum {
+	TOUCH_US = 30000000, /* an idle pipeline says so much; sluice.other_runner waits longer than that */
+	TOUCH_DOCUMENTS_US = 5000000, /* and looks at its indices: nobody else does */
+};
 
 /* A RETIRE that is to be carried out. */
 struct retirement {

@@ -18,6 +18,24 @@ struct index_pattern index_pattern_of(const char *pattern)
 	return (struct index_pattern){.pattern = pattern, .dated = strchr(pattern, '%') != NULL};
 }
 
+bool index_is_of_pattern(const struct index_pattern *index, struct bytes name)
+{
+	size_t at = 0;
+
+	for (const char *pattern = index->pattern; *pattern != '\0'; pattern++) {
+		if (*pattern != '%') {
+			if (at == name.len || name.data[at++] != (uint8_t)*pattern)
+				return false;
+			continue;
+		}
+		pattern++;
+		for (int digits = *pattern == 'Y' ? 4 : 2; digits > 0; digits--)
+			if (at == name.len || name.data[at] < '0' || name.data[at++] > '9')
+				return false;
+	}
+	return at == name.len;
+}
+
 static void print_front(const struct index_pattern *index, struct buffer *out)
 {
 	size_t len = strcspn(index->pattern, "%");

@@ -22,6 +22,8 @@ struct index_pattern {
 struct index_pattern index_pattern_of(const char *pattern);
 /* What is searched: transactions, or transactions-*,-transactions-dead-letters; encoded for a path. */
 void index_print_search(const struct index_pattern *index, struct buffer *out);
+/* Is it one that the pattern makes? */
+bool index_is_of_pattern(const struct index_pattern *index, struct bytes name);
 /* transactions-dead-letters */
 void index_print_letters(const struct index_pattern *index, struct buffer *out);
 /* Where a document of this event time belongs. False: it has no name. */

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
+
 enum { ESCAPED_BYTES = 6, FIELD_BYTES = 64, PAGE_LEAST = 10 };
 
 static const struct bytes no_body;
@@ -80,17 +82,70 @@ enum result elastic_describe(
     struct elastic *elastic, const char *indices, const struct tree_node **root, struct error *error)
 {
 	buffer_clear(&elastic->path);
-	buffer_printf(&elastic->path, "/%s?ignore_unavailable=true&allow_no_indices=true", indices);
+	buffer_printf(
+	    &elastic->path, "/%s?ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all", indices);
 	enum result result = ask(elastic, "GET", no_body, HTTP_AGAIN, error);
 	*root = result == RESULT_OK && elastic->http.status == 200 ? elastic->tree.root : NULL;
 	return result;
 }
 
+/* A part that did not answer is not taken for all. */
+static enum result shards_check(const struct elastic *elastic, const struct tree_node *shards, struct error *error)
+{
+	const struct http *http = &elastic->http;
+	int64_t failed = 0;
+
+	(void)tree_integer(tree_member(shards, "failed"), &failed);
+	if (failed > 0 && !MUTANT(shards_unread))
+		return error_set(error, RESULT_RETRY,
+		    "Elasticsearch: %s: %" PRId64 " of its shards did not answer (GET /_cat/shards and "
+		    "/_cluster/allocation/explain say why); run again",
+		    http->settings->urls[http->host], failed);
+	return RESULT_OK;
+}
+
 enum result elastic_refresh(struct elastic *elastic, const char *indices, struct error *error)
 {
 	buffer_clear(&elastic->path);
-	buffer_printf(&elastic->path, "/%s/_refresh?ignore_unavailable=true&allow_no_indices=true", indices);
-	return ask(elastic, "POST", no_body, HTTP_AGAIN, error);
+	buffer_printf(&elastic->path,
+	    "/%s/_refresh?ignore_unavailable=true&allow_no_indices=true&expand_wildcards=open,hidden", indices);
+	enum result result = ask(elastic, "POST", no_body, HTTP_AGAIN, error);
+	return result == RESULT_OK ? shards_check(elastic, tree_member(elastic->tree.root, "_shards"), error) : result;
+}
+
+/* --- what a search leaves out without a word --------------------------------------------------------------------- */
+
+static const struct {
+	const char *setting, *is, *verb;
+} left_out[] = {
+    {"verified_before_close", "closed", "_open"},
+    {"frozen", "frozen", "_unfreeze"},
+};
+
+static enum result index_check(const struct http *http, const struct tree_node *index, struct error *error)
+{
+	const struct tree_node *settings = tree_member(tree_member(index, "settings"), "index");
+	struct bytes value, name = index->name;
+
+	for (size_t i = 0; i < sizeof left_out / sizeof left_out[0]; i++)
+		if (tree_text(tree_member(settings, left_out[i].setting), &value) &&
+		    bytes_equal(value, (struct bytes){(const uint8_t *)"true", 4}) && !MUTANT(left_out_unseen))
+			return error_set(error, RESULT_CONFIG,
+			    "Elasticsearch: %s: index %.*s is %s: POST /%.*s/%s changes that; then run again",
+			    http->settings->urls[http->host], (int)name.len, (const char *)name.data, left_out[i].is,
+			    (int)name.len, (const char *)name.data, left_out[i].verb);
+	return RESULT_OK;
+}
+
+static enum result all_take_part(struct elastic *elastic, const char *indices, struct error *error)
+{
+	const struct tree_node *root;
+	enum result result = elastic_describe(elastic, indices, &root, error);
+
+	for (const struct tree_node *at = root != NULL ? root->first : NULL; result == RESULT_OK && at != NULL;
+	     at = at->next)
+		result = index_check(&elastic->http, at, error);
+	return result;
 }
 
 /* --- scan ------------------------------------------------------------------------------------------------------ */
@@ -99,7 +154,8 @@ static enum result ask_first_page(struct elastic *elastic, const char *indices, 
 {
 	buffer_clear(&elastic->path);
 	buffer_printf(&elastic->path,
-	    "/%s/_search?scroll=5m&ignore_unavailable=true&allow_no_indices=true&allow_partial_search_results=false",
+	    "/%s/_search?scroll=5m&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=open,hidden"
+	    "&allow_partial_search_results=false",
 	    indices);
 	buffer_clear(&elastic->body);
 	buffer_printf(&elastic->body,
@@ -149,7 +205,7 @@ static enum result take_page(
 	const struct tree_node *root = elastic->tree.root;
 	const struct tree_node *hits = tree_member(tree_member(root, "hits"), "hits");
 	const struct tree_node *late = tree_member(root, "timed_out");
-	int64_t failed;
+	int64_t failed = 0;
 	struct bytes scroll, index, id;
 	enum result result = RESULT_OK;
 	*hits_len = 0;
@@ -158,8 +214,11 @@ static enum result take_page(
 		return error_set(error, RESULT_CONFIG, "Elasticsearch: the answer to a scroll is none");
 	buffer_clear(&elastic->scroll);
 	buffer_append(&elastic->scroll, scroll.data, scroll.len);
-	if (failed > 0 || (late != NULL && late->flag))
-		return error_set(error, RESULT_RETRY, "Elasticsearch: some shards did not answer; run again");
+	if (late != NULL && late->flag)
+		return error_set(error, RESULT_RETRY,
+		    "Elasticsearch: %s: a search ended before it was through (timed_out); run again",
+		    elastic->http.settings->urls[elastic->http.host]);
+	result = shards_check(elastic, tree_member(root, "_shards"), error);
 	for (const struct tree_node *hit = hits->first; hit != NULL && result == RESULT_OK; hit = hit->next) {
 		if (!tree_text(tree_member(hit, "_index"), &index) || !tree_text(tree_member(hit, "_id"), &id))
 			return error_set(error, RESULT_CONFIG, "Elasticsearch: a document without index and id");
@@ -175,7 +234,9 @@ enum result elastic_scan(
 {
 	size_t hits_len = 0;
 	elastic->taken = elastic->expected = 0;
-	enum result result = ask_first_page(elastic, indices, error);
+	enum result result = all_take_part(elastic, indices, error);
+	if (result == RESULT_OK)
+		result = ask_first_page(elastic, indices, error);
 	while (result == RESULT_OK) {
 		result = take_page(elastic, on_hit, context, &hits_len, error);
 		if (result != RESULT_OK || hits_len == 0)
@@ -183,6 +244,8 @@ enum result elastic_scan(
 		result = ask_next_page(elastic, error);
 	}
 	end_scroll(elastic);
+	if (result == RESULT_OK) /* one may have been closed in front of the search */
+		result = all_take_part(elastic, indices, error);
 	if (result == RESULT_OK && elastic->taken != elastic->expected)
 		return error_set(error, RESULT_RETRY,
 		    "Elasticsearch: a scan brought %" PRId64 " of %" PRId64 " documents; run again", elastic->taken,

@@ -5,7 +5,8 @@
  * The same page cannot be asked for twice: a scan that is interrupted has to begin anew.
  *
  * Ownership: what an answer holds is borrowed until the next request.
- * Errors:    as in audit_http.h. RETRY also: a scan did not bring everything.
+ * Errors:    as in audit_http.h. RETRY also: a scan or a refresh did not reach everything. CONFIG also: an index that a search leaves out
+ *            without a word (closed, frozen).
  * Limits:    a page has at most PAGE_DOCUMENTS documents, fewer where they may be long, and HTTP_ANSWER_BYTES.
  */
 #ifndef AUDIT_ELASTIC_H

@@ -174,6 +174,24 @@ static enum result fault(const struct http *http, CURLcode code, struct error *e
 	return result;
 }
 
+/* It would be taken for one that is empty, or for a request that is wrong. error.index names it. */
+static bool is_closed(struct http *http, struct bytes *name)
+{
+	static const char type[] = "\"index_closed_exception\"", before[] = "\"index\":\"";
+	const char *at, *end;
+
+	buffer_append(&http->answer, "", 1);
+	http->answer.len--; /* not of the answer */
+	const char *text = (const char *)http->answer.data;
+	if (http->status < 400 || strstr(text, type) == NULL || (at = strstr(text, before)) == NULL)
+		return false;
+	at += sizeof before - 1;
+	if ((end = strchr(at, '"')) == NULL)
+		return false;
+	*name = (struct bytes){(const uint8_t *)at, (size_t)(end - at)};
+	return true;
+}
+
 enum result http_ask(struct http *http, const char *method, const char *path, struct bytes body,
     enum http_repeat repeat, struct error *error)
 {
@@ -194,5 +212,9 @@ enum result http_ask(struct http *http, const char *method, const char *path, st
 	}
 	if (code != CURLE_OK || is_busy(http->status) || http->status == 401 || http->status == 403)
 		return fault(http, code, error);
+	struct bytes name;
+	if (is_closed(http, &name))
+		return error_set(error, RESULT_CONFIG, HTTP_CLOSED, http->settings->urls[http->host], (int)name.len,
+		    (const char *)name.data, (int)name.len, (const char *)name.data);
 	return RESULT_OK;
 }

@@ -5,7 +5,7 @@
  *
  * Ownership: settings are borrowed from http_open to http_close; an answer is until the next request.
  * Errors:    RETRY: no host answers, or says 429 or 5xx for too long. CONFIG: what no repetition changes: an address that is
- *            none, a certificate that is not accepted, 401 and 403. Any other status is the caller's to judge.
+ *            none, a certificate that is not accepted, 401 and 403, a closed index. Any other status is the caller's to judge.
  *            No text names a credential.
  * Blocking:  until the answer: HTTP_STALL_S without a byte end a request.
  * Limits:    HTTP_ANSWER_BYTES of an answer.
@@ -18,6 +18,9 @@
 #include "common/base/pipeline.h"
 
 enum { HTTP_ANSWER_BYTES = 64 << 20, HTTP_CONNECT_S = 5, HTTP_STALL_S = 60, HTTP_TRIES = 4 };
+
+/* where, and twice the index with its length in front. */
+#define HTTP_CLOSED "Elasticsearch: %s: index %.*s is closed: POST /%.*s/_open opens it again; then run again"
 
 enum http_repeat { HTTP_ONCE, HTTP_AGAIN };
 

@@ -143,6 +143,8 @@ static enum result read_indices(struct search_reader *reader, struct error *erro
 	const char *documents_path = with_end(&documents), *letters_path = with_end(&letters);
 	enum result result = search_read_mappings(reader->audit, elastic, &reader->index, documents_path, error);
 	if (result == RESULT_OK)
+		result = search_check_letters(reader->audit, elastic, letters_path, error);
+	if (result == RESULT_OK)
 		result = elastic_refresh(elastic, documents_path, error);
 	if (result == RESULT_OK)
 		result = elastic_refresh(elastic, letters_path, error);

@@ -27,5 +27,8 @@ enum result search_take_controls(struct audit *audit, struct error *error) MUST_
 struct index_pattern;
 enum result search_read_mappings(struct audit *audit, struct elastic *elastic, const struct index_pattern *pattern,
     const char *indices, struct error *error) MUST_USE;
+/* And that of dead letters: what it is. */
+enum result search_check_letters(
+    struct audit *audit, struct elastic *elastic, const char *index, struct error *error) MUST_USE;
 
 #endif

@@ -1,5 +1,4 @@
 /* services/sluicectl/reset_search.c - what Elasticsearch holds of a job; see reset.h. */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,23 +175,6 @@ static enum result controls_end(struct search *search, struct error *error)
 
 /* --- indices ----------------------------------------------------------------------------------------------------- */
 
-/* Is it one that the pattern makes? An index of before owners were written down. */
-static bool is_of_pattern(const char *pattern, const char *name)
-{
-	for (; *pattern != '\0'; pattern++) {
-		if (*pattern != '%') {
-			if (*name++ != *pattern)
-				return false;
-			continue;
-		}
-		pattern++;
-		for (int digits = *pattern == 'Y' ? 4 : 2; digits > 0; digits--)
-			if (!isdigit((unsigned char)*name++))
-				return false;
-	}
-	return *name == '\0';
-}
-
 /* Those that nobody has claimed and that the pipeline file names. */
 static enum result unclaimed_find(struct search *search, struct error *error)
 {
@@ -203,7 +185,8 @@ static enum result unclaimed_find(struct search *search, struct error *error)
 	buffer_append(&names, "", 1);
 	buffer_append(&letters, "", 1);
 	buffer_printf(&path,
-	    "/%s/_settings?ignore_unavailable=true&allow_no_indices=true&filter_path=*.settings.index.uuid",
+	    "/%s/_settings?ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
+	    "&filter_path=*.settings.index.uuid",
 	    (const char *)names.data);
 	buffer_append(&path, "", 1);
 	enum result result = ask(search, "GET", (const char *)path.data, error);
@@ -214,8 +197,8 @@ static enum result unclaimed_find(struct search *search, struct error *error)
 			if (at->name.len >= sizeof name)
 				continue;
 			memcpy(name, at->name.data, at->name.len);
-			bool ours =
-			    is_of_pattern(search->index.pattern, name) || strcmp(name, (const char *)letters.data) == 0;
+			bool ours = index_is_of_pattern(&search->index, at->name) ||
+			            strcmp(name, (const char *)letters.data) == 0;
 			if (ours && !names_have(&search->claims, name) && !names_have(&search->taken, name))
 				names_add(&search->claims, name, strlen(name));
 		}
@@ -231,7 +214,7 @@ static enum result index_end(struct search *search, const char *name, struct err
 	struct buffer path = {0};
 	int64_t count = 0;
 
-	enum result result = ask(search, "GET", path_of(&path, "/", name, "/_count?ignore_unavailable=true"), error);
+	enum result result = ask(search, "GET", path_of(&path, "/", name, "/_count"), error);
 	if (result == RESULT_OK && search->elastic.http.status == 200 &&
 	    tree_read(&search->elastic.tree, buffer_bytes(&search->elastic.http.answer)) == NULL)
 		(void)tree_integer(tree_member(search->elastic.tree.root, "count"), &count);

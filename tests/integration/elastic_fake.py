@@ -4,8 +4,8 @@
     elastic_fake.py with COMMAND...      runs COMMAND with SLUICE_TEST_ELASTICSEARCH and SLUICE_TEST_FAKE set to its address
 
 It knows what the sink asks for and nothing else, and is strict about it. POST /_fake takes a list of faults, one used up by each
-request that it is meant for: {"on": "bulk" | "control", "do": ..., "times": n}, and settings: {"max_body": bytes}, or
-{"slow": "METHOD /path" or "all", "slow_seconds": s}.
+request that it is meant for: {"on": "bulk" | "control" | "search", "do": ..., "times": n}, and settings: {"max_body": bytes},
+{"slow": "METHOD /path" or "all", "slow_seconds": s}, or {"failed_shards": {"_refresh" | "_search" | "scroll": n}}.
 """
 import gzip
 import http.server
@@ -128,6 +128,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if rest[0] not in STORE.templates:
                 return error(404, "resource_not_found_exception", "no template")
             return 200, {"index_templates": [{"index_template": {"_meta": STORE.templates[rest[0]]["_meta"]}}]}
+        if name == "_search":
+            return self.page([], "scroll")
         index = STORE.indices.get(name)
         if self.command == "PUT" and not rest:
             if index:
@@ -140,7 +142,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.command == "DELETE":
                 del STORE.indices[name]
                 return 200, {"acknowledged": True}
-            settings = dict(index["body"].get("settings", {}), uuid=index["uuid"])
+            settings = dict(index["body"].get("settings", {}), uuid=index["uuid"], **index.get("state", {}))
             return 200, {name: {"aliases": {}, "mappings": index["body"].get("mappings", {}), "settings": {"index": settings}}}
         if rest == ["_mapping"]:
             for field, mapping in json.loads(body)["properties"].items():
@@ -149,8 +151,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     return error(400, "illegal_argument_exception",
                                  f"mapper [{field}] cannot be changed from type [{there['type']}] to [{mapping['type']}]")
             return 200, {"acknowledged": True}
+        if rest == ["_close"] or rest == ["_open"]:
+            index["state"] = {"verified_before_close": "true"} if rest == ["_close"] else {}
+            return 200, {"acknowledged": True}
+        if rest == ["_settings"]:
+            index["state"] = json.loads(body)
+            return 200, {"acknowledged": True}
         if rest == ["_refresh"]:
-            return 200, {}
+            return 200, {"_shards": self.shards("_refresh")}
+        if rest == ["_search"]:
+            assert self.query.get("ignore_unavailable") == "true", "whoever does not say so is refused"
+            if STORE.fault("search") == "close":
+                index["state"] = {"verified_before_close": "true"}
+            documents = {} if index.get("state") else index["documents"]  # left out without a word
+            return self.page([{"_index": name, "_id": id, "_source": at[0]} for id, at in documents.items()], "_search")
         if rest == ["_count"]:
             return 200, {"count": len(index["documents"])}
         if rest[0] == "_doc" and self.command == "GET":
@@ -160,6 +174,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return 200, {"_index": name, "_id": rest[1], "found": True, "_seq_no": found[1], "_primary_term": 1,
                          "_source": found[0]}
         return error(400, "illegal_argument_exception", f"{self.command} {self.path}")
+
+    # --- searches --------------------------------------------------------------------------------------------------
+
+    def shards(self, request):
+        return {"failed": STORE.settings.get("failed_shards", {}).get(request, 0)}
+
+    def page(self, hits, request):
+        return 200, {"_scroll_id": "one", "timed_out": False, "_shards": self.shards(request),
+                     "hits": {"total": {"value": len(hits)}, "hits": hits}}
 
     # --- control documents -----------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 
 The job itself takes no part: what it leaves in Elasticsearch is put there by hand (search_copy.py).
 """
-import base64, http.server, json, sys, threading, urllib.error, urllib.request
+import base64, http.server, json, subprocess, sys, threading, urllib.error, urllib.request
 
 import audits
 from audits import audit, kinds
@@ -464,6 +464,91 @@ class Guard(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def refused(it, name, code, *words, **environment):
+    found_code, out, err = audit(it, "--job", "search", **environment)
+    if found_code != code or any(word not in err for word in words):
+        raise Failure(f"{name}: exit {found_code}, not {code} with {words}: {out}{err}")
+
+
+def what_a_search_leaves_out(job):
+    """An index that is closed, missing or another one is never taken for an empty one; frozen: see test_audit_elastic.c."""
+    it, copy, _ = filled(job, count=40)
+    elastic = it.elasticsearch
+    for index in (copy.index, copy.letters, CONTROL):
+        elastic.ask("POST", f"/{index}/_close")
+        refused(it, f"{index} is closed", EXIT_CONFIG, f"index {index} is closed: POST /{index}/_open")
+        if index == CONTROL:
+            done = subprocess.run([str(BIN / "sluicectl"), "reset", "--job", "search", "--dry-run"], env=it.environment, text=True,
+                                  capture_output=True, check=False)
+            must_be("the exit code of a reset", (done.returncode, f"POST /{CONTROL}/_open" in done.stderr), (EXIT_CONFIG, True))
+        elastic.ask("POST", f"/{index}/_open")
+        elastic.ask("GET", f"/_cluster/health/{index}?wait_for_status=yellow&timeout=30s")
+        must_be_exact(it)
+    elastic.ask("PUT", f"/{copy.index}/_settings", {"index.hidden": True})
+    must_be_exact(it)
+    for index in (copy.index, copy.letters):
+        saved = elastic.documents(index)
+        elastic.ask("DELETE", f"/{index}")
+        refused(it, f"{index} is missing", EXIT_CONFIG, f"index {index} is not there")
+        elastic.ask("PUT", f"/{index}-of-others", {"aliases": {index: {}}, "mappings": mapping() if index == copy.index else {}})
+        refused(it, f"{index} is an alias", EXIT_CONFIG, f"{index} is no index, but an alias of {index}-of-others")
+        elastic.ask("DELETE", f"/{index}-of-others")
+        elastic.ask("PUT", f"/{index}", {"mappings": mapping() if index == copy.index else {}})
+        copy.restore(index, saved)
+    must_be_exact(it)
+
+
+def a_month_that_is_closed(job):
+    it = dated(job(partitions=1))
+    copy = copy_of(it, "-%Y.%m")
+    copy.take(send(it, [(0, payload(f"key-{i}", month=1 + i % 3)) for i in range(30)]))
+    copy.control(it.ends())
+    must_be_exact(it)
+    it.elasticsearch.ask("POST", f"/{it.name}-2024.02/_close")
+    refused(it, "a month is closed", EXIT_CONFIG, f"index {it.name}-2024.02 is closed: POST /{it.name}-2024.02/_open")
+
+
+class Rewriter(Guard):
+    """Elasticsearch, whose answers are changed."""
+
+    def do(self):
+        length = int(self.headers.get("content-length") or 0)
+        body = self.rfile.read(length) if length else None
+        request = urllib.request.Request(self.server.behind + self.path, body, {"content-type": "application/json"}, method=self.command)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as there:
+                status, answer = 200, there.read()
+        except urllib.error.HTTPError as error:
+            status, answer = error.code, error.read()
+        for part, old, new in self.server.changes:
+            answer = answer.replace(old, new) if part in self.path else answer
+        self.send_response(status)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+    do_GET = do_POST = do_DELETE = do
+
+
+def answers_that_are_no_whole_ones(job):
+    """Some shards did not answer, or the time was over: with a status of 200."""
+    it, _, _ = filled(job, count=40)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Rewriter)
+    server.behind, server.changes = it.elasticsearch.url, ()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for change, words in ((("_search?", b'"failed":0', b'"failed":1'), "1 of its shards did not answer"),
+                              (("/_search/scroll", b'"failed":0', b'"failed":1'), "1 of its shards did not answer"),
+                              (("_refresh", b'"failed":0', b'"failed":2'), "2 of its shards did not answer"),
+                              (("_search?", b'"timed_out":false', b'"timed_out":true'), "timed_out")):
+            server.changes = (change,)
+            refused(it, str(change), EXIT_UNAVAILABLE, words, ELASTICSEARCH_URL=f"http://127.0.0.1:{server.server_port}")
+        server.changes = ()
+        must_be_exact(it)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def credentials_and_hosts(job):
     it, copy, _ = filled(job, count=40)
     guard = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Guard)
@@ -525,7 +610,8 @@ def what_stands_in_the_way(job):
 
 CASES = (every_harm_is_named, how_fields_are_mapped, ahead_of_the_cut, writers_that_are_no_more, beside_a_running_job, many_documents,
          conflicts_between_partitions, after_a_dead_letter, dated_indices, another_zone, the_start_is_where_the_job_began,
-         the_beginning_is_gone, the_job_itself, both_jobs, credentials_and_hosts, what_stands_in_the_way)
+         the_beginning_is_gone, what_a_search_leaves_out, a_month_that_is_closed, answers_that_are_no_whole_ones, the_job_itself,
+         both_jobs, credentials_and_hosts, what_stands_in_the_way)
 
 
 if __name__ == "__main__":

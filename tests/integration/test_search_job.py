@@ -6,7 +6,7 @@ from documents import CONTROL, NUMBERS_ONLY, control_documents, mapping
 from jobs import EXIT_CONFIG, PARALLELISM, must_be, wait_for
 from services import HERE, Failure, call
 from test_rebuild import ctl
-from test_search import both, healed, in_front, main, prove_both, record, send, totals_go_on
+from test_search import both, healed, in_front, main, prove_both, record, search_waits_for, send, totals_go_on
 from test_up_down import brought_down
 from test_ways_out import say
 
@@ -61,13 +61,45 @@ def the_index_is_deleted(job):
     it.settle_search()
     it.elasticsearch.ask("DELETE", f"/{it.name}")
     it.produce(2_000, "--rate", 0, seed=2)
-    it.exits_with(EXIT_CONFIG, names=SEARCH, seconds=60)  # also when Elasticsearch has made it anew: an idle job looks every 30 s
+    it.exits_with(EXIT_CONFIG, names=SEARCH, seconds=60)  # also when Elasticsearch has made it anew: an idle job looks every few seconds
     says_why(it, it.name, "sluicectl reset --job search --with-index --yes")
     it.start_search()
     it.exits_with(EXIT_CONFIG, names=SEARCH)
     it.settle()
     # As the message says, whether somebody has made the index anew or not.
     ctl(it, "reset", "--job", "search", "--with-index", "--yes")
+    it.start_search()
+    prove_both(it)
+
+
+def an_index_that_is_closed(job):
+    """While there is nothing to write: the job waits and says how to undo it, and nothing ends."""
+    it = started(job, [record(f"k{i}") for i in range(20)])
+    for index in (it.name, f"{it.name}-dead-letters"):
+        it.elasticsearch.ask("POST", f"/{index}/_close")
+        search_waits_for(it, f"is closed: POST /{index}/_open opens it again")
+        if index == it.name:
+            send(it, [record("meanwhile")])
+        it.elasticsearch.ask("POST", f"/{index}/_open")
+        wait_for("nobody waits any more", lambda: not (it.status("search") or {"waiting": "?"}).get("waiting"), 60)
+    must_be("processes that have ended", [n for n, p in it.running.items() if p.poll() is not None], [])
+    send(it, [record("another")])
+    it.settle_search()
+    ctl(it, "audit", "--job", "search")
+    must_be("documents", it.elasticsearch.count(it.name), 22)
+
+
+def a_control_document_that_is_none(job):
+    it = both(job)
+    it.produce(2_000, "--rate", 0)
+    it.settle_search()
+    for name in SEARCH:
+        it.kill(name)
+    it.elasticsearch.ask("PUT", f"/{CONTROL}/_doc/{it.name}%2Fsearch.0", {"job": "whatever"})
+    it.start_search()
+    it.exits_with(EXIT_CONFIG, names=SEARCH)
+    says_why(it, "is not one that Sluice wrote", "sluicectl reset --job search --yes")
+    ctl(it, "reset", "--job", "search", "--yes")
     it.start_search()
     prove_both(it)
 
@@ -375,7 +407,8 @@ def up_and_down(job, scripts):
             raise Failure(f"{file} holds the password")
 
 
-CASES = (refused, no_index_may_be_made, the_index_is_deleted, the_index_has_another_name, an_unfit_index, letters_that_are_refused,
+CASES = (refused, no_index_may_be_made, the_index_is_deleted, an_index_that_is_closed, a_control_document_that_is_none,
+         the_index_has_another_name, an_unfit_index, letters_that_are_refused,
          retention_over_the_cut, skipped_behind_a_crash, killed, a_zombie, search_alone, totals_alone, more_and_fewer_writers,
          more_processes_than_writers, up_and_down)
 

@@ -237,7 +237,7 @@ static void test_index_gone(void **state)
 	struct sink_answer *answer = bed_touch(port, 1, none);
 	assert_outcome(answer, SINK_CONFIG);
 	assert_says(answer, "is gone");
-	assert_says(answer, "sluicectl reset --job search");
+	assert_says(answer, "sluicectl reset --job search --with-index --yes");
 	/* The bulk request makes it, and the next look at it notices. */
 	batch_open(&batch, 1, none, (struct epoch_id){1, 1}, 0);
 	batch_row(&batch, "a", NULL, 0);
@@ -487,6 +487,57 @@ static void test_changed_meanwhile(void **state)
 	assert_says(answer, "is closed");
 	assert_int_equal(bed_ask(bed, "POST", "/%s/_open", NULL), 200);
 	assert_outcome(bed_touch(port, 2, none), SINK_DONE);
+}
+
+/* A person has to undo it, and is told how, also while there is nothing to write. */
+static void test_shut_meanwhile(void **state)
+{
+	static const char *const behind[] = {"", "-dead-letters"};
+	struct bed *bed = *state;
+	struct sink_port *port = bed_writer(bed, 1);
+	char path[64], words[160];
+
+	for (uint64_t i = 0; i < 2; i++) {
+		(void)snprintf(path, sizeof path, "/%%s%s/_close", behind[i]);
+		assert_int_equal(bed_ask(bed, "POST", path, NULL), 200);
+		(void)snprintf(words, sizeof words, "is closed: POST /%s%s/_open", bed->name, behind[i]);
+		for (int j = 0; j < 3; j++) {
+			struct sink_answer *found = j == 0   ? bed_touch(port, 2 * i + 1, none)
+			                            : j == 1 ? bed_look(port, 2 * i + 1)
+			                                     : bed_fence(port, 2 * i + 2);
+			assert_outcome(found, SINK_UNKNOWN);
+			assert_says(found, words);
+		}
+		(void)snprintf(path, sizeof path, "/%%s%s/_open", behind[i]);
+		assert_int_equal(bed_ask(bed, "POST", path, NULL), 200);
+		assert_outcome(bed_fence(port, 2 * i + 3), SINK_DONE);
+		assert_outcome(bed_touch(port, 2 * i + 3, none), SINK_DONE);
+	}
+	assert_int_equal(
+	    bed_ask(bed, "PUT", "/%s/_settings", "{\"blocks\":{\"read_only_allow_delete\":\"true\"}}"), 200);
+	struct sink_answer *answer = bed_touch(port, 5, none);
+	assert_outcome(answer, SINK_UNKNOWN);
+	assert_says(answer, "is read-only, as a disk is nearly full: PUT /");
+	assert_int_equal(bed_ask(bed, "PUT", "/%s/_settings", "{\"blocks\":{\"read_only_allow_delete\":null}}"), 200);
+	assert_outcome(bed_touch(port, 5, none), SINK_DONE);
+}
+
+/* Deleted, and made by somebody's template in another shape: the first message leads past both. */
+static void test_made_anew_otherwise(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_port *port = bed_writer(bed, 1);
+
+	assert_int_equal(bed_ask(bed, "DELETE", "/%s", NULL), 200);
+	assert_int_equal(
+	    bed_ask(bed, "PUT", "/%s", "{\"mappings\":{\"properties\":{\"amount\":{\"type\":\"float\"}}}}"), 200);
+	struct sink_answer *answer = bed_touch(port, 1, none);
+	for (int i = 0; i < 2; i++) {
+		assert_outcome(answer, SINK_CONFIG);
+		assert_says(answer, "maps field \"amount\" with type = float");
+		assert_says(answer, "sluicectl reset --job search --with-index --yes");
+		answer = bed_fence(bed_open(bed, 0, 1), 2);
+	}
 }
 
 /* An index, with or without a date, and that of dead letters, belong to the job that came first. */
@@ -744,6 +795,8 @@ int main(void)
 	    BED_TEST(test_template_of_others),
 	    BED_TEST(test_alias),
 	    BED_TEST(test_changed_meanwhile),
+	    BED_TEST(test_shut_meanwhile),
+	    BED_TEST(test_made_anew_otherwise),
 	    BED_TEST(test_index_of_another),
 	    BED_TEST(test_control_race),
 	    BED_TEST(test_read_only),

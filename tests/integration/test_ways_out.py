@@ -750,6 +750,7 @@ ELSEWHERE = {
     "INDEX_OF_ANOTHER": ("test_neighbours.py", "an_index_has_one_owner"),
     "OTHER_COORDINATOR": ("test_neighbours.py", "an_address_has_one_coordinator"),
     "INDEX_GONE": ("test_search_job.py", "the_index_is_deleted"),
+    "CONTROL_UNREADABLE": ("test_search_job.py", "a_control_document_that_is_none"),
     "INDEX_RENAMED": ("test_search_job.py", "the_index_has_another_name"),
     "INDEX_UNFIT": ("test_search_job.py", "an_unfit_index"),
     "LETTER_REFUSED": ("test_search_job.py", "letters_that_are_refused"),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -96,11 +97,30 @@ static void test_the_rest(void **state)
 	assert_true(index_look_read(&look, "x", bytes_of(mapping),
 	    bytes_of(INDEX(RIGHT, ",\"verified_before_close\":\"true\",\"translog\":{\"durability\":\"ASYNC\"}"))));
 	assert_string_equal(look.uuid, "u1");
-	assert_true(look.closed);
+	assert_string_equal(look.shut, "is closed: POST /x/_open opens it again");
 	assert_true(look.unsafe);
 	assert_true(index_look_read(
 	    &look, "x", (struct bytes){0}, bytes_of(INDEX("", ",\"translog\":{\"durability\":\"request\"}"))));
-	assert_false(look.closed || look.unsafe || look.lacks);
+	assert_false(look.shut[0] || look.blocked[0] || look.unsafe || look.lacks);
+	static const struct {
+		const char *settings, *shut, *blocked;
+	} waits[] = {
+	    {",\"frozen\":\"true\",\"blocks\":{\"write\":\"true\"}", "is frozen: POST /x/_unfreeze",
+	        "is read-only: PUT /x/"},
+	    {",\"blocks\":{\"read_only_allow_delete\":\"true\"}", "", "disk is nearly full"},
+	    {",\"blocks\":{\"read_only\":\"true\"}", "", "index.blocks.read_only\": null"},
+	    {",\"blocks\":{\"write\":\"false\"},\"verified_before_close\":\"false\"", "", ""},
+	};
+	for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++) {
+		char answer[1024];
+		(void)snprintf(
+		    answer, sizeof answer, "{\"x\":{\"settings\":{\"index\":{\"uuid\":\"u1\"%s}}}}", waits[i].settings);
+		assert_true(index_look_read(&look, "x", (struct bytes){0}, bytes_of(answer)));
+		assert_int_equal(look.shut[0] == '\0', waits[i].shut[0] == '\0');
+		assert_int_equal(look.blocked[0] == '\0', waits[i].blocked[0] == '\0');
+		assert_non_null(strstr(look.shut, waits[i].shut));
+		assert_non_null(strstr(look.blocked, waits[i].blocked));
+	}
 	/* No answers. */
 	assert_false(index_look_read(&look, "x", bytes_of(mapping), bytes_of("{}")));
 	assert_false(index_look_read(&look, "x", bytes_of(mapping), bytes_of("[1]")));

@@ -771,6 +771,38 @@ static void test_documents_next(void **state)
 	assert_int_equal(said(harness, FRAME_COMMITTED)->body.committed.epoch.n, 2);
 }
 
+/* Nobody else looks at its indices. A touch every five seconds, one at a time; none that fails ends the job, and a commit comes first. */
+static void test_documents_idle(void **state)
+{
+	struct harness *harness = *state;
+	const struct frontier found = {.fence = ATTEMPT};
+	deploy_documents(harness, &found, 60);
+	assert_int_equal(harness->writer->wake_us, harness->now_us + 5 * (uint64_t)SECOND_US);
+	harness->now_us += 4 * (uint64_t)SECOND_US;
+	assert_int_equal(tick(harness), RESULT_OK);
+	for (int i = 0; i < 3; i++) {
+		wait_for_backoff(harness); /* until the touch is due */
+		harness->now_us += 40 * (uint64_t)SECOND_US;
+		assert_int_equal(tick(harness), RESULT_OK);
+		answer_ok(harness, TOUCH, i == 1 ? SINK_UNKNOWN : SINK_DONE);
+		if (i != 1) {
+			assert_asked(harness, NOTHING);
+			assert_int_equal(harness->writer->wake_us, harness->now_us + 5 * (uint64_t)SECOND_US);
+			continue;
+		}
+		assert_non_null(said(harness, FRAME_WAITING));
+		wait_for_backoff(harness);
+		answer_look(harness, epoch_of(0, 0));
+		assert_asked(harness, NOTHING);
+	}
+	wait_for_backoff(harness);
+	documents(harness, 1, 80);
+	answer_ok(harness, TOUCH, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	answer_look(harness, epoch_of(0, 0));
+	assert_asked(harness, COMMIT);
+}
+
 /* With other key groups than before it begins where the job does. */
 static void test_documents_regrouped(void **state)
 {
@@ -961,6 +993,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_lost_answer_and_touch, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents_ahead, setup_documents, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents_next, setup_documents, teardown),
+	    cmocka_unit_test_setup_teardown(test_documents_idle, setup_documents, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents_regrouped, setup_documents, teardown),
 	    cmocka_unit_test_setup_teardown(test_documents_surplus, setup_documents, teardown),
 	};
