@@ -27,7 +27,7 @@
 #include "tests/unit/frame_samples.h"
 
 #define JOB "shop/totals"
-enum { GROUPS = 4, KEYS = 60, PATIENCE_MS = 20000, TRIES_MOST = 20000, CODE_NOT_REACHED = 3 };
+enum { GROUPS = 4, KEYS = 60, PATIENCE_MS = 60000, TRIES_MOST = 20000, CODE_NOT_REACHED = 3 };
 
 static atomic_uint allocations;
 static unsigned fail_at; /* 0: none fails */
