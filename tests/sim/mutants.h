@@ -30,13 +30,13 @@
 	ROW(stale_attempt_accepted, 0, 400, "a frame of an older attempt is not dropped")                              \
 	ROW(unknown_commit_is_failure, 0, 400, "a commit without an answer is sent again without a look")              \
 	ROW(credit_not_reset, 0, 400, "the epoch credit is not given back at a barrier")                               \
-	ROW(branches_kept, 2230, 20, "the newer checkpoints that a restore passes over stay named")                    \
+	ROW(branches_kept, 0, 400, "the newer checkpoints that a restore passes over stay named")                      \
 	ROW(retirement_trusted, 12010, 20, "checkpoints are retired though none that is newer is named")               \
 	ROW(manifest_first, 0, 400, "the manifest does not wait for the sink")                                         \
 	ROW(cache_early, 0, 400,                                                                                       \
 	    "the cache takes the changes when they are frozen, not when the checkpoint is complete")                   \
 	ROW(cache_any_groups, 0, 400, "a cache is taken by its checkpoint alone, whatever key groups it holds")        \
-	ROW(cache_knows_more, 10980, 40, "a cache brought forward keeps what was forgotten meanwhile")                 \
+	ROW(cache_knows_more, 17480, 20, "a cache brought forward keeps what was forgotten meanwhile")                 \
 	ROW(delta_dropped, 0, 400, "the changes of a checkpoint that was given up are not in the next one")            \
 	ROW(notice_late, 0, 400, "a barrier with a newer base drops the frozen changes before the cache has them")     \
 	ROW(evict_in_silence, 0, 400, "keys are forgotten while replaying")                                            \
