@@ -361,19 +361,39 @@ static enum result exchange_status(nng_socket socket, nng_msg *question, const c
 	return result;
 }
 
+/* nng_close may wait for ever (nng 1.5.2), so a socket that asks stays open for the next question; it is the process's last one. */
+static struct {
+	nng_socket socket;
+	char *url; /* NULL: not open */
+} asker;
+
+static enum result asker_open(const char *coordinator_url, struct error *error)
+{
+	if (asker.url != NULL && strcmp(asker.url, coordinator_url) == 0)
+		return RESULT_OK;
+	int code = nng_req0_open(&asker.socket);
+	if (code != 0)
+		return nng_error_set(error, code, "opening a socket");
+	free(asker.url);
+	asker.url = NULL;
+	set_options(asker.socket);
+	code = nng_dial(asker.socket, coordinator_url, NULL, NNG_FLAG_NONBLOCK);
+	if (code != 0)
+		return nng_error_set(error, code, "dialing %s", coordinator_url);
+	asker.url = text_clone(coordinator_url);
+	return RESULT_OK;
+}
+
 enum result control_ask(const char *coordinator_url, const char *job, enum frame_kind kind, int timeout_ms,
     struct arena *arena, struct frame *answer, struct error *error)
 {
 	struct buffer message = {0};
 	struct frame_heartbeat heartbeat = {.worker = ""};
-	nng_socket socket;
 	nng_msg *question;
-	int code = nng_req0_open(&socket);
-	if (code != 0)
-		return nng_error_set(error, code, "opening a socket");
-	set_options(socket);
-	nng_must(nng_socket_set_ms(socket, NNG_OPT_SENDTIMEO, timeout_ms / 2), NNG_OPT_SENDTIMEO);
-	nng_must(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, timeout_ms / 2), NNG_OPT_RECVTIMEO);
+	if (asker_open(coordinator_url, error) != RESULT_OK)
+		return error->code;
+	nng_must(nng_socket_set_ms(asker.socket, NNG_OPT_SENDTIMEO, timeout_ms / 2), NNG_OPT_SENDTIMEO);
+	nng_must(nng_socket_set_ms(asker.socket, NNG_OPT_RECVTIMEO, timeout_ms / 2), NNG_OPT_RECVTIMEO);
 	union frame_body body = {0};
 	if (kind == FRAME_STATUS)
 		body.status.job = job;
@@ -383,14 +403,5 @@ enum result control_ask(const char *coordinator_url, const char *job, enum frame
 	nng_must(nng_msg_alloc(&question, message.len), "nng_msg_alloc");
 	memcpy(nng_msg_body(question), message.data, message.len);
 	buffer_fini(&message);
-	enum result result;
-	code = nng_dial(socket, coordinator_url, NULL, NNG_FLAG_NONBLOCK);
-	if (code != 0) {
-		nng_msg_free(question);
-		result = nng_error_set(error, code, "dialing %s", coordinator_url);
-	} else {
-		result = exchange_status(socket, question, coordinator_url, arena, answer, error);
-	}
-	(void)nng_close(socket);
-	return result;
+	return exchange_status(asker.socket, question, coordinator_url, arena, answer, error);
 }

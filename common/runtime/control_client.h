@@ -25,7 +25,7 @@ uint64_t control_client_heard_us(const struct control_client *client);
 void control_client_linger(struct control_client *client, uint64_t most_us);
 
 /* A question of sluicectl's, STATUS or CHECKPOINT, answered by a STATUS_REPORT: blocks at most timeout_ms. The answer's
- * memory is the arena's. CONFIG: the coordinator does not run that job. */
+ * memory is the arena's. CONFIG: the coordinator does not run that job. For one thread of a process; its connection stays. */
 enum result control_ask(const char *coordinator_url, const char *job, enum frame_kind kind, int timeout_ms,
     struct arena *arena, struct frame *answer, struct error *error) MUST_USE;
 
