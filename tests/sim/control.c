@@ -129,7 +129,8 @@ static void port_stop(struct coordinator_port *port, int code, const char *why)
 	const struct statistics *statistics = &coordinator->world->statistics;
 	if (statistics->failover + statistics->damaged + statistics->states_altered > 0 &&
 	    !coordinator->world->store.foreign &&
-	    (statistics->mended > 0 || usable_checkpoint(coordinator->world) == NULL) &&
+	    (statistics->mended > 0 || coordinator->world->nothing_usable ||
+	        usable_checkpoint(coordinator->world) == NULL) &&
 	    strstr(why, "knows none of its checkpoints") != NULL)
 		coordinator->world->declared = true;
 	else if (says_other_log(coordinator->world, why))

@@ -295,6 +295,14 @@ static enum sink_outcome run_fence(struct world *world, const struct task *task)
 	return SINK_DONE;
 }
 
+/* A failover may bring names back before the coordinator hears which ones there were. */
+static void note_usable(struct world *world)
+{
+	uint32_t failures = world->store.failures;
+	world->nothing_usable = usable_checkpoint(world) == NULL;
+	world->store.failures = failures;
+}
+
 /* One statement or transaction. *more: the task goes on with its other half at a later step. */
 static enum sink_outcome run(struct world *world, struct task *task, bool *more)
 {
@@ -310,6 +318,7 @@ static enum sink_outcome run(struct world *world, struct task *task, bool *more)
 		if (!fence_holds(&world->database, task->attempt))
 			return SINK_FENCED;
 		tell_fenced(world, task);
+		note_usable(world);
 		return SINK_DONE;
 	case TASK_SET_CUT:
 		return run_set_cut(world, task);

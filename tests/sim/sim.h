@@ -119,6 +119,7 @@ struct world {
 
 	struct statistics statistics;
 	uint64_t trace_hash;
+	bool nothing_usable; /* of the checkpoints that the database named when a fence was read behind last */
 	bool declared; /* the job stopped with a clear word, and rightly so: the walk ends */
 	char violation[VIOLATION_MAX];
 };
