@@ -39,6 +39,13 @@ class Disk:
             it = it.names[name]
         return it
 
+    def folder_at_work(self, path):
+        """A line is written behind its call: who found a folder there may be told of before who made it."""
+        it = self.tree
+        for name in Path(path).relative_to(self.root).parts:
+            it = it.names.setdefault(name, Folder())
+        return it
+
     def follow(self):
         """Takes in what the journal has; calls look(what, path) after each line that is about a name or a sync."""
         with open(self.journal, encoding="utf8") as journal:
@@ -59,11 +66,11 @@ class Disk:
             if what == "sync":
                 self.tree.durable = dict(self.tree.names)
             return
-        names = self.folder(path.parent).names
+        names = self.folder_at_work(path.parent).names
         if what == "create":
             names[path.name] = File()
         elif what == "mkdir":
-            names[path.name] = Folder()
+            names.setdefault(path.name, Folder())
         elif what == "write":
             names[path.name].synced = False
         elif what == "sync" and isinstance(names[path.name], Folder):
