@@ -77,12 +77,12 @@ class Start:
         return done.returncode
 
     def status(self, job):
-        """The coordinator's answer, or None, and whether the job runs."""
-        done = subprocess.run([self.ctl, "status", "--job", job, "-o", "json"], env=self.run.environment(), text=True,
-                              capture_output=True, check=False, timeout=30)
+        """The coordinator's answer, or None, and whether the job runs. A machine that is busy may not come to it in time."""
         try:
+            done = subprocess.run([self.ctl, "status", "--job", job, "-o", "json"], env=self.run.environment(), text=True,
+                                  capture_output=True, check=False, timeout=min(30, max(2, self.deadline - time.monotonic())))
             report = json.loads(done.stdout)
-        except ValueError:
+        except (ValueError, subprocess.TimeoutExpired):
             return None, False
         return (None, False) if "stopped_since" in report else (report, done.returncode == 0)  # that is of the start before
 

@@ -286,6 +286,25 @@ def interrupted(job, scripts):
 
 
 @brought_down
+def a_status_that_does_not_come(job, scripts):
+    """On a machine that has too much to do: that is waited for, too, and not for longer."""
+    it = job()
+    slow = it.folder / "slow"
+    slow.mkdir()
+    for program in BIN.glob("sluice*"):
+        (slow / program.name).symlink_to(program)
+    (slow / "sluicectl").unlink()
+    (slow / "sluicectl").write_text(f'#!/bin/sh\n[ "$1" != status ] || exec sleep 60\nexec {BIN}/sluicectl "$@"\n')
+    (slow / "sluicectl").chmod(0o755)
+    run = scripts(it, SLUICE_BIN=str(slow))
+    done = run.up("--wait", 3)
+    must_be(f"the exit code\n{done.stdout}", done.returncode, 1)
+    if "not deployed after 3 s" not in done.stdout or "Traceback" in done.stdout:
+        raise Failure(f"up has to say that it waited in vain:\n{done.stdout}")
+    run.nothing_runs()
+
+
+@brought_down
 def after_a_78_it_is_started(job, scripts):
     """What a person mends in the file, in the environment or in the database: the next up starts it, and says so."""
     it = job()
@@ -548,7 +567,7 @@ def folders_as_users_write_them(job, scripts):
 
 CASES = (one_job_in_two_run_dirs, after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs, the_last_words_of_a_job,
          a_coordinator_that_is_not_ours, a_coordinator_of_ours_that_has_ended, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
-         a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted)
+         a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted, a_status_that_does_not_come)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))
