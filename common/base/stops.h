@@ -141,8 +141,10 @@
 	STOP(TABLE_KIND, "put an ordinary table in its place (sluicectl validate --ddl prints it; copy the rows, "     \
 	                 "with nothing added), and start again")                                                       \
 	STOP(TABLE_NOT_LASTING, "make it last (ALTER TABLE ... SET LOGGED), and start again")                          \
-	STOP(TABLE_INTERFERED, "drop it (DROP TRIGGER, DROP RULE), or disable it where it is a trigger or row "        \
-	                       "security (ALTER TABLE ... DISABLE ...), and start again")                              \
+	STOP(TABLE_INTERFERED,                                                                                         \
+	    "drop it (DROP TRIGGER, DROP RULE), or disable it where it is a trigger or row "                           \
+	    "security (ALTER TABLE ... DISABLE ...), and start again; then `sluicectl audit` tells "                   \
+	    "whether it has changed rows before it was noticed")                                                       \
 	STOP(TABLE_KEY, "drop that index (DROP INDEX) or constraint (ALTER TABLE ... DROP CONSTRAINT); where it is a " \
 	                "key of the job, "                                                                             \
 	                "make its columns what `sluicectl validate --ddl` prints (ALTER TABLE ... ALTER COLUMN ... "   \

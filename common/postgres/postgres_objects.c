@@ -305,6 +305,30 @@ static enum sink_outcome emptiness_check(
 	return outcome;
 }
 
+/* People may have dealt with letters and deleted them, so this is no reason to stop: no total rests on one. */
+static enum sink_outcome letters_look(struct postgres *postgres, const char *job, struct error *error)
+{
+	struct buffer sql = {0};
+	PGresult *result = NULL;
+
+	buffer_append_text(&sql,
+	    "SELECT n FROM (SELECT coalesce((counters ->> 'dead')::numeric, 0) + coalesce((counters "
+	    "->> 'conflicts')::numeric, 0) AS n FROM sluice.frontier WHERE job = $1) f WHERE n > 0 "
+	    "AND NOT EXISTS (SELECT FROM ");
+	sql_table(&sql, postgres->schema, DEAD_LETTERS_TABLE);
+	buffer_append_text(&sql, " WHERE job = $1)");
+	buffer_append(&sql, "", 1);
+	enum sink_outcome outcome = postgres_query(postgres, &result, error, (const char *)sql.data, 1, &job);
+	if (outcome == SINK_DONE && PQntuples(result) > 0)
+		log_warn("table \"" DEAD_LETTERS_TABLE
+		         "\" has no letter of job %s, but its frontier counts %s: somebody "
+		         "has deleted them; sluicectl audit names each, and no total rests on them",
+		    job, PQgetvalue(result, 0, 0));
+	PQclear(result);
+	buffer_fini(&sql);
+	return outcome;
+}
+
 enum sink_outcome postgres_objects_look(struct postgres *postgres, const struct pipeline *pipeline, const char *job,
     struct postgres_objects *objects, struct error *error)
 {
@@ -321,6 +345,8 @@ enum sink_outcome postgres_objects_look(struct postgres *postgres, const struct 
 		outcome = rule_ask(postgres, &object_rules[i], &now, error);
 	if (outcome == SINK_DONE)
 		outcome = emptiness_check(postgres, pipeline, job, error);
+	if (outcome == SINK_DONE)
+		outcome = letters_look(postgres, job, error);
 	if (outcome == SINK_DONE)
 		*objects = now;
 	return outcome;

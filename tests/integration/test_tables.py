@@ -57,6 +57,27 @@ def emptied(job):
     must_be("rows", sql(it.url, "SELECT count(*) FROM transactions")[0], 0)
 
 
+def letters_emptied(job):
+    """Said in the log, at once and at every start; the audit names them; the totals go on."""
+    def said():
+        return (it.folder / "sink.log").read_text().count("has no letter of job letters_emptied_0/totals, but its frontier counts")
+    it = filled(job)
+    letters = sql(it.url, "SELECT count(*) FROM dead_letters")[0]
+    if letters == 0 or said():
+        raise Failure(f"{letters} letters, {said()} words of them")
+    sql(it.url, "TRUNCATE dead_letters")
+    it.send([(0, None, b"{}")])
+    wait_for("a word of the letters", said, 30)
+    it.settle()
+    sql(it.url, "TRUNCATE dead_letters")
+    it.stop()
+    before = said()
+    it.start_all().wait_live()
+    must_be("words at the start", said() - before, 1)
+    done = subprocess.run([BIN / "sluicectl", "audit"], env=it.environment, text=True, capture_output=True, check=False)
+    must_be(f"exit code of the audit\n{done.stdout}{done.stderr}", done.returncode, 1)
+
+
 def another_schema_first(job):
     """On the search_path of the user there is another schema with the same tables from now on."""
     it = filled(job)
@@ -91,4 +112,4 @@ def locked(job):
 
 
 if __name__ == "__main__":
-    sys.exit(run_cases((a_trigger_that_rounds, emptied, another_schema_first, locked)))
+    sys.exit(run_cases((a_trigger_that_rounds, emptied, letters_emptied, another_schema_first, locked)))
