@@ -258,6 +258,8 @@ static int run(int argc, char *const *argv)
 int main(int argc, char **argv)
 {
 	log_open("sluicectl", "text", LOG_WARN);
+	/* A process tries again and again, a verb connects once: it has more time for that. PGCONNECT_TIMEOUT and the address go first. */
+	(void)setenv("PGCONNECT_TIMEOUT", "15", 0);
 	int code = run(argc, argv);
 	/* nng's threads may hang at exit. */
 	(void)fflush(NULL);

@@ -17,7 +17,7 @@ PARALLELISM = "parallelism: {ingest: 2, dedup: 2, rollup: 1, search: 1}"  # as s
 
 def sql(url, text, *arguments):
     """The first row of what a statement answers, if it answers anything."""
-    connection = psycopg2.connect(url, connect_timeout=5)
+    connection = psycopg2.connect(url, connect_timeout=30)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(text, arguments or None)
