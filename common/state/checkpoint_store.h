@@ -1,8 +1,9 @@
 /* common/state/checkpoint_store.h - the checkpoint folder: attempt numbers, manifests, and the files that they name.
  *
  * Implemented by checkpoint_folder.c (files), tests/sim (memory).
- * Layout: <dir>/<job>/attempts/<n>, <dir>/<job>/checkpoints/<attempt>.<n>/manifest, and beside it the files of that checkpoint,
- * <actor>; <dir>/<job>/stopped is stop_note.h's. A manifest is one MANIFEST frame. A file is immutable and complete from the moment it has its name.
+ * Layout: <dir>/<job>/attempts/<n>, <dir>/<job>/checkpoints/<attempt>.<n>/manifest, and beside it the files of that
+ * checkpoint, <actor>; <dir>/<job>/stopped is stop_note.h's. A manifest is one MANIFEST frame. A file is immutable and complete
+ * from the moment it has its name.
  *
  * Errors:   RETRY: storage is away or full; CONFIG: no permission, not a folder; CORRUPT: a manifest that does not verify.
  * Blocking: every call may block for as long as the storage does.

@@ -146,9 +146,8 @@ static uint64_t ends_age_us(const struct ingest *ingest, uint64_t now_us)
 	return heard_us != 0 ? now_us - heard_us : 1;
 }
 
-/* A level, not an edge: said again after every barrier for as long as it is so; and as the log grows, for a
- * sink may be away so that no barrier comes, a transaction be open so that nothing can be read, or all have been read before the end
- * was heard. */
+/* A level, not an edge: said again after every barrier for as long as it is so; and as the log grows, for a sink may be away so that no
+ * barrier comes, a transaction be open so that nothing can be read, or all have been read before the end was heard. */
 static void say_pending(struct ingest *ingest, uint64_t now_us, struct outbox *outbox)
 {
 	struct frame_pending now = {

@@ -214,7 +214,9 @@ enum result http_ask(struct http *http, const char *method, const char *path, st
 		return fault(http, code, error);
 	struct bytes name;
 	if (is_closed(http, &name))
-		return error_set(error, RESULT_CONFIG, HTTP_CLOSED, http->settings->urls[http->host], (int)name.len,
-		    (const char *)name.data, (int)name.len, (const char *)name.data);
+		return error_set(error, RESULT_CONFIG,
+		    "Elasticsearch: %s: index %.*s is closed: POST /%.*s/_open opens it again; then run again",
+		    http->settings->urls[http->host], (int)name.len, (const char *)name.data, (int)name.len,
+		    (const char *)name.data);
 	return RESULT_OK;
 }

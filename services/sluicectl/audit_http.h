@@ -19,9 +19,6 @@
 
 enum { HTTP_ANSWER_BYTES = 64 << 20, HTTP_CONNECT_S = 5, HTTP_STALL_S = 60, HTTP_TRIES = 4 };
 
-/* where, and twice the index with its length in front. */
-#define HTTP_CLOSED "Elasticsearch: %s: index %.*s is closed: POST /%.*s/_open opens it again; then run again"
-
 enum http_repeat { HTTP_ONCE, HTTP_AGAIN };
 
 struct http {

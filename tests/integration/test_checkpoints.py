@@ -98,6 +98,7 @@ def damaged_file(job):
 def a_process_is_lost(job):
     """Its actors are placed on the one that is there, at once; when it is back, they are moved again."""
     it = filled(job)
+
     def goes_on(seconds):
         at = it.consumed()
         wait_for("new records", lambda: it.consumed() > at + 500, seconds)

@@ -285,18 +285,22 @@ def interrupted(job, scripts):
     run.nothing_runs()
 
 
+def programs_but(it, sluicectl):
+    """A folder of the programs in which this script is sluicectl."""
+    folder = it.folder / "bin"
+    folder.mkdir()
+    for program in BIN.glob("sluice-*"):
+        (folder / program.name).symlink_to(program)
+    (folder / "sluicectl").write_text(sluicectl)
+    (folder / "sluicectl").chmod(0o755)
+    return str(folder)
+
+
 @brought_down
 def a_status_that_does_not_come(job, scripts):
     """On a machine that has too much to do: that is waited for, too, and not for longer."""
     it = job()
-    slow = it.folder / "slow"
-    slow.mkdir()
-    for program in BIN.glob("sluice*"):
-        (slow / program.name).symlink_to(program)
-    (slow / "sluicectl").unlink()
-    (slow / "sluicectl").write_text(f'#!/bin/sh\n[ "$1" != status ] || exec sleep 60\nexec {BIN}/sluicectl "$@"\n')
-    (slow / "sluicectl").chmod(0o755)
-    run = scripts(it, SLUICE_BIN=str(slow))
+    run = scripts(it, SLUICE_BIN=programs_but(it, f'#!/bin/sh\n[ "$1" != status ] || exec sleep 60\nexec {BIN}/sluicectl "$@"\n'))
     done = run.up("--wait", 3)
     must_be(f"the exit code\n{done.stdout}", done.returncode, 1)
     if "not deployed after 3 s" not in done.stdout or "Traceback" in done.stdout:
@@ -535,14 +539,8 @@ sys.exit(done.returncode)
 def a_coordinator_of_ours_that_has_ended(job, scripts):
     """It answers and is gone a moment later, as with each 78: nobody calls it somebody else's, nor the job deployed."""
     it = job()
-    programs = it.folder / "bin"
-    programs.mkdir()
-    for program in BIN.glob("sluice-*"):
-        (programs / program.name).symlink_to(program)
     (it.folder / "count").touch()
-    (programs / "sluicectl").write_text(ENDS_BEHIND_ITS_ANSWER.format(bin=str(BIN), count=str(it.folder / "count")))
-    (programs / "sluicectl").chmod(0o755)
-    run = scripts(it, SLUICE_BIN=str(programs))
+    run = scripts(it, SLUICE_BIN=programs_but(it, ENDS_BEHIND_ITS_ANSWER.format(bin=str(BIN), count=str(it.folder / "count"))))
     said = run.must_come_up("--wait", 60)
     must_be("answers of coordinators that ended", (it.folder / "count").stat().st_size, 2)
     if "somebody else" in said:
