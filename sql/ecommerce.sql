@@ -52,5 +52,5 @@ CREATE TABLE "dead_letters" (
 	"sink" TEXT NOT NULL,
 	"epoch" TEXT NOT NULL,
 	"created_at" TIMESTAMPTZ NOT NULL DEFAULT now(),
-	UNIQUE ("job", "topic", "partition", "offset", "sink")
+	PRIMARY KEY ("job", "topic", "partition", "offset", "sink")
 );

@@ -135,8 +135,7 @@
 	STOP(POOLER, "name PostgreSQL itself in sinks.postgres.url, or a pool in session mode (pgbouncer: pool_mode "  \
 	             "= session), and start again")                                                                    \
 	STOP(RIGHT_MISSING, "GRANT this user what PostgreSQL says is missing, and start again")                        \
-	STOP(STATEMENT_REFUSED,                                                                                        \
-	    "mend in the database what PostgreSQL says, and start again; nothing of the epoch was written")            \
+	STOP(STATEMENT_REFUSED, "mend in the database what PostgreSQL says, and start again; nothing was written")     \
 	STOP(ENCODING, "make a database with ENCODING 'UTF8', and name it in sinks.postgres.url")                      \
 	STOP(TABLE_KIND, "put an ordinary table in its place (sluicectl validate --ddl prints it; copy the rows, "     \
 	                 "with nothing added), and start again")                                                       \

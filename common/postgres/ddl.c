@@ -90,7 +90,6 @@ static void describe_record(const struct pipeline *pipeline, struct ddl_table *t
 			own_created_at = false;
 	}
 	table->key[table->key_len++] = pipeline->record.key;
-	table->key_primary = true;
 	if (own_created_at) {
 		struct ddl_column *column = column_add(table, "created_at", "TIMESTAMP", "timestamp without time zone");
 		column->fallback = "CURRENT_TIMESTAMP";
@@ -124,7 +123,6 @@ static void describe_rollup(const struct pipeline *pipeline, const struct rollup
 		const struct measure *measure = &rollup->measures[i];
 		decimal_add(table, measure->column, measure->precision, measure->scale)->required = true;
 	}
-	table->key_primary = true;
 	table->fillfactor = 50;
 }
 
@@ -168,7 +166,7 @@ void ddl_table_describe(const struct pipeline *pipeline, size_t place, struct dd
 
 static void print_key(const struct ddl_table *table, struct buffer *out)
 {
-	buffer_append_text(out, table->key_primary ? "\tPRIMARY KEY (" : "\tUNIQUE (");
+	buffer_append_text(out, "\tPRIMARY KEY (");
 	for (size_t i = 0; i < table->key_len; i++) {
 		if (i)
 			buffer_append_text(out, ", ");

@@ -33,9 +33,8 @@ struct ddl_table {
 	const char *name;
 	struct ddl_column columns[DDL_COLUMNS_MAX];
 	size_t columns_len;
-	size_t key[DDL_KEY_MAX]; /* places of the columns that name a row */
+	size_t key[DDL_KEY_MAX]; /* places of the columns of its primary key */
 	size_t key_len;
-	bool key_primary; /* PRIMARY KEY, or just UNIQUE */
 	int fillfactor; /* 0: PostgreSQL's default */
 };
 

@@ -177,8 +177,8 @@ static enum sink_outcome key_missing(const struct check *check, bool primary)
 	    "table \"%s\" has no primary key or unique index (valid, not deferrable, for all rows) over exactly %.*s; "
 	    "ALTER "
 	    "TABLE %s ADD %s (%.*s) makes it",
-	    table->name, (int)key.len, (const char *)key.data, check->quoted,
-	    table->key_primary && !primary ? "PRIMARY KEY" : "UNIQUE", (int)key.len, (const char *)key.data);
+	    table->name, (int)key.len, (const char *)key.data, check->quoted, primary ? "UNIQUE" : "PRIMARY KEY",
+	    (int)key.len, (const char *)key.data);
 	buffer_fini(&key);
 	return SINK_CONFIG;
 }

@@ -14,7 +14,7 @@
 #include "common/base/timestamp.h"
 #include "common/postgres/postgres_session.h"
 
-enum { PARAMETERS_MAX = 16, POOLER_SILENCE_MS = 3000, POOLER_LOOKS = 4 };
+enum { PARAMETERS_MAX = 16, LOOK_SILENCE_MS = 3000, POOLER_LOOKS = 4 };
 
 struct parameters {
 	const char *keys[PARAMETERS_MAX + 1], *values[PARAMETERS_MAX + 1];
@@ -40,10 +40,11 @@ static const char *url_of(const struct postgres *postgres, const struct pipeline
 	return postgres->url ? postgres->url : pipeline->sinks.postgres_url;
 }
 
-static void parameters_collect(struct parameters *parameters, const char *url, const char *application_name)
+static void parameters_collect(
+    struct parameters *parameters, const char *url, const char *application_name, const char *target)
 {
 	parameter_default(parameters, "connect_timeout", "3", "PGCONNECT_TIMEOUT");
-	parameter_default(parameters, "target_session_attrs", "read-write", "PGTARGETSESSIONATTRS");
+	parameter_default(parameters, "target_session_attrs", target, "PGTARGETSESSIONATTRS");
 	parameter_default(parameters, "tcp_user_timeout", "10000", NULL);
 	parameter_default(parameters, "keepalives_idle", "5", NULL);
 	parameter_default(parameters, "keepalives_interval", "2", NULL);
@@ -140,6 +141,50 @@ static bool give_up(struct postgres *postgres, enum connect_verdict verdict)
 	return true;
 }
 
+/* ---- a database that may not be written to ---- */
+
+/* What it is, as one row; none: it may be written to by now. */
+static const char read_only_sql[] =
+    "SET search_path = pg_catalog, pg_temp; SELECT CASE WHEN pg_is_in_recovery() THEN 'is a standby "
+    "(pg_is_in_recovery), which nobody can write to: promote it, or let sinks.postgres.url lead to the primary' ELSE "
+    "format('makes new sessions read-only (default_transaction_read_only is on): %s', CASE s.source "
+    "WHEN 'database' THEN format('`ALTER DATABASE %I RESET default_transaction_read_only`', current_database()) "
+    "WHEN 'user' THEN format('`ALTER ROLE %I RESET default_transaction_read_only`', session_user) "
+    "WHEN 'database user' THEN format('`ALTER ROLE %I IN DATABASE %I RESET default_transaction_read_only`', "
+    "session_user, current_database()) "
+    "WHEN 'global' THEN '`ALTER ROLE ALL RESET default_transaction_read_only`' "
+    "WHEN 'configuration file' THEN '`ALTER SYSTEM SET default_transaction_read_only = off`, then `SELECT "
+    "pg_reload_conf()`' "
+    "WHEN 'client' THEN 'take it out of the options of sinks.postgres.url, or of PGOPTIONS' "
+    "ELSE format('it comes from the server''s %s', s.source) END || CASE WHEN s.source = 'client' OR s.source = "
+    "'command line' OR s.source = 'environment variable' THEN '' ELSE ' changes that' END) END "
+    "FROM pg_settings s WHERE s.name = 'default_transaction_read_only' AND (s.setting = 'on' OR pg_is_in_recovery())";
+
+static void parameters_of_anyone(struct parameters *parameters, const char *url)
+{
+	parameters_collect(parameters, url, "sluice, looking", "any");
+	parameter_add(parameters, "target_session_attrs", "any"); /* whatever the url says */
+}
+
+/* libpq says "session is read-only" of a standby and of a setting: the first server that answers is asked which. Where that is
+ * not to be had, error stays as it is. */
+static void read_only_explain(const struct postgres *postgres, const struct pipeline *pipeline, struct error *error)
+{
+	struct postgres other = {.stop_fd = postgres->stop_fd, .silence_ms = LOOK_SILENCE_MS};
+	struct parameters parameters = {0};
+	PGresult *result = NULL;
+	struct error ignored;
+
+	parameters_of_anyone(&parameters, url_of(postgres, pipeline));
+	other.link = PQconnectdbParams(parameters.keys, parameters.values, 1);
+	if (postgres_alive(&other) && PQsetnonblocking(other.link, 1) == 0 &&
+	    postgres_query(&other, &result, &ignored, read_only_sql, 0, NULL) == SINK_DONE && PQntuples(result) == 1)
+		error_set(error, RESULT_RETRY, "PostgreSQL: the server at %s:%s %s", PQhost(other.link),
+		    PQport(other.link), PQgetvalue(result, 0, 0));
+	PQclear(result);
+	postgres_fini(&other);
+}
+
 /* renewed: there is another password to try. */
 static enum sink_outcome connect_failed(
     struct postgres *postgres, const struct pipeline *pipeline, bool *renewed, struct error *error)
@@ -161,8 +206,11 @@ static enum sink_outcome connect_failed(
 		}
 		verdict = postgres_connect_verdict(PQerrorMessage(postgres->link), &stop);
 	}
+	bool read_only = postgres->link && strstr(PQerrorMessage(postgres->link), "session is read-only");
 	postgres_disconnect(postgres);
 	*error = first;
+	if (read_only)
+		read_only_explain(postgres, pipeline, error);
 	if (verdict == CONNECT_PASSWORD && url_renew(postgres, pipeline)) {
 		*renewed = true;
 		return SINK_UNKNOWN;
@@ -188,7 +236,8 @@ static enum sink_outcome link_make(
 	while (again) {
 		struct parameters parameters = {0};
 		again = false;
-		parameters_collect(&parameters, url_of(postgres, pipeline), application_name);
+		parameters_collect(&parameters, url_of(postgres, pipeline), application_name,
+		    postgres->reads_only ? "primary" : "read-write");
 		postgres->link = PQconnectdbParams(parameters.keys, parameters.values, 1);
 		outcome = postgres_alive(postgres) ? SINK_DONE : connect_failed(postgres, pipeline, &again, error);
 	}
@@ -213,7 +262,8 @@ static enum sink_outcome backend_ask(struct postgres *postgres, int *pid, struct
 static enum sink_outcome pooler_check(
     struct postgres *postgres, const struct pipeline *pipeline, const char *application_name, struct error *error)
 {
-	struct postgres other = {.stop_fd = postgres->stop_fd, .silence_ms = POOLER_SILENCE_MS};
+	struct postgres other = {
+	    .stop_fd = postgres->stop_fd, .silence_ms = LOOK_SILENCE_MS, .reads_only = postgres->reads_only};
 	int mine = postgres->pid, theirs = 0;
 	bool shared = false;
 	enum sink_outcome outcome = SINK_DONE;

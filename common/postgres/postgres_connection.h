@@ -40,6 +40,7 @@ struct postgres {
 	uint64_t
 	    missing_since_us; /* when the database was first said not to exist, or the password to be wrong; 0: it was not */
 	bool was_connected; /* by this process, once */
+	bool reads_only; /* so a database that lets nobody write will do, but no standby: it may be behind */
 	int silence_ms; /* without an answer the link is given up; 0: POSTGRES_SILENCE_MS */
 	/* Who is told when an answer is late; NULL: nobody. true: the server is at it, so the silence is none. */
 	bool (*on_late)(void *context);

@@ -2,7 +2,7 @@
  *
  * What decides a result is set here, one row per setting; a server that does not know one is left alone. What is not here costs time
  * at most (planner, memory, logs), or is the operator's to choose: tablespaces, and default_transaction_read_only, by which
- * whoever runs the server says that nothing may be written now: that is waited for.
+ * whoever runs the server says that nothing may be written now: that is waited for, by who writes.
  */
 #ifndef POSTGRES_SESSION_H
 #define POSTGRES_SESSION_H

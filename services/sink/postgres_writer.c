@@ -28,7 +28,7 @@ void postgres_writer_init(
 	    .job = text_clone(job_name(pipeline, JOB_TOTALS, job)),
 	};
 	writer->lock = postgres_lock_key(writer->job);
-	writer->wait = (struct postgres_wait){.pipeline = pipeline, .other = {.stop_fd = stop_fd}};
+	writer->wait = (struct postgres_wait){.pipeline = pipeline, .other = {.stop_fd = stop_fd, .reads_only = true}};
 }
 
 void postgres_writer_fini(struct postgres_writer *writer)

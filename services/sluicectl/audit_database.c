@@ -425,7 +425,7 @@ static enum sink_outcome read_snapshot(struct database *database, struct error *
 
 enum result audit_database_read(struct audit *audit, struct error *error)
 {
-	struct database database = {.audit = audit, .postgres = {.stop_fd = -1}};
+	struct database database = {.audit = audit, .postgres = {.stop_fd = -1, .reads_only = true}};
 	enum sink_outcome outcome = postgres_connect(&database.postgres, audit->pipeline, "sluicectl audit", error);
 	if (outcome == SINK_DONE)
 		outcome = postgres_schema_check(&database.postgres, audit->report.job, error);

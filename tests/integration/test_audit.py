@@ -190,6 +190,31 @@ def the_start_is_where_the_job_began(job):
     must_be("nobody says where it began", audit(it)[0], EXIT_CONFIG)
 
 
+# What whoever runs the database may have set for it, or for the role, for reasons of theirs.
+DEFAULTS = (("default_transaction_read_only", "on"), ("statement_timeout", "1s"), ("lock_timeout", "1ms"), ("idle_in_transaction_session_timeout", "1ms"),
+            ("search_path", "nowhere"), ("DateStyle", "German, DMY"), ("IntervalStyle", "iso_8601"), ("TimeZone", "Asia/Kathmandu"),
+            ("extra_float_digits", "-10"), ("bytea_output", "escape"), ("client_encoding", "LATIN1"), ("default_transaction_isolation", "serializable"),
+            ("standard_conforming_strings", "off"), ("transform_null_equals", "on"))
+
+
+def defaults_of_others(job):
+    """One at a time and all at once, for the database and for the role in it: nothing is read otherwise."""
+    it = job()
+    it.produce(1000, "--rate", 0)
+    it.start_all().settle()
+    it.stop()
+    words = sql(it.url, "SELECT format('ALTER DATABASE %I ', current_database()), format('ALTER ROLE %I IN DATABASE %I ', current_user, current_database())")
+    writable = f"{it.url}?options=-c%20default_transaction_read_only%3Doff%20-c%20idle_in_transaction_session_timeout%3D0%20-c%20statement_timeout%3D0"
+    for alter in words:
+        for name, value in DEFAULTS:
+            sql(writable, f"{alter} SET {name} = '{value}'")
+            must_be(f"records with {name} = {value}", must_be_exact(it)["records_read"], 1000)
+            if alter == words[0]:
+                sql(writable, f"{alter} RESET {name}")
+    sql(writable, "UPDATE public.sales_per_day SET total_sales = total_sales + 1 WHERE ctid = (SELECT min(ctid) FROM public.sales_per_day)")
+    must_be("what is wrong", kinds(found(it)), {"total": 1})
+
+
 def what_stands_in_the_way(job):
     it = job(partitions=1)
     must_be("a database without Sluice", audit(it)[0], EXIT_CONFIG)
@@ -231,7 +256,7 @@ def interrupted_on_a_terminal(job):
 
 
 CASES = (exact_under_load, every_harm_is_named, an_empty_database_is_all_missing, repeats_in_other_partitions,
-         holes_in_the_offsets, the_beginning_is_gone, the_start_is_where_the_job_began, what_stands_in_the_way,
+         holes_in_the_offsets, the_beginning_is_gone, the_start_is_where_the_job_began, defaults_of_others, what_stands_in_the_way,
          interrupted_on_a_terminal)
 
 if __name__ == "__main__":

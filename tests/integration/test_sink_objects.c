@@ -153,9 +153,11 @@ static const struct {
         "has no primary key", "REINDEX INDEX transactions_pkey"},
     {"key",
         "DO $$ BEGIN EXECUTE format('ALTER TABLE dead_letters DROP CONSTRAINT %I', (SELECT conname FROM pg_constraint "
-        "WHERE conrelid = 'dead_letters'::regclass AND contype = 'u')); END $$",
-        "ALTER TABLE \"public\".\"dead_letters\" ADD UNIQUE (\"job\", \"topic\", \"partition\", \"offset\", \"sink\")",
-        "ALTER TABLE \"public\".\"dead_letters\" ADD UNIQUE (\"job\", \"topic\", \"partition\", \"offset\", \"sink\")"},
+        "WHERE conrelid = 'dead_letters'::regclass AND contype = 'p')); END $$",
+        "ALTER TABLE \"public\".\"dead_letters\" ADD PRIMARY KEY (\"job\", \"topic\", \"partition\", \"offset\", "
+        "\"sink\")",
+        "ALTER TABLE \"public\".\"dead_letters\" ADD PRIMARY KEY (\"job\", \"topic\", \"partition\", \"offset\", "
+        "\"sink\")"},
     /* The second of its kind on a table: pg_class says "has one" since the first. */
     {"inheritance", "CREATE TABLE old_ones () INHERITS (transactions)", "inheritance", "DROP TABLE old_ones"},
     {"rule", "CREATE RULE nosy AS ON INSERT TO sales_per_month DO ALSO NOTHING", "rule nosy",

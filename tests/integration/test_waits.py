@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """Whoever waits says for what and since when, in the status and once in the log; and status --check has an exit code."""
-import json, os, signal, subprocess, sys, threading, time
+import json, os, re, shutil, signal, subprocess, sys, threading, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import psycopg2
 
-from jobs import EXIT_CONFIG, Failure, must_be, run_cases, wait_for
-from services import BIN
+from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
+from services import BIN, HERE, call
 
 EXIT_UNAVAILABLE = 69
 
@@ -28,13 +28,15 @@ def check(it, *words):
 
 def wait_said(it, who, *words, seconds=15):
     """The first wait of the status that is told so, older than two seconds, with a time that fits."""
+    found = []
+
     def told():
         for wait in (it.status() or {"waits": []})["waits"]:
             if who in wait["who"] and all(word in wait["text"] for word in words) and wait["seconds"] >= 2:
-                return wait
-        return None
+                found.append(wait)
+        return found
     wait_for(f"{who} waits: {words}", told, seconds)
-    wait = told()
+    wait = found[0]
     age = time.time() - time.mktime(time.strptime(wait["since"], "%Y-%m-%dT%H:%M:%SZ")) + time.timezone
     if not -2 < age - wait["seconds"] < 3:
         raise Failure(f"since and seconds do not fit: {wait}, {age:.1f} s")
@@ -91,6 +93,45 @@ def a_lag_without_commits(job):
         connection.close()
     it.settle()
     wait_for("healthy again", lambda: check(it, "--max-age", "1s")[0] == 0, 20)
+
+
+def a_database_that_may_not_be_written(job):
+    """By a setting: where it is from, and the statement, which is taken to the letter. By being a standby: that, and nothing of settings."""
+    it = running(job)
+    writable = f"{it.url}?options=-c%20default_transaction_read_only%3Doff"
+    role, database = sql(it.url, "SELECT quote_ident(current_user), quote_ident(current_database())")
+
+    def sessions_end():
+        sql(writable, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+
+    def statement(seed, *words):
+        sessions_end()
+        it.produce(100, "--rate", 0, seed=seed)
+        said = wait_said(it, "sink", *words)["text"]
+        must_be("the log", told_in_log(it, "coordinator", *words) > 0, True)
+        return re.search("`([^`]*)`", said)
+
+    for seed, alter in enumerate((f"ALTER DATABASE {database}", f"ALTER ROLE {role}", f"ALTER ROLE {role} IN DATABASE {database}", "ALTER ROLE ALL"), 2):
+        sql(writable, f"{alter} SET default_transaction_read_only = on")
+        try:
+            way_out = statement(seed, "default_transaction_read_only", "read-only", alter).group(1)
+            must_be("the statement", way_out, f"{alter} RESET default_transaction_read_only")
+        finally:
+            sql(writable, f"{alter} RESET default_transaction_read_only")
+        it.settle()
+        wait_for("healthy again", lambda: check(it)[0] == 0, 20)
+    server = it.services.postgres
+    call(HERE / "postgres.sh", "stop", server)
+    signal_file = server / "data/standby.signal"
+    signal_file.touch()
+    shutil.chown(signal_file, (server / "data").stat().st_uid)
+    call(HERE / "postgres.sh", "start", server)
+    it.produce(100, "--rate", 0, seed=9)
+    said = wait_said(it, "sink", "is a standby", "promote it", seconds=30)["text"]
+    must_be("words of a setting", "default_transaction_read_only" in said, False)
+    sql(it.url, "SELECT pg_promote()")
+    it.settle()
+    wait_for("healthy again", lambda: check(it)[0] == 0, 20)
 
 
 def a_process_with_another_file(job):
@@ -188,7 +229,7 @@ def a_start_that_comes_too_late(job):
     must_be("said", told_in_log(it, "coordinator", "source.start counts"), 2)
 
 
-CASES = (a_start_that_comes_too_late, a_role_without_processes, a_lag_without_commits, a_process_with_another_file, a_checkpoint_folder_that_is_none,
+CASES = (a_start_that_comes_too_late, a_role_without_processes, a_lag_without_commits, a_database_that_may_not_be_written, a_process_with_another_file, a_checkpoint_folder_that_is_none,
          a_coordinator_that_hangs, a_search_job_that_has_stopped)
 
 if __name__ == "__main__":
