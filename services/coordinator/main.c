@@ -20,6 +20,7 @@
 #include "services/coordinator/checkpoint_life.h"
 #include "services/coordinator/coordinator.h"
 #include "services/coordinator/deployment.h"
+#include "services/coordinator/store_watch.h"
 
 enum {
 	LINGER_US = 1500000,
@@ -266,6 +267,7 @@ static enum result open_jobs(struct process *process, const struct pipeline *pip
 		job->config.port = &job->port;
 		if (checkpoint_folder_open(&job->config.store, pipeline->checkpoint.dir, job->name, error) != RESULT_OK)
 			return error->code;
+		job->config.store = store_watch(job->config.store);
 		(void)snprintf(process->names + strlen(process->names), sizeof process->names - strlen(process->names),
 		    "%s%s", process->jobs_len > 1 ? " " : "", job->name);
 		begin(job);

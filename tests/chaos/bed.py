@@ -1,5 +1,5 @@
 """What a chaos run is made of: the services, the network between, the deployed pipeline, and those who watch it."""
-import json, mmap, os, random, re, signal, struct, subprocess, sys, threading, time
+import json, os, random, re, signal, subprocess, sys, threading, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -11,6 +11,7 @@ from jobs import sql
 from ports import take_port
 from run_dir import RunDir, alive, process_state
 from services import BIN, HERE as SERVICE_SCRIPTS, Failure, Services, call, private_services, prove, wait_for
+from shim import LIBRARY, Shim
 from snapshots import Reader
 
 from proxy import Network
@@ -47,20 +48,6 @@ class ProxiedServices(Services):
     def stop(self):
         super().stop()
         self.network.close()
-
-
-class Shim:
-    """Trouble with disk, clock and channels of all processes, while they run: see shim.c."""
-    FIELDS = ("write_error", "sync_error", "open_error", "short_writes", "clock_seconds", "reset_every", "channel_us")
-
-    def __init__(self, path):
-        self.path = path
-        path.write_bytes(bytes(4 * len(self.FIELDS)))
-        with open(path, "r+b") as file:
-            self.memory = mmap.mmap(file.fileno(), 4 * len(self.FIELDS))
-
-    def set(self, **trouble):
-        self.memory[:] = struct.pack("=7i", *(trouble.get(name, 0) for name in self.FIELDS))
 
 
 class Watch(threading.Thread):
@@ -185,7 +172,7 @@ class Bed:
             kind = program.name.removeprefix("sluice-")
             (self.wrappers / program.name).write_text(f"""#!/bin/sh
 export SLUICE_SHIM={self.shim.path} SLUICE_SHIM_FOLDERS={self.checkpoints}:{self.state} SLUICE_SHIM_SPARED={":".join(map(str, spared))}
-export LD_PRELOAD={BIN / 'chaos_shim.so'}
+export LD_PRELOAD={LIBRARY}
 {'' if kind == 'coordinator' else f'export SLUICE_COORDINATOR=tcp://127.0.0.1:{self.control_proxy.port}'}
 export SLUICE_CRASH_FOLDER={self.crash_points}
 exec {program} "$@"

@@ -295,6 +295,7 @@ disk_of("writes_refused", write_error=errno.ENOSPC)
 disk_of("writes_fail", write_error=errno.EIO)
 disk_of("read_only", open_error=errno.EROFS)
 disk_of("short_writes", short_writes=1)
+disk_of("syncs_slow", sync_ms=700)
 
 
 @fault("disk", 2, over="checkpoints", limit=90)

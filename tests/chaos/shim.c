@@ -1,6 +1,6 @@
 /* tests/chaos/shim.c - preloaded into a process: makes its disk fail, its clock jump and its channels break while it runs.
  *
- * SLUICE_SHIM names a file of seven 32-bit integers, mapped at start and written by whoever wants trouble (struct trouble
+ * SLUICE_SHIM names a file of eight 32-bit integers, mapped at start and written by whoever wants trouble (struct trouble
  * below, all 0: none). SLUICE_SHIM_FOLDERS, a list separated by colons, says beneath which folders files are in trouble:
  * everything else, logs for instance, stays as it is. SLUICE_SHIM_SPARED, a list of ports of the same kind: connections to
  * these are no channels between processes.
@@ -36,6 +36,7 @@ struct trouble {
 	int32_t clock_seconds; /* added to the wall clock */
 	int32_t reset_every; /* so many messages on channels, and the connection of the last one is reset; 0: never */
 	int32_t channel_us; /* each takes so much longer */
+	int32_t sync_ms; /* of every fsync and fdatasync: so does it */
 };
 
 enum { FILES_MAX = 4096, PATH_BYTES = 1024 };
@@ -202,6 +203,8 @@ static int synced(int fd, int (*next)(int))
 		errno = trouble->sync_error;
 		return -1;
 	}
+	if (is_watched(fd) && trouble->sync_ms)
+		usleep((useconds_t)trouble->sync_ms * 1000);
 	int result = next(fd);
 	if (result == 0)
 		journal_of_fd("sync", fd);

@@ -6,19 +6,16 @@ from audits import must_be_exact
 from disk import Disk
 from jobs import Failure, run_cases, wait_for
 from members import all_rows
-from services import BIN
+from shim import preloaded
 
 OFTEN = [("interval: 5s", "interval: 100ms"), ("retain: 3", "retain: 2")]
 
 
 def watched(job):
     it = job(changes=OFTEN)
-    shim, folder = BIN / "chaos_shim.so", it.folder / "disk/checkpoints"
-    if not shim.exists():
-        raise Failure(f"{shim} is missing: scripts/build release")
+    folder = it.folder / "disk/checkpoints"
     folder.mkdir(parents=True)
-    it.environment.update(CHECKPOINT_DIR=str(folder), LD_PRELOAD=str(shim), SLUICE_SHIM_FOLDERS=str(folder.parent),
-                          SLUICE_SHIM_JOURNAL=str(it.folder / "journal"))
+    it.environment.update(CHECKPOINT_DIR=str(folder), **preloaded(folder.parent, journal=it.folder / "journal"))
     (it.folder / "journal").touch()
     return it, Disk(folder, it.folder / "journal")
 

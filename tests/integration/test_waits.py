@@ -7,6 +7,7 @@ import psycopg2
 
 from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
 from services import BIN, HERE, call
+from shim import Shim, preloaded
 
 EXIT_UNAVAILABLE = 69
 
@@ -160,6 +161,31 @@ def a_checkpoint_folder_that_is_none(job):
     wait_for("healthy again", lambda: check(it)[0] == 0, 20)
 
 
+def a_checkpoint_folder_that_hangs(job):
+    """No epoch begins meanwhile, also none of the search job's; the log says for what is waited, once per call, and then that it is over."""
+    it = job(changes=[("interval: 5s", "interval: 500ms")])
+    folder, shim = it.folder / "disk/checkpoints", Shim(it.folder / "shim")
+    folder.mkdir(parents=True)
+    it.environment.update(CHECKPOINT_DIR=str(folder), SLUICE_SHIM=str(shim.path), **preloaded(folder.parent))
+    it.start_all()
+    it.produce(500, "--rate", 0)
+    it.settle()
+    must_be("said before", told_in_log(it, "coordinator", "waiting for the checkpoint folder"), 0)
+    attempts = it.fence()
+    shim.set(sync_ms=2600)
+    it.produce(500, "--rate", 0, seed=2)
+    said = ("waiting for the checkpoint folder", it.name, "writing a manifest takes more than 2.0 s")
+    wait_for("the coordinator says it", lambda: told_in_log(it, "coordinator", *said), 60)
+    shim.set()
+    wait_for("and that it is over", lambda: told_in_log(it, "coordinator", "the checkpoint folder has answered"), 30)
+    it.settle()
+    wait_for("healthy again", lambda: check(it)[0] == 0, 20)
+    must_be("attempts", it.fence(), attempts)
+    must_be("said", told_in_log(it, "coordinator", *said), told_in_log(it, "coordinator", "the checkpoint folder has answered"))
+    it.stop()
+    it.prove()
+
+
 def a_coordinator_that_hangs(job):
     """Its workers say so in logs of their own, once, also where the connection stands."""
     it = running(job)
@@ -230,7 +256,7 @@ def a_start_that_comes_too_late(job):
 
 
 CASES = (a_start_that_comes_too_late, a_role_without_processes, a_lag_without_commits, a_database_that_may_not_be_written, a_process_with_another_file, a_checkpoint_folder_that_is_none,
-         a_coordinator_that_hangs, a_search_job_that_has_stopped)
+         a_checkpoint_folder_that_hangs,         a_coordinator_that_hangs, a_search_job_that_has_stopped)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))
