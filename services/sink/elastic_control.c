@@ -40,6 +40,10 @@ void control_print(const struct controls *controls, uint32_t writer, const struc
 	    ",\"attempt\":%" PRIu64 ",\"epoch\":%" PRIu64,
 	    controls->job, writer, control->writers, control->first_group, control->groups, control->key_groups,
 	    control->index, control->fence, control->last.attempt, control->last.n);
+	if (control->runner[0] != '\0') {
+		buffer_append_text(out, ",\"runner\":");
+		buffer_append_json(out, (struct bytes){(const uint8_t *)control->runner, strlen(control->runner)});
+	}
 	for (size_t i = 0; i < CUTS && control->started; i++) {
 		const struct cut *cut = (const struct cut *)((const char *)control + cuts[i].offset);
 		if (cut->len == 0 && cuts[i].offset != offsetof(struct control, cut))
@@ -174,6 +178,8 @@ static bool on_control_value(void *context, const struct json_reader *json, cons
 			return on_number(reader, i, value);
 	if (json_at(json, "_source.index"))
 		return text_take(value, control->index, sizeof control->index);
+	if (json_at(json, "_source.runner"))
+		return text_take(value, control->runner, sizeof control->runner);
 	if (json_at(json, "_source.fingerprint"))
 		return text_take(value, control->fingerprint, sizeof control->fingerprint);
 	for (size_t i = 0; i < CUTS; i++)

@@ -24,6 +24,7 @@ struct control {
 	uint32_t writers;
 	uint32_t first_group, groups, key_groups;
 	char index[CONTROL_INDEX_MAX];
+	char runner[256]; /* coordinator of whoever raised the fence; empty: not known */
 	uint64_t fence;
 	struct epoch_id last;
 	bool started;

@@ -94,6 +94,8 @@ static enum sink_outcome fence_once(struct elastic_writer *self, uint32_t writer
 	if (control->exists && control->fence >= attempt)
 		return fenced(control, attempt, answer);
 	outcome = index_check(self, control, &answer->error);
+	if (outcome == SINK_DONE && own && control->exists)
+		outcome = elastic_runner_look(&self->runner, self->job, control, &answer->error);
 	if (outcome != SINK_DONE)
 		return outcome;
 	if (!control->exists) {
@@ -104,6 +106,7 @@ static enum sink_outcome fence_once(struct elastic_writer *self, uint32_t writer
 	if (own && control->writers < self->writers)
 		control->writers = self->writers;
 	control->fence = attempt;
+	(void)snprintf(control->runner, sizeof control->runner, "%s", self->runner.coordinator);
 	outcome = control_write(&self->controls, writer, control, &answer->error);
 	if (outcome == SINK_DONE)
 		CRASH_POINT(control_fenced);
@@ -375,13 +378,15 @@ static void groups_find(struct elastic_writer *self)
 }
 
 enum result elastic_writer_init(struct elastic_writer *self, const struct pipeline *pipeline, const char *job,
-    uint32_t writer, uint32_t writers, int stop_fd, struct error *error)
+    uint32_t writer, uint32_t writers, const struct sink_runner *runner, int stop_fd, struct error *error)
 {
 	*self = (struct elastic_writer){
 	    .pipeline = pipeline, .job = text_clone(job), .writer = writer, .writers = writers, .surplus_end = writers};
 	self->controls = (struct controls){.http = &self->http, .request = &self->request, .job = self->job};
 	self->indices =
 	    (struct indices){.http = &self->http, .request = &self->request, .pipeline = pipeline, .job = self->job};
+	if (runner != NULL)
+		(void)snprintf(self->runner.coordinator, sizeof self->runner.coordinator, "%s", runner->coordinator);
 	groups_find(self);
 	enum result result = http_open(&self->http, &pipeline->sinks.elasticsearch, stop_fd, error);
 	if (result == RESULT_OK)

@@ -8,6 +8,7 @@
 #include "services/sink/elastic_bulk.h"
 #include "services/sink/elastic_control.h"
 #include "services/sink/elastic_index.h"
+#include "services/sink/elastic_runner.h"
 
 struct elastic_writer {
 	const struct pipeline *pipeline;
@@ -19,6 +20,7 @@ struct elastic_writer {
 	struct controls controls;
 	struct indices indices;
 	struct bulk bulk;
+	struct elastic_runner runner;
 	uint64_t raised; /* the fence that this process has raised itself */
 	struct control mine; /* as last read or written */
 	struct control next; /* as it is to be */
@@ -27,7 +29,7 @@ struct elastic_writer {
 };
 
 enum result elastic_writer_init(struct elastic_writer *self, const struct pipeline *pipeline, const char *job,
-    uint32_t writer, uint32_t writers, int stop_fd, struct error *error) MUST_USE;
+    uint32_t writer, uint32_t writers, const struct sink_runner *runner, int stop_fd, struct error *error) MUST_USE;
 void elastic_writer_fini(struct elastic_writer *self);
 
 enum sink_outcome elastic_writer_fence(

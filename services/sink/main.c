@@ -1,6 +1,7 @@
 /* services/sink/main.c - sluice-sink: hosts the writers of a job. */
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/runtime/service.h"
@@ -14,19 +15,39 @@ static const struct service_about about = {
     .process = PROCESS_SINK,
 };
 
+/* Of every host its own: the same address elsewhere is another coordinator. */
+static bool is_of_this_host(const char *address)
+{
+	static const char *const own[] = {"tcp://127.", "tcp://localhost", "tcp://[::1]", "ipc:"};
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+		if (strncmp(address, own[i], strlen(own[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Of documents, whoever is another one waits for the silence of the one before: so a writer that goes on elsewhere is none. PostgreSQL
+ * knows at once that a session is gone, so there the host tells apart what has the same name in two networks. */
+static void runner_name(const struct service *service, const char *application, struct sink_runner *runner)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+	const char *address = service_coordinator(service);
+	bool plain = service->kind == JOB_SEARCH && !is_of_this_host(address);
+	(void)gethostname(host, sizeof host - 1);
+	(void)snprintf(runner->coordinator, sizeof runner->coordinator, "%s%s%s", address, plain ? "" : " of host ",
+	    plain ? "" : host);
+	(void)snprintf(runner->process, sizeof runner->process, "%s (pid %d)", application, (int)getpid());
+}
+
 static enum result open_port(
     const struct service *service, uint32_t writer, struct sink_port **port, struct error *error)
 {
-	char application[128], host[HOST_NAME_MAX + 1] = "";
+	char application[128];
 	struct sink_runner runner;
+	(void)snprintf(application, sizeof application, "%s-sink-%u", service->pipeline.job, writer);
+	runner_name(service, application, &runner);
 	if (service->kind == JOB_SEARCH)
 		return sink_elasticsearch_open(
-		    port, &service->pipeline, service->job, writer, service->topology.writers, error);
-	(void)snprintf(application, sizeof application, "%s-sink-%u", service->pipeline.job, writer);
-	(void)gethostname(host, sizeof host - 1);
-	(void)snprintf(
-	    runner.coordinator, sizeof runner.coordinator, "%s of host %s", service_coordinator(service), host);
-	(void)snprintf(runner.process, sizeof runner.process, "%s (pid %d)", application, (int)getpid());
+		    port, &service->pipeline, service->job, writer, service->topology.writers, &runner, error);
 	return sink_postgres_open(port, &service->pipeline, application, &runner, error);
 }
 

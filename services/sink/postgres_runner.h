@@ -1,8 +1,7 @@
-/* services/sink/postgres_runner.h - one coordinator runs a job: another one, of another run directory or machine, waits.
+/* services/sink/postgres_runner.h - one coordinator runs a job of totals: see sink_runner.h.
  *
- * A fence decides between attempts, whoever makes them: two coordinators would end each other's for ever. So before it raises the fence, a
- * writer looks whether that of another coordinator is there and alive (sluice.runners, 015): then it says so and tries again, and takes
- * over when that one has ended or fallen silent. Nothing rests on this but peace: two that overlook each other are decided by the fence.
+ * Table sluice.runners (015) names the coordinator of whoever raised the fence last, and its session: alive is who has that, and has
+ * committed lately.
  */
 #ifndef POSTGRES_RUNNER_H
 #define POSTGRES_RUNNER_H

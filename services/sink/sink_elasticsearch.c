@@ -54,14 +54,14 @@ static void writer_free(void *store)
 static const struct sink_store_ops store_ops = {"Elasticsearch", carry_out, writer_free};
 
 enum result sink_elasticsearch_open(struct sink_port **port, const struct pipeline *pipeline, const char *job,
-    uint32_t writer, uint32_t writers, struct error *error)
+    uint32_t writer, uint32_t writers, const struct sink_runner *runner, struct error *error)
 {
 	struct sink_thread *thread = sink_thread_new();
 	struct elastic_writer *store = memory_new(sizeof *store);
 
 	*port = NULL;
 	http_prepare();
-	if (elastic_writer_init(store, pipeline, job, writer, writers, thread->stop_fd, error) != RESULT_OK) {
+	if (elastic_writer_init(store, pipeline, job, writer, writers, runner, thread->stop_fd, error) != RESULT_OK) {
 		writer_free(store);
 		sink_thread_free(thread);
 		return error->code;

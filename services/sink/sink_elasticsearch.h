@@ -11,10 +11,11 @@
 
 #include "common/base/pipeline.h"
 #include "services/sink/sink_port.h"
+#include "services/sink/sink_runner.h"
 
-/* job: <pipeline.job>/search; writer of writers, from 0. CONFIG where the pipeline file has no address of Elasticsearch or
+/* job: <pipeline.job>/search; writer of writers, from 0. runner: NULL: whoever writes is ended. CONFIG where the pipeline file has no address of Elasticsearch or
  * something that it names cannot be read; nothing is asked over the network yet. */
 enum result sink_elasticsearch_open(struct sink_port **port, const struct pipeline *pipeline, const char *job,
-    uint32_t writer, uint32_t writers, struct error *error) MUST_USE;
+    uint32_t writer, uint32_t writers, const struct sink_runner *runner, struct error *error) MUST_USE;
 
 #endif

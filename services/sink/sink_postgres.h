@@ -10,12 +10,7 @@
 
 #include "common/base/pipeline.h"
 #include "services/sink/sink_port.h"
-
-/* For whom a writer writes: two of different coordinators never end each other while both are alive (postgres_runner.h). */
-struct sink_runner {
-	char coordinator[256]; /* its address, and the host from which that is reached */
-	char process[192]; /* for people */
-};
+#include "services/sink/sink_runner.h"
 
 /* application_name: as pg_stat_activity is to show it. runner: NULL: whoever writes is ended. */
 enum result sink_postgres_open(struct sink_port **port, const struct pipeline *pipeline, const char *application_name,

@@ -189,7 +189,7 @@ static void bench_open(struct bench *bench, const struct pipeline *pipeline, str
 	struct error error;
 
 	*bench = (struct bench){.source = source, .attempt = 1};
-	if (sink_elasticsearch_open(&bench->port, pipeline, "bench/search", 0, 1, &error) != RESULT_OK)
+	if (sink_elasticsearch_open(&bench->port, pipeline, "bench/search", 0, 1, NULL, &error) != RESULT_OK)
 		panic("%s", error.text);
 	bench->port->ops->fence(bench->port, bench->attempt);
 	(void)answer_wait(bench->port);

@@ -95,17 +95,29 @@ int bed_teardown(void **state)
 	return 0;
 }
 
-struct sink_port *bed_open(struct bed *bed, uint32_t writer, uint32_t writers)
+static struct sink_port *open_for(struct bed *bed, uint32_t writer, uint32_t writers, const struct sink_runner *runner)
 {
 	struct sink_port *port;
 	struct error error;
 	char job[96];
 
 	(void)snprintf(job, sizeof job, "%s/search", bed->name);
-	if (sink_elasticsearch_open(&port, &bed->pipeline, job, writer, writers, &error) != RESULT_OK)
+	if (sink_elasticsearch_open(&port, &bed->pipeline, job, writer, writers, runner, &error) != RESULT_OK)
 		fail_msg("%s", error.text);
 	bed->ports[bed->ports_len++] = port;
 	return port;
+}
+
+struct sink_port *bed_open(struct bed *bed, uint32_t writer, uint32_t writers)
+{
+	return open_for(bed, writer, writers, NULL);
+}
+
+struct sink_port *bed_open_for(struct bed *bed, const char *coordinator)
+{
+	struct sink_runner runner = {.process = ""};
+	(void)snprintf(runner.coordinator, sizeof runner.coordinator, "%s", coordinator);
+	return open_for(bed, 0, 1, &runner);
 }
 
 void bed_close(struct bed *bed, struct sink_port *port)

@@ -38,6 +38,8 @@ int bed_teardown(void **state);
 /* settings: more of sinks.elasticsearch, "index: x-%Y, ..."; NULL: none. url NULL: the server's. */
 void bed_pipeline(struct bed *bed, const char *url, const char *settings);
 struct sink_port *bed_open(struct bed *bed, uint32_t writer, uint32_t writers);
+/* The only writer, of this coordinator. */
+struct sink_port *bed_open_for(struct bed *bed, const char *coordinator);
 void bed_close(struct bed *bed, struct sink_port *port);
 
 /* %s in path is the bed's name. Returns the status; the answer's text is in bed->request.answer, with a NUL. */

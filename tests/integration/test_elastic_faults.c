@@ -508,7 +508,7 @@ static void test_tls(void **state)
 
 	struct error error;
 	bed_pipeline(bed, url, "ca_file: /nowhere/ca.pem");
-	assert_int_equal(sink_elasticsearch_open(&port, &bed->pipeline, "x/search", 0, 1, &error), RESULT_CONFIG);
+	assert_int_equal(sink_elasticsearch_open(&port, &bed->pipeline, "x/search", 0, 1, NULL, &error), RESULT_CONFIG);
 	assert_non_null(strstr(error.text, "/nowhere/ca.pem"));
 }
 

@@ -299,6 +299,27 @@ def a_zombie(job):
     prove_both(it)
 
 
+def a_second_coordinator(job):
+    """Of another run directory: it waits, says for whom, leaves the first one alone, and takes over when that one has gone."""
+    first, second = started(job, [record("one")]), job()
+    (second.folder / "pipeline.yaml").write_text((first.folder / "pipeline.yaml").read_text())
+    second.name = second.topic = second.index = first.name
+    second.environment["DATABASE_URL"] = first.url
+    attempt = first.status("search")["epoch"].split(".")[0]
+    second.start("coordinator")
+    second.start_search()
+    words = ("is run by another coordinator", first.environment["SLUICE_COORDINATOR"])
+    wait_for("the second one says it", lambda: any(all(word in wait["text"] for word in words)
+             for wait in (second.status("search") or {"waits": []})["waits"]), 40)
+    send(first, [record("two")])
+    first.settle_search()
+    must_be("the first one's attempt", first.status("search")["epoch"].split(".")[0], attempt)
+    first.end()
+    send(first, [record("three")])
+    second.settle_search()
+    ctl(second, "audit", "--job", "search")
+
+
 def search_alone(job):
     """Without any PostgreSQL."""
     it = job()
@@ -409,7 +430,7 @@ def up_and_down(job, scripts):
 
 CASES = (refused, no_index_may_be_made, the_index_is_deleted, an_index_that_is_closed, a_control_document_that_is_none,
          the_index_has_another_name, an_unfit_index, letters_that_are_refused,
-         retention_over_the_cut, skipped_behind_a_crash, killed, a_zombie, search_alone, totals_alone, more_and_fewer_writers,
+         retention_over_the_cut, skipped_behind_a_crash, killed, a_zombie, a_second_coordinator, search_alone, totals_alone, more_and_fewer_writers,
          more_processes_than_writers, up_and_down)
 
 

@@ -9,6 +9,7 @@
 
 #include "common/base/timestamp.h"
 #include "services/sink/elastic_control.h"
+#include "services/sink/elastic_runner.h"
 
 static const struct epoch_id none = {0, 0};
 
@@ -595,6 +596,42 @@ static void test_control_race(void **state)
 	(void)bed_ask(bed, "DELETE", "/sluice-control", NULL);
 }
 
+/* Another one waits while this one is at work, goes on at once where it is the same one again, and takes over from silence. */
+static void test_other_coordinator(void **state)
+{
+	struct bed *bed = *state;
+	struct sink_port *first = bed_open_for(bed, "tcp://a:1"), *other = bed_open_for(bed, "tcp://b:\"1\"");
+	struct sink_port *again = bed_open_for(bed, "tcp://a:1");
+
+	assert_outcome(bed_fence(first, 1), SINK_DONE);
+	assert_outcome(bed_set_cut(first, 1, 0), SINK_DONE);
+	assert_outcome(bed_fence(other, 2), SINK_UNKNOWN);
+	assert_outcome(bed_fence(again, 3), SINK_DONE);
+	assert_outcome(bed_set_cut(again, 3, 0), SINK_DONE);
+	struct sink_answer *answer = bed_fence(other, 4);
+	assert_outcome(answer, SINK_UNKNOWN);
+	assert_says(answer, "is run by another coordinator, tcp://a:1. End one of the two");
+	uint64_t seen_us = clock_monotonic_us(), changed_us = seen_us;
+	while (changed_us - seen_us < (RUNNER_SILENCE_MS + 2000) * 1000ULL) {
+		assert_outcome(bed_touch(again, 3, none), SINK_DONE);
+		changed_us = clock_monotonic_us();
+		assert_outcome(bed_fence(other, 4), SINK_UNKNOWN);
+		(void)usleep(1000000);
+	}
+	do {
+		(void)usleep(200000);
+		answer = bed_fence(other, 4);
+		seen_us = clock_monotonic_us();
+	} while (answer->outcome == SINK_UNKNOWN && seen_us - changed_us < 2 * RUNNER_SILENCE_MS * 1000ULL);
+	assert_outcome(answer, SINK_DONE);
+	assert_true(seen_us - changed_us >= RUNNER_SILENCE_MS * 1000ULL);
+	assert_outcome(bed_touch(again, 3, none), SINK_FENCED);
+	/* The other way round, and what was not told is not waited for. */
+	assert_outcome(bed_fence(first, 5), SINK_UNKNOWN);
+	assert_outcome(bed_fence(bed_open(bed, 0, 1), 6), SINK_DONE);
+	assert_outcome(bed_fence(first, 7), SINK_DONE);
+}
+
 static void test_read_only(void **state)
 {
 	struct bed *bed = *state;
@@ -799,6 +836,7 @@ int main(void)
 	    BED_TEST(test_made_anew_otherwise),
 	    BED_TEST(test_index_of_another),
 	    BED_TEST(test_control_race),
+	    BED_TEST(test_other_coordinator),
 	    BED_TEST(test_read_only),
 	    BED_TEST(test_many),
 	    BED_TEST(test_walk),
