@@ -22,9 +22,9 @@ static enum sink_outcome ask(
 	case SINK_MARK:
 	case SINK_CHOOSE:
 	case SINK_RETIRE:
-	case SINK_ASK_LATE: /* no job of documents has checkpoints, or rows that come too late */
+	case SINK_ASK_LATE: /* of checkpoints */
 	case SINK_NOTHING:
-	case SINK_CLOSE:
+	case SINK_REQUEST_KINDS:
 		break;
 	}
 	panic("request %d", (int)request->kind);

@@ -3,8 +3,8 @@
  * Implemented by sink_postgres.c (libpq, blocking calls on a thread of its own), sink_elasticsearch.c (libcurl, likewise),
  * tests/sim/sink.c (memory).
  *
- * A job of documents (search) has several writers, each with a frontier of its own and documents that may be written twice. Its
- * port is never asked to mark, choose, retire or look for what is late.
+ * A job of documents (search) has several writers, each with a frontier of its own and documents that may be written twice. It has no
+ * checkpoints, so its port is not asked for what is of them.
  *
  * One request at a time: start it, then poll answer (after event_fd became readable, if there is one). The writer
  * decides what an answer means and what comes next: the port never sends an epoch twice by itself.
@@ -92,53 +92,86 @@ struct sink_answer {
 	struct decisions decisions;
 };
 
+/* What a port can be asked: KIND, the same in words, whether only a job with checkpoints does.
+ *
+ * FENCE     Connects, makes sure the tables are there, raises the fence to attempt (only upwards), ends the backend of an older
+ *           writer and waits until it is gone, then reads frontier, checkpoints and decisions. UNKNOWN while the database is
+ *           away: ask again. FENCED when the fence is attempt or higher already.
+ * SET_CUT   Under the fence: sets the frontier's cut where it is NULL, with the fingerprint, and inserts checkpoint (0,0).
+ *           Documents: sets it in any case, as one of this writer's key groups. Facts are remembered that were not so yet;
+ *           documents: by writer 0.
+ * COMMIT    One transaction; its first statement moves the frontier from predecessor to epoch under the fence. LATE where a row met
+ *           a unique index; error names the record.
+ * LOOK      On a new connection: ends this writer's own old backend, waits until it is gone, reads the frontier FOR UPDATE.
+ * TOUCH     Moves frontier.committed_at only, under fence and predecessor: an idle pipeline is alive.
+ * MARK      A checkpoint of the silence, once that is over: its epoch's rows are in the database already, only its identity is
+ *           inserted, under fence and predecessor. Harmless when repeated.
+ * CHOOSE    This checkpoint is restored: every identity that is newer is deleted, and the frontier moves to epoch_of_choice, under
+ *           the fence: the next commit notices a failover that loses the choice. MOVED where it is not named: the list that it was
+ *           chosen from is not that of the table any more. With another name it also gets that, and the frontier the pipeline
+ *           file's meaning from there on; MOVED also where it does not lie at the frontier, unless the change was replayable.
+ * RETIRE    Deletes these identities and the decisions in front of a cut, under the fence. MOVED where the one that is kept is not
+ *           named: a failover may have lost what makes these superfluous.
+ * ASK_LATE  After a commit that was LATE: which rows of these bodies have keys that the table holds? The answer's decisions name
+ *           them, with the verdict that a comparison of all declared columns gives. MOVED where the frontier is not at
+ *           predecessor any more.
+ */
+#define SINK_REQUESTS(ROW)                                                                                             \
+	ROW(FENCE, "raises the fence", false)                                                                          \
+	ROW(SET_CUT, "sets the cut", false)                                                                            \
+	ROW(COMMIT, "commits", false)                                                                                  \
+	ROW(LOOK, "looks at the frontier", false)                                                                      \
+	ROW(TOUCH, "touches", false)                                                                                   \
+	ROW(MARK, "names a checkpoint", true)                                                                          \
+	ROW(CHOOSE, "chooses a checkpoint", true)                                                                      \
+	ROW(RETIRE, "retires checkpoints", true)                                                                       \
+	ROW(ASK_LATE, "asks which rows are late", true)
+
+enum sink_request_kind {
+	SINK_NOTHING,
+#define SINK_REQUEST_KIND(kind, words, of_checkpoints) SINK_##kind,
+	SINK_REQUESTS(SINK_REQUEST_KIND)
+#undef SINK_REQUEST_KIND
+	    SINK_REQUEST_KINDS
+};
+
+/* What the kind does not name is not looked at. */
+struct sink_request {
+	enum sink_request_kind kind;
+	uint64_t attempt; /* mine; all but COMMIT, whose transaction has it */
+	struct epoch_id predecessor; /* the last epoch that I know to be committed: MARK, ASK_LATE, TOUCH */
+	const struct facts *remember; /* SET_CUT, CHOOSE */
+	const struct transaction *transaction; /* COMMIT */
+	const struct checkpoint_identity *marked; /* MARK */
+	struct epoch_id checkpoint; /* CHOOSE: the one that is restored; RETIRE: one that is kept */
+	struct epoch_id renamed; /* CHOOSE: its other name; (0,0): none */
+	const struct cut *cut; /* SET_CUT; RETIRE: decisions in front of it go */
+	const struct epoch_id *retired; /* RETIRE */
+	size_t retired_len;
+	const struct bytes *bodies; /* ASK_LATE */
+	size_t bodies_len;
+};
+
+const char *sink_request_words(enum sink_request_kind kind);
+bool sink_request_is_of_checkpoints(enum sink_request_kind kind);
+
 struct sink_port;
 struct sink_port_ops {
-	/* Connects, makes sure the tables are there, raises the fence to attempt (only upwards), ends the backend of an older
-	 * writer and waits until it is gone, then reads frontier, checkpoints and decisions. UNKNOWN while the database is
-	 * away: call again. FENCED when the fence is attempt or higher already. */
-	void (*fence)(struct sink_port *, uint64_t attempt);
-	/* Under the fence: sets the frontier's cut where it is NULL, with the fingerprint, and inserts checkpoint (0,0).
-	 * Documents: sets it in any case, as one of this writer's key groups. remember: facts that were not remembered so yet;
-	 * documents: writer 0 does. */
-	void (*set_cut)(struct sink_port *, uint64_t attempt, const struct cut *cut, const struct facts *remember);
-	/* One transaction; its first statement moves the frontier from predecessor to epoch under the fence. LATE where a row met
-	 * a unique index; error names the record. */
-	void (*commit)(struct sink_port *, const struct transaction *);
-	/* A checkpoint of the silence, once that is over: its epoch's rows are in the database already, only its identity is inserted,
-	 * under fence and predecessor. Harmless when repeated. */
-	void (*mark)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor,
-	    const struct checkpoint_identity *checkpoint);
-	/* This checkpoint is restored: every identity that is newer is deleted, and the frontier moves to epoch_of_choice, under the
-	 * fence: the next commit notices a failover that loses the choice. MOVED where it is not named: the list that it was
-	 * chosen from is not that of the table any more.
-	 * renamed not (0,0): it also gets this name, and the frontier the pipeline file's meaning from there on; MOVED also
-	 * where it does not lie at the frontier, unless the change was replayable. remember: as with set_cut. */
-	void (*choose)(struct sink_port *, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
-	    const struct facts *remember);
-	/* Deletes these identities and the decisions in front of oldest_cut, under the fence. MOVED where kept is not named: a failover
-	 * may have lost what makes these superfluous. */
-	void (*retire)(struct sink_port *, uint64_t attempt, const struct epoch_id *checkpoints, size_t checkpoints_len,
-	    struct epoch_id kept, const struct cut *oldest_cut);
-	/* After a commit that was LATE: which rows of these bodies have keys that the table holds? The answer's decisions name
-	 * them, with the verdict that a comparison of all declared columns gives. MOVED where the frontier is not at
-	 * predecessor any more. */
-	void (*late)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
-	    size_t bodies_len);
-	/* On a new connection: ends this writer's own old backend, waits until it is gone, reads the frontier FOR UPDATE. */
-	void (*look)(struct sink_port *, uint64_t attempt);
-	/* Moves frontier.committed_at only, under fence and predecessor: an idle pipeline is alive. */
-	void (*touch)(struct sink_port *, uint64_t attempt, struct epoch_id predecessor);
-	/* True where it has changed for what the request waits that has not been answered; text is then that, or empty. NULL: a port that
+	/* The request is copied, what it points to is not. One at a time. */
+	void (*start)(struct sink_port *, const struct sink_request *);
+	/* True when it has been answered; the answer may be taken once. */
+	bool (*answer)(struct sink_port *, struct sink_answer **);
+	/* True where it has changed for what a request waits that has not been answered; text is then that, or empty. NULL: a port that
 	 * never says. */
 	bool (*late_words)(struct sink_port *, char *text, size_t size);
-	/* True when the request has been answered; the answer may be taken once. */
-	bool (*answer)(struct sink_port *, struct sink_answer **);
 	void (*close)(struct sink_port *);
 };
 struct sink_port {
 	const struct sink_port_ops *ops;
 	int event_fd; /* an eventfd, not blocking: readable when an answer or other words are there; -1: the runner polls (simulation) */
 };
+
+/* sink_start(port, SINK_FENCE, .attempt = 1) */
+#define sink_start(port, ...) ((port)->ops->start((port), &(struct sink_request){__VA_ARGS__}))
 
 #endif

@@ -34,7 +34,7 @@ static enum sink_outcome ask(
 	case SINK_TOUCH:
 		return postgres_writer_touch(writer, request->attempt, request->predecessor, answer);
 	case SINK_NOTHING:
-	case SINK_CLOSE:
+	case SINK_REQUEST_KINDS:
 		break;
 	}
 	panic("request %d", (int)request->kind);

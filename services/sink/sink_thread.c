@@ -1,6 +1,6 @@
 /* services/sink/sink_thread.c - see sink_thread.h.
  *
- * The mutex guards `request`, `answered`, and the words. What a request points to and the answer belong to the thread from the moment
+ * The mutex guards `request`, `closing`, `answered`, and the words. What a request points to and the answer belong to the thread from the moment
  * the request is set until answered is: so neither needs the mutex for longer than a look.
  */
 #include "services/sink/sink_thread.h"
@@ -26,6 +26,7 @@ struct sink_thread_inner {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	struct sink_request request; /* kind NOTHING: nothing to do */
+	bool closing;
 	bool busy; /* requested, and the answer not yet taken */
 	bool answered;
 	bool said; /* words have changed, and the owner has not taken them */
@@ -63,28 +64,26 @@ void sink_answer_clear(struct sink_answer *answer)
 
 /* --- the thread ---------------------------------------------------------------------------------------------------- */
 
-static struct sink_request request_wait(struct sink_thread_inner *inner)
+/* False: the port is to close. */
+static bool request_wait(struct sink_thread_inner *inner, struct sink_request *request)
 {
 	pthread_mutex_lock(&inner->mutex);
-	while (inner->request.kind == SINK_NOTHING)
+	while (inner->request.kind == SINK_NOTHING && !inner->closing)
 		pthread_cond_wait(&inner->changed, &inner->mutex);
-	struct sink_request request = inner->request;
-	/* A request to close stays. */
-	if (request.kind != SINK_CLOSE)
-		inner->request.kind = SINK_NOTHING;
+	bool closing = inner->closing;
+	*request = inner->request;
+	inner->request.kind = SINK_NOTHING;
 	pthread_mutex_unlock(&inner->mutex);
-	return request;
+	return !closing;
 }
 
 static void *thread_run(void *context)
 {
 	struct sink_thread *self = context;
 	struct sink_thread_inner *inner = self->inner;
+	struct sink_request request;
 
-	for (;;) {
-		struct sink_request request = request_wait(inner);
-		if (request.kind == SINK_CLOSE)
-			return NULL;
+	while (request_wait(inner, &request)) {
 		sink_answer_clear(&inner->answer);
 		inner->answer.outcome = inner->ops->carry_out(inner->store, &request, &inner->answer);
 		pthread_mutex_lock(&inner->mutex);
@@ -94,6 +93,7 @@ static void *thread_run(void *context)
 		pthread_mutex_unlock(&inner->mutex);
 		signal_fd(self->port.event_fd);
 	}
+	return NULL;
 }
 
 void sink_thread_say(struct sink_thread *self, const char *text)
@@ -111,81 +111,16 @@ void sink_thread_say(struct sink_thread *self, const char *text)
 
 /* --- the owner ----------------------------------------------------------------------------------------------------- */
 
-static void request_start(struct sink_port *port, struct sink_request request)
+static void on_start(struct sink_port *port, const struct sink_request *request)
 {
 	struct sink_thread_inner *inner = self_of(port)->inner;
 
 	pthread_mutex_lock(&inner->mutex);
 	CHECK(!inner->busy);
 	inner->busy = true;
-	inner->request = request;
+	inner->request = *request;
 	pthread_cond_signal(&inner->changed);
 	pthread_mutex_unlock(&inner->mutex);
-}
-
-static void on_fence(struct sink_port *port, uint64_t attempt)
-{
-	request_start(port, (struct sink_request){.kind = SINK_FENCE, .attempt = attempt});
-}
-
-static void on_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut, const struct facts *remember)
-{
-	request_start(
-	    port, (struct sink_request){.kind = SINK_SET_CUT, .attempt = attempt, .cut = cut, .remember = remember});
-}
-
-static void on_commit(struct sink_port *port, const struct transaction *transaction)
-{
-	request_start(port, (struct sink_request){.kind = SINK_COMMIT, .transaction = transaction});
-}
-
-static void on_mark(
-    struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct checkpoint_identity *checkpoint)
-{
-	request_start(
-	    port, (struct sink_request){
-	              .kind = SINK_MARK, .attempt = attempt, .predecessor = predecessor, .marked = checkpoint});
-}
-
-static void on_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
-    const struct facts *remember)
-{
-	request_start(port, (struct sink_request){.kind = SINK_CHOOSE,
-	                        .attempt = attempt,
-	                        .checkpoint = checkpoint,
-	                        .renamed = renamed,
-	                        .remember = remember});
-}
-
-static void on_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
-    size_t checkpoints_len, struct epoch_id kept, const struct cut *oldest_cut)
-{
-	request_start(port, (struct sink_request){.kind = SINK_RETIRE,
-	                        .attempt = attempt,
-	                        .checkpoint = kept,
-	                        .cut = oldest_cut,
-	                        .retired = checkpoints,
-	                        .retired_len = checkpoints_len});
-}
-
-static void on_late(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
-    size_t bodies_len)
-{
-	request_start(port, (struct sink_request){.kind = SINK_ASK_LATE,
-	                        .attempt = attempt,
-	                        .predecessor = predecessor,
-	                        .bodies = bodies,
-	                        .bodies_len = bodies_len});
-}
-
-static void on_look(struct sink_port *port, uint64_t attempt)
-{
-	request_start(port, (struct sink_request){.kind = SINK_LOOK, .attempt = attempt});
-}
-
-static void on_touch(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor)
-{
-	request_start(port, (struct sink_request){.kind = SINK_TOUCH, .attempt = attempt, .predecessor = predecessor});
 }
 
 static bool on_answer(struct sink_port *port, struct sink_answer **answer)
@@ -230,7 +165,7 @@ static void on_close(struct sink_port *port)
 	struct timespec until;
 
 	pthread_mutex_lock(&inner->mutex);
-	inner->request.kind = SINK_CLOSE;
+	inner->closing = true;
 	pthread_cond_signal(&inner->changed);
 	pthread_mutex_unlock(&inner->mutex);
 	signal_fd(self->stop_fd);
@@ -247,17 +182,9 @@ static void on_close(struct sink_port *port)
 }
 
 static const struct sink_port_ops port_ops = {
-    .fence = on_fence,
-    .set_cut = on_set_cut,
-    .commit = on_commit,
-    .mark = on_mark,
-    .choose = on_choose,
-    .retire = on_retire,
-    .late = on_late,
-    .look = on_look,
-    .touch = on_touch,
-    .late_words = on_late_words,
+    .start = on_start,
     .answer = on_answer,
+    .late_words = on_late_words,
     .close = on_close,
 };
 

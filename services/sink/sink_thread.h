@@ -12,35 +12,6 @@
 
 #include "services/sink/sink_port.h"
 
-enum sink_request_kind {
-	SINK_NOTHING,
-	SINK_FENCE,
-	SINK_SET_CUT,
-	SINK_COMMIT,
-	SINK_MARK,
-	SINK_CHOOSE,
-	SINK_RETIRE,
-	SINK_ASK_LATE,
-	SINK_LOOK,
-	SINK_TOUCH,
-	SINK_CLOSE
-};
-
-/* A call of sink_port_ops with its arguments; those that the kind has not are zero. */
-struct sink_request {
-	enum sink_request_kind kind;
-	uint64_t attempt;
-	struct epoch_id predecessor, checkpoint, renamed;
-	const struct cut *cut;
-	const struct checkpoint_identity *marked;
-	const struct facts *remember;
-	const struct transaction *transaction;
-	const struct epoch_id *retired;
-	size_t retired_len;
-	const struct bytes *bodies;
-	size_t bodies_len;
-};
-
 /* What the thread talks to. */
 struct sink_store_ops {
 	const char *name; /* "PostgreSQL" */

@@ -124,7 +124,7 @@ static enum result on_command(
 	actor->wake_us = WAKE_NOW;
 	switch ((int)command->header.kind) {
 	case FRAME_PREPARE:
-		writer->next = REQUEST_FENCE;
+		writer->next = SINK_FENCE;
 		writer->next_us = WAKE_NOW;
 		break;
 	case FRAME_SET_CUT:
@@ -134,7 +134,7 @@ static enum result on_command(
 		                             ? &writer->frontier.cut
 		                             : &command->body.set_cut.cut);
 		facts_copy(&writer->remember, &writer->memory, &command->body.set_cut.remember);
-		writer->next = REQUEST_SET_CUT;
+		writer->next = SINK_SET_CUT;
 		writer->next_us = WAKE_NOW;
 		break;
 	case FRAME_CHOOSE:

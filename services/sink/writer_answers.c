@@ -5,8 +5,10 @@
 #include "common/base/mutant.h"
 #include "services/sink/writer_parts.h"
 
-static enum result broken(struct writer *writer, const struct sink_answer *answer, struct error *error)
+static enum result broken(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+    struct outbox *outbox, struct error *error)
 {
+	(void)now_us, (void)outbox;
 	*error = answer->error;
 	error_wrap(error, "epoch after %" PRIu64 ".%" PRIu64, writer->frontier.last.attempt, writer->frontier.last.n);
 	error->code = answer->outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_CORRUPT;
@@ -24,45 +26,23 @@ static void keep_frontier(struct writer *writer, const struct frontier *found)
 	writer->frontier.marks = marks;
 }
 
-static enum result on_fence_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+/* --- done ---------------------------------------------------------------------------------------------------------- */
+
+static enum result on_fenced(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	switch (answer->outcome) {
-	case SINK_DONE:
-		keep_frontier(writer, &answer->frontier);
-		writer_note_checkpoints(writer, answer);
-		writer->setbacks = 0;
-		writer->touched_us = now_us;
-		say_waiting(writer, outbox, "");
-		say_fenced(writer, answer, outbox);
-		return RESULT_OK;
-	case SINK_UNKNOWN:
-		say_waiting(writer, outbox, answer->error.text);
-		writer_back_off(writer, REQUEST_FENCE, now_us);
-		return RESULT_OK;
-	case SINK_FENCED:
-	case SINK_MOVED:
-		outbox_report(outbox, FRAME_FENCED,
-		    &(struct frame_fenced){
-		        .actor = writer->actor.id, .fence = answer->frontier.fence, .fingerprint = "", .changed = ""});
-		return RESULT_OK;
-	case SINK_LATE:
-	case SINK_CONFIG:
-		break;
-	}
-	*error = answer->error;
-	return error->code = RESULT_CONFIG;
+	(void)error;
+	keep_frontier(writer, &answer->frontier);
+	writer_note_checkpoints(writer, answer);
+	writer->touched_us = now_us;
+	say_fenced(writer, answer, outbox);
+	return RESULT_OK;
 }
 
-static enum result on_set_cut_answer(
-    struct writer *writer, const struct sink_answer *answer, struct outbox *outbox, struct error *error)
+static enum result on_cut_set(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+    struct outbox *outbox, struct error *error)
 {
-	if (answer->outcome != SINK_DONE) {
-		*error = answer->error; /* the next attempt sees what became of it */
-		error->code = answer->outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
-		return error->code;
-	}
-	say_waiting(writer, outbox, "");
+	(void)answer, (void)now_us, (void)error;
 	cut_copy(&writer->frontier.cut, &writer->start);
 	cut_copy(&writer->handled, &writer->start);
 	writer->frontier.started = true;
@@ -71,99 +51,47 @@ static enum result on_set_cut_answer(
 	return RESULT_OK;
 }
 
-static enum result on_commit_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+static enum result on_committed(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	bool again = MUTANT(unknown_commit_is_failure) && writer->first != NULL;
-	switch (answer->outcome) {
-	case SINK_DONE:
-		writer_finish_first(writer, &answer->frontier, now_us, outbox);
-		return RESULT_OK;
-	case SINK_UNKNOWN:
-		say_waiting(writer, outbox, answer->error.text);
-		writer_back_off(writer, again ? REQUEST_COMMIT : REQUEST_LOOK, now_us);
-		return RESULT_OK;
-	case SINK_LATE:
-		say_waiting(writer, outbox, "");
-		writer->refusal = answer->error;
-		writer_begin(writer, REQUEST_LATE, now_us);
-		return RESULT_OK;
-	case SINK_FENCED:
-	case SINK_MOVED:
-	case SINK_CONFIG:
-		break;
-	}
-	return broken(writer, answer, error);
+	(void)error;
+	writer_finish_first(writer, &answer->frontier, now_us, outbox);
+	return RESULT_OK;
 }
 
-/* Of the requests that may simply be sent again once a look has found the frontier where it was. *done: it is done. */
-static enum result on_other_answer(struct writer *writer, const struct sink_answer *answer, bool *done, uint64_t now_us,
+static enum result on_marked(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	*done = answer->outcome == SINK_DONE;
-	switch (answer->outcome) {
-	case SINK_DONE:
-		writer->setbacks = 0;
-		say_waiting(writer, outbox, "");
-		return RESULT_OK;
-	case SINK_UNKNOWN:
-		say_waiting(writer, outbox, answer->error.text);
-		writer_back_off(writer, REQUEST_LOOK, now_us);
-		return RESULT_OK;
-	case SINK_FENCED:
-	case SINK_MOVED:
-	case SINK_LATE:
-	case SINK_CONFIG:
-		break;
-	}
-	return broken(writer, answer, error);
+	(void)answer, (void)now_us, (void)outbox, (void)error;
+	writer_drop_unnamed(writer);
+	return RESULT_OK;
 }
 
-static enum result on_mark_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+static enum result on_chosen(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	bool done;
-	enum result result = on_other_answer(writer, answer, &done, now_us, outbox, error);
-	if (done)
-		writer_drop_unnamed(writer);
-	return result;
+	(void)answer, (void)now_us, (void)error;
+	writer->choosing = false;
+	writer_note_renamed(writer);
+	if (!MUTANT(choice_unnoticed))
+		writer->frontier.last = epoch_of_choice(writer->attempt);
+	say_cut_set(writer, outbox);
+	return RESULT_OK;
 }
 
-static enum result on_choose_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+static enum result on_retired(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	bool done;
-	enum result result = on_other_answer(writer, answer, &done, now_us, outbox, error);
-	if (done) {
-		writer->choosing = false;
-		writer_note_renamed(writer);
-		if (!MUTANT(choice_unnoticed))
-			writer->frontier.last = epoch_of_choice(writer->attempt);
-		say_cut_set(writer, outbox);
-	}
-	return result;
-}
-
-static enum result on_retire_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
-    struct outbox *outbox, struct error *error)
-{
-	bool done;
-	enum result result = on_other_answer(writer, answer, &done, now_us, outbox, error);
-	if (done) {
-		say_retired(writer->retirements, outbox);
-		writer_drop_retirement(writer);
-	}
-	return result;
+	(void)answer, (void)now_us, (void)error;
+	say_retired(writer->retirements, outbox);
+	writer_drop_retirement(writer);
+	return RESULT_OK;
 }
 
 /* After a look the epoch is sent again, and is late again: so an answer that was lost here needs no rule of its own. */
-static enum result on_late_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+static enum result on_late_found(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	bool done;
-	enum result result = on_other_answer(writer, answer, &done, now_us, outbox, error);
-	if (!done)
-		return result;
 	if (answer->decisions.len > 0 || writer->surveying) {
 		if (!writer->surveying)
 			log_warn("late duplicates behind epoch %" PRIu64 ".%" PRIu64 ": %s",
@@ -179,23 +107,10 @@ static enum result on_late_answer(struct writer *writer, const struct sink_answe
 	return error_way(error, STOP_TABLE_KEY);
 }
 
-/* The frontier says what became of the epoch that got no answer. */
-static enum result on_look_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+/* The frontier says what became of the epoch that got no answer; what has waited is sent again. */
+static enum result on_looked(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	switch (answer->outcome) {
-	case SINK_DONE:
-		break;
-	case SINK_UNKNOWN:
-		say_waiting(writer, outbox, answer->error.text);
-		writer_back_off(writer, REQUEST_LOOK, now_us);
-		return RESULT_OK;
-	case SINK_FENCED:
-	case SINK_MOVED:
-	case SINK_LATE:
-	case SINK_CONFIG:
-		return broken(writer, answer, error);
-	}
 	struct epoch_id found = answer->frontier.last;
 	if (writer->first != NULL && !writer->first->silent && epoch_equal(found, writer->first->id)) {
 		log_info(
@@ -207,45 +122,104 @@ static enum result on_look_answer(struct writer *writer, const struct sink_answe
 		    "the frontier is at %" PRIu64 ".%" PRIu64 ", this writer left it at %" PRIu64 ".%" PRIu64,
 		    found.attempt, found.n, writer->frontier.last.attempt, writer->frontier.last.n);
 	} else if (writer->first == NULL) {
-		say_waiting(writer, outbox, ""); /* otherwise what has waited is sent again */
+		say_waiting(writer, outbox, "");
 	}
 	return RESULT_OK;
 }
 
-static enum result on_touch_answer(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+static enum result on_touched(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	bool done;
-	writer->touched_us = now_us;
-	return on_other_answer(writer, answer, &done, now_us, outbox, error);
+	(void)writer, (void)answer, (void)now_us, (void)outbox, (void)error;
+	return RESULT_OK;
+}
+
+/* --- refused ------------------------------------------------------------------------------------------------------- */
+
+/* Somebody else has raised the fence, or the pipeline cannot run here. */
+static enum result on_not_fenced(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+    struct outbox *outbox, struct error *error)
+{
+	(void)now_us;
+	if (answer->outcome != SINK_FENCED && answer->outcome != SINK_MOVED) {
+		*error = answer->error;
+		return error->code = RESULT_CONFIG;
+	}
+	outbox_report(outbox, FRAME_FENCED,
+	    &(struct frame_fenced){
+	        .actor = writer->actor.id, .fence = answer->frontier.fence, .fingerprint = "", .changed = ""});
+	return RESULT_OK;
+}
+
+/* The next attempt sees what became of it. */
+static enum result on_cut_not_set(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+    struct outbox *outbox, struct error *error)
+{
+	(void)writer, (void)now_us, (void)outbox;
+	*error = answer->error;
+	return error->code = answer->outcome == SINK_CONFIG ? RESULT_CONFIG : RESULT_RETRY;
+}
+
+static enum result on_not_committed(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+    struct outbox *outbox, struct error *error)
+{
+	if (answer->outcome != SINK_LATE)
+		return broken(writer, answer, now_us, outbox, error);
+	say_waiting(writer, outbox, "");
+	writer->refusal = answer->error;
+	writer_begin(writer, SINK_ASK_LATE, now_us);
+	return RESULT_OK;
+}
+
+/* --- what an answer means ------------------------------------------------------------------------------------------ */
+
+typedef enum result answer_handler(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
+    struct outbox *outbox, struct error *error);
+
+static const struct meaning {
+	answer_handler *on_done;
+	answer_handler *on_refused; /* of FENCED, MOVED, LATE, CONFIG */
+	/* Asked next, after a pause, where it is not known what became of it. NOTHING: that is a refusal, too. */
+	enum sink_request_kind after_unknown;
+	bool settles; /* done: whatever was waited for is over */
+} meanings[SINK_REQUEST_KINDS] = {
+    [SINK_FENCE] = {on_fenced, on_not_fenced, SINK_FENCE, true},
+    [SINK_SET_CUT] = {on_cut_set, on_cut_not_set, SINK_NOTHING, true},
+    [SINK_COMMIT] = {on_committed, on_not_committed, SINK_LOOK, true},
+    [SINK_LOOK] = {on_looked, broken, SINK_LOOK, false},
+    [SINK_TOUCH] = {on_touched, broken, SINK_LOOK, true},
+    [SINK_MARK] = {on_marked, broken, SINK_LOOK, true},
+    [SINK_CHOOSE] = {on_chosen, broken, SINK_LOOK, true},
+    [SINK_RETIRE] = {on_retired, broken, SINK_LOOK, true},
+    [SINK_ASK_LATE] = {on_late_found, broken, SINK_LOOK, true},
+};
+
+static enum sink_request_kind after_unknown(const struct writer *writer, enum sink_request_kind kind)
+{
+	if (kind == SINK_COMMIT && writer->first != NULL && MUTANT(unknown_commit_is_failure))
+		return SINK_COMMIT;
+	return meanings[kind].after_unknown;
 }
 
 enum result writer_answered(struct writer *writer, const struct sink_answer *answer, uint64_t now_us,
     struct outbox *outbox, struct error *error)
 {
-	enum request request = writer->request;
-	writer->request = REQUEST_NONE;
-	switch (request) {
-	case REQUEST_NONE:
-		panic("an answer to nothing");
-	case REQUEST_FENCE:
-		return on_fence_answer(writer, answer, now_us, outbox, error);
-	case REQUEST_SET_CUT:
-		return on_set_cut_answer(writer, answer, outbox, error);
-	case REQUEST_COMMIT:
-		return on_commit_answer(writer, answer, now_us, outbox, error);
-	case REQUEST_MARK:
-		return on_mark_answer(writer, answer, now_us, outbox, error);
-	case REQUEST_CHOOSE:
-		return on_choose_answer(writer, answer, now_us, outbox, error);
-	case REQUEST_RETIRE:
-		return on_retire_answer(writer, answer, now_us, outbox, error);
-	case REQUEST_LATE:
-		return on_late_answer(writer, answer, now_us, outbox, error);
-	case REQUEST_LOOK:
-		return on_look_answer(writer, answer, now_us, outbox, error);
-	case REQUEST_TOUCH:
-		return on_touch_answer(writer, answer, now_us, outbox, error);
+	enum sink_request_kind kind = writer->request;
+	const struct meaning *meaning = &meanings[kind];
+	CHECK(kind != SINK_NOTHING);
+	writer->request = SINK_NOTHING;
+	if (kind == SINK_TOUCH) /* also where it is not known: the look behind it says the same */
+		writer->touched_us = now_us;
+	if (answer->outcome == SINK_UNKNOWN && meaning->after_unknown != SINK_NOTHING) {
+		say_waiting(writer, outbox, answer->error.text);
+		writer_back_off(writer, after_unknown(writer, kind), now_us);
+		return RESULT_OK;
 	}
-	return RESULT_OK;
+	if (answer->outcome != SINK_DONE)
+		return meaning->on_refused(writer, answer, now_us, outbox, error);
+	if (meaning->settles) {
+		writer->setbacks = 0;
+		say_waiting(writer, outbox, "");
+	}
+	return meaning->on_done(writer, answer, now_us, outbox, error);
 }

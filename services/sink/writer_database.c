@@ -31,57 +31,63 @@ static size_t gather_bodies(struct writer *writer)
 	return len;
 }
 
-void writer_begin(struct writer *writer, enum request request, uint64_t now_us)
+static void request_fill(struct writer *writer, struct sink_request *request)
 {
-	struct sink_port *port = writer->port;
-	CHECK(writer->request == REQUEST_NONE);
-	writer->request = request;
-	writer->next = REQUEST_NONE;
-	writer->next_us = 0;
-	writer->started_us = now_us;
-	switch (request) {
-	case REQUEST_NONE:
-		panic("nothing is no request");
-	case REQUEST_FENCE:
-		port->ops->fence(port, writer->attempt);
+	switch (request->kind) {
+	case SINK_SET_CUT:
+		request->cut = &writer->start;
+		request->remember = &writer->remember;
 		break;
-	case REQUEST_SET_CUT:
-		port->ops->set_cut(port, writer->attempt, &writer->start, &writer->remember);
+	case SINK_COMMIT:
+		request->transaction = &writer->transaction;
 		break;
-	case REQUEST_COMMIT:
-		port->ops->commit(port, &writer->transaction);
-		break;
-	case REQUEST_MARK:
+	case SINK_MARK:
 		writer->marked = (struct checkpoint_identity){
 		    .epoch = writer->unnamed->id,
 		    .cut = writer->unnamed->cut,
 		    .counts = writer->unnamed->held,
 		    .marks = writer->unnamed->marks,
 		};
-		port->ops->mark(port, writer->attempt, writer->frontier.last, &writer->marked);
+		request->marked = &writer->marked;
 		break;
-	case REQUEST_CHOOSE:
-		port->ops->choose(port, writer->attempt, writer->chosen, writer->renamed, &writer->remember);
+	case SINK_CHOOSE:
+		request->checkpoint = writer->chosen;
+		request->renamed = writer->renamed;
+		request->remember = &writer->remember;
 		break;
-	case REQUEST_RETIRE:
-		port->ops->retire(port, writer->attempt, writer->retirements->identities,
-		    writer->retirements->checkpoints.len, writer->retirements->kept, &writer->retirements->oldest_cut);
+	case SINK_RETIRE:
+		request->retired = writer->retirements->identities;
+		request->retired_len = writer->retirements->checkpoints.len;
+		request->checkpoint = writer->retirements->kept;
+		request->cut = &writer->retirements->oldest_cut;
 		break;
-	case REQUEST_LATE: {
-		size_t bodies_len = gather_bodies(writer);
-		port->ops->late(port, writer->attempt, writer->frontier.last, writer->bodies, bodies_len);
+	case SINK_ASK_LATE:
+		request->bodies_len = gather_bodies(writer);
+		request->bodies = writer->bodies;
 		break;
-	}
-	case REQUEST_LOOK:
-		port->ops->look(port, writer->attempt);
+	case SINK_FENCE:
+	case SINK_LOOK:
+	case SINK_TOUCH:
 		break;
-	case REQUEST_TOUCH:
-		port->ops->touch(port, writer->attempt, writer->frontier.last);
-		break;
+	case SINK_NOTHING:
+	case SINK_REQUEST_KINDS:
+		panic("nothing is no request");
 	}
 }
 
-void writer_back_off(struct writer *writer, enum request next, uint64_t now_us)
+void writer_begin(struct writer *writer, enum sink_request_kind kind, uint64_t now_us)
+{
+	struct sink_request request = {.kind = kind, .attempt = writer->attempt, .predecessor = writer->frontier.last};
+	CHECK(writer->request == SINK_NOTHING);
+	writer->request = kind;
+	writer->next = SINK_NOTHING;
+	writer->next_us = 0;
+	writer->started_us = now_us;
+	request_fill(writer, &request);
+	writer->port->ops->start(writer->port, &request);
+}
+
+void writer_back_off(struct writer *writer, enum sink_request_kind next, uint64_t now_us)
 {
 	uint64_t pause = (uint64_t)BACKOFF_FIRST_US << (writer->setbacks < 7 ? writer->setbacks : 7);
 	if (pause > BACKOFF_MOST_US)
@@ -120,7 +126,7 @@ static void commit_first(struct writer *writer, uint64_t now_us)
 	};
 	if (writer->documents && next != NULL)
 		writer->transaction.next = (struct epoch_bodies){next->id, next->rows, next->rows_len};
-	writer_begin(writer, REQUEST_COMMIT, now_us);
+	writer_begin(writer, SINK_COMMIT, now_us);
 }
 
 static struct epoch *take_first(struct writer *writer)
@@ -208,29 +214,29 @@ static uint64_t touch_due_us(const struct writer *writer)
 /* Starts what comes next, if the port is free. */
 static void go_on(struct writer *writer, uint64_t now_us, struct outbox *outbox)
 {
-	while (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->first != NULL &&
+	while (writer->request == SINK_NOTHING && writer->next == SINK_NOTHING && writer->first != NULL &&
 	       writer->first->silent)
 		writer_finish_silent(writer, outbox);
-	if (writer->request != REQUEST_NONE)
+	if (writer->request != SINK_NOTHING)
 		return;
-	if (writer->next != REQUEST_NONE) {
+	if (writer->next != SINK_NOTHING) {
 		if (writer->next_us <= now_us)
 			writer_begin(writer, writer->next, now_us);
 	} else if (writer->surveying) {
 		if (writer->first != NULL)
-			writer_begin(writer, REQUEST_LATE, now_us);
+			writer_begin(writer, SINK_ASK_LATE, now_us);
 		else if (now_us >= writer->survey_end_us)
 			writer_survey_end(writer, outbox);
 	} else if (writer->choosing) {
-		writer_begin(writer, REQUEST_CHOOSE, now_us);
+		writer_begin(writer, SINK_CHOOSE, now_us);
 	} else if (writer->unnamed != NULL && (writer->live || MUTANT(named_in_silence))) {
-		writer_begin(writer, REQUEST_MARK, now_us);
+		writer_begin(writer, SINK_MARK, now_us);
 	} else if (retirement_is_due(writer)) {
-		writer_begin(writer, REQUEST_RETIRE, now_us);
+		writer_begin(writer, SINK_RETIRE, now_us);
 	} else if (writer->first != NULL) {
 		commit_first(writer, now_us);
 	} else if (writer->deployed && writer->live && now_us >= touch_due_us(writer)) {
-		writer_begin(writer, REQUEST_TOUCH, now_us);
+		writer_begin(writer, SINK_TOUCH, now_us);
 	}
 }
 
@@ -241,7 +247,7 @@ static void hear_words(struct writer *writer, struct outbox *outbox)
 
 	if (writer->port->ops->late_words == NULL || !writer->port->ops->late_words(writer->port, text, sizeof text))
 		return;
-	if (writer->request != REQUEST_NONE)
+	if (writer->request != SINK_NOTHING)
 		say_waiting(writer, outbox, text);
 }
 
@@ -249,7 +255,7 @@ enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox
 {
 	struct sink_answer *answer;
 	writer->now_us = now_us;
-	while (writer->request != REQUEST_NONE && writer->port->ops->answer(writer->port, &answer)) {
+	while (writer->request != SINK_NOTHING && writer->port->ops->answer(writer->port, &answer)) {
 		enum result result = writer_answered(writer, answer, now_us, outbox, error);
 		if (result != RESULT_OK)
 			return result;
@@ -263,7 +269,7 @@ enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox
 	}
 	go_on(writer, now_us, outbox);
 	writer->actor.wake_us = writer->next_us;
-	if (writer->request == REQUEST_NONE && writer->next == REQUEST_NONE && writer->deployed && writer->live)
+	if (writer->request == SINK_NOTHING && writer->next == SINK_NOTHING && writer->deployed && writer->live)
 		writer->actor.wake_us = writer->surveying ? writer->survey_end_us : touch_due_us(writer);
 	if (writer->over)
 		writer->actor.wake_us = WAKE_NEVER;

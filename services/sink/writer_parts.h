@@ -9,20 +9,6 @@
 #include "services/sink/epoch.h"
 #include "services/sink/writer.h"
 
-/* What the port is busy with. */
-enum request {
-	REQUEST_NONE,
-	REQUEST_FENCE,
-	REQUEST_SET_CUT,
-	REQUEST_COMMIT,
-	REQUEST_MARK,
-	REQUEST_CHOOSE,
-	REQUEST_RETIRE,
-	REQUEST_LATE,
-	REQUEST_LOOK,
-	REQUEST_TOUCH
-};
-
 enum {
 	TOUCH_US = 30000000, /* an idle pipeline says so much; sluice.other_runner waits longer than that */
 	TOUCH_DOCUMENTS_US = 5000000, /* and looks at its indices: nobody else does */
@@ -54,8 +40,8 @@ struct writer {
 	bool deployed;
 	bool over; /* what is late has been reported: nothing more happens in this attempt */
 	/* the database's side */
-	enum request request;
-	enum request next; /* when backoff is over */
+	enum sink_request_kind request; /* what the port is busy with */
+	enum sink_request_kind next; /* when backoff is over */
 	uint64_t next_us; /* when that is; 0: no backoff */
 	uint32_t setbacks; /* in a row */
 	uint64_t started_us; /* of the request */
@@ -69,8 +55,8 @@ struct writer {
 	struct arena memory; /* of these */
 	struct retirement *retirements; /* oldest first */
 	struct error refusal; /* of the commit that was LATE */
-	struct bytes *bodies; /* LATE: the rows of all epochs that are aligned: */
-	uint32_t asked; /* so many */
+	struct bytes *bodies; /* ASK_LATE: the rows of all epochs that are aligned */
+	uint32_t asked; /* ASK_LATE: how many epochs these are */
 	/* A survey: once an epoch was late, those behind it are looked at and dropped, none is committed, so that one attempt
 	 * finds what would have cost many. */
 	bool surveying;
@@ -105,9 +91,9 @@ static inline struct writer *writer_of(struct actor *actor)
 /* writer_database.c */
 /* Takes the port's answers and starts what comes next; says when it wants to be called again. */
 enum result writer_advance(struct writer *writer, uint64_t now_us, struct outbox *outbox, struct error *error) MUST_USE;
-void writer_begin(struct writer *writer, enum request request, uint64_t now_us);
+void writer_begin(struct writer *writer, enum sink_request_kind kind, uint64_t now_us);
 /* Exponential with jitter, so that writers do not come back in step. */
-void writer_back_off(struct writer *writer, enum request next, uint64_t now_us);
+void writer_back_off(struct writer *writer, enum sink_request_kind next, uint64_t now_us);
 /* The first epoch is in the database, by its commit or from before; acknowledges it. now: what the frontier is then. */
 void writer_finish_first(struct writer *writer, const struct frontier *now, uint64_t now_us, struct outbox *outbox);
 void writer_finish_silent(struct writer *writer, struct outbox *outbox);

@@ -191,10 +191,11 @@ static void bench_open(struct bench *bench, const struct pipeline *pipeline, str
 	*bench = (struct bench){.source = source, .attempt = 1};
 	if (sink_elasticsearch_open(&bench->port, pipeline, "bench/search", 0, 1, NULL, &error) != RESULT_OK)
 		panic("%s", error.text);
-	bench->port->ops->fence(bench->port, bench->attempt);
+	sink_start(bench->port, SINK_FENCE, .attempt = bench->attempt);
 	(void)answer_wait(bench->port);
 	cut_set(&bench->cut, 0, (int64_t)source->rows);
-	bench->port->ops->set_cut(bench->port, bench->attempt, &bench->cut);
+	sink_start(
+	    bench->port, SINK_SET_CUT, .attempt = bench->attempt, .cut = &bench->cut, .remember = &(struct facts){0});
 	(void)answer_wait(bench->port);
 }
 
@@ -210,7 +211,7 @@ static void bench_commit(struct bench *bench, uint64_t rows_len, struct figures 
 	    .rows = &rows,
 	    .rows_len = 1};
 	figures_begin(figures);
-	bench->port->ops->commit(bench->port, &transaction);
+	sink_start(bench->port, SINK_COMMIT, .transaction = &transaction);
 	bench->last = answer_wait(bench->port)->frontier.last;
 	figures_end(figures);
 }

@@ -205,10 +205,10 @@ static struct figures sink_run(struct source *source, size_t epoch_bytes, uint64
 
 	if (sink_postgres_open(&port, &source->pipeline, "bench_sink", NULL, &error) != RESULT_OK)
 		panic("%s", error.text);
-	port->ops->fence(port, 1);
+	sink_start(port, SINK_FENCE, .attempt = 1);
 	answer_or_die(port);
 	cut_set(&cut, 0, 0);
-	port->ops->set_cut(port, 1, &cut);
+	sink_start(port, SINK_SET_CUT, .attempt = 1, .cut = &cut, .remember = &(struct facts){0});
 	answer_or_die(port);
 	run_or_die(link, "CHECKPOINT");
 	int pid = writer_pid(link);
@@ -233,7 +233,7 @@ static struct figures sink_run(struct source *source, size_t epoch_bytes, uint64
 		    .totals = &groups,
 		    .totals_len = 1};
 		double began = seconds_now(CLOCK_MONOTONIC), cpu = seconds_now(CLOCK_PROCESS_CPUTIME_ID);
-		port->ops->commit(port, &transaction);
+		sink_start(port, SINK_COMMIT, .transaction = &transaction);
 		answer_or_die(port);
 		figures.seconds += seconds_now(CLOCK_MONOTONIC) - began;
 		figures.own_cpu += seconds_now(CLOCK_PROCESS_CPUTIME_ID) - cpu;

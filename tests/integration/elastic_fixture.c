@@ -189,7 +189,7 @@ const char *bed_words(struct sink_port *port, const char *wanted)
 
 struct sink_answer *bed_fence(struct sink_port *port, uint64_t attempt)
 {
-	port->ops->fence(port, attempt);
+	sink_start(port, SINK_FENCE, .attempt = attempt);
 	return sink_await(port);
 }
 
@@ -203,7 +203,7 @@ struct sink_answer *bed_set_cut(struct sink_port *port, uint64_t attempt, int64_
 	struct cut cut = {0};
 
 	cut_set(&cut, 0, offset);
-	port->ops->set_cut(port, attempt, &cut, &bed_facts);
+	sink_start(port, SINK_SET_CUT, .attempt = attempt, .cut = &cut, .remember = &bed_facts);
 	struct sink_answer *answer = sink_await(port);
 	cut_fini(&cut);
 	return answer;
@@ -211,13 +211,13 @@ struct sink_answer *bed_set_cut(struct sink_port *port, uint64_t attempt, int64_
 
 struct sink_answer *bed_look(struct sink_port *port, uint64_t attempt)
 {
-	port->ops->look(port, attempt);
+	sink_start(port, SINK_LOOK, .attempt = attempt);
 	return sink_await(port);
 }
 
 struct sink_answer *bed_touch(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor)
 {
-	port->ops->touch(port, attempt, predecessor);
+	sink_start(port, SINK_TOUCH, .attempt = attempt, .predecessor = predecessor);
 	return sink_await(port);
 }
 
@@ -278,7 +278,7 @@ void batch_start(struct batch *batch, struct sink_port *port)
 	batch->transaction.rows = &batch->body;
 	batch->transaction.rows_len = 1;
 	batch->transaction.marks = &bed_marks;
-	port->ops->commit(port, &batch->transaction);
+	sink_start(port, SINK_COMMIT, .transaction = &batch->transaction);
 }
 
 struct sink_answer *batch_commit(struct batch *batch, struct sink_port *port)

@@ -180,7 +180,7 @@ const char *fixture_value(struct fixture *fixture, const char *sql)
 
 struct sink_answer *fixture_fence(struct sink_port *port, uint64_t attempt)
 {
-	port->ops->fence(port, attempt);
+	sink_start(port, SINK_FENCE, .attempt = attempt);
 	return sink_await(port);
 }
 
@@ -191,7 +191,7 @@ const struct facts fixture_facts = {fact_entries, 1};
 
 struct sink_answer *fixture_look(struct sink_port *port, uint64_t attempt)
 {
-	port->ops->look(port, attempt);
+	sink_start(port, SINK_LOOK, .attempt = attempt);
 	return sink_await(port);
 }
 
@@ -202,7 +202,7 @@ struct sink_answer *fixture_mark(
 
 	cut_set(&marked.cut, 0, offset);
 	marked.marks = fixture_marks;
-	port->ops->mark(port, attempt, predecessor, &marked);
+	sink_start(port, SINK_MARK, .attempt = attempt, .predecessor = predecessor, .marked = &marked);
 	struct sink_answer *answer = sink_await(port);
 	cut_fini(&marked.cut);
 	return answer;
@@ -210,7 +210,8 @@ struct sink_answer *fixture_mark(
 
 struct sink_answer *fixture_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint)
 {
-	port->ops->choose(port, attempt, checkpoint, (struct epoch_id){0}, &fixture_facts);
+	sink_start(port, SINK_CHOOSE, .attempt = attempt, .checkpoint = checkpoint, .renamed = (struct epoch_id){0},
+	    .remember = &fixture_facts);
 	return sink_await(port);
 }
 
@@ -227,7 +228,7 @@ struct sink_port *fixture_writer(struct fixture *fixture, uint64_t attempt)
 		fail_msg("fence: %s", answer->error.text);
 	if (!answer->frontier.started) {
 		cut_set(&cut, 0, 0);
-		port->ops->set_cut(port, attempt, &cut, &fixture_facts);
+		sink_start(port, SINK_SET_CUT, .attempt = attempt, .cut = &cut, .remember = &fixture_facts);
 		answer = sink_await(port);
 		if (answer->outcome != SINK_DONE)
 			fail_msg("set_cut: %s", answer->error.text);
@@ -304,7 +305,8 @@ struct sink_answer *draft_late(struct draft *draft, struct sink_port *port)
 {
 	rows_end(&draft->rows);
 	draft->body = buffer_bytes(&draft->rows.body);
-	port->ops->late(port, draft->transaction.fence, draft->transaction.predecessor, &draft->body, 1);
+	sink_start(port, SINK_ASK_LATE, .attempt = draft->transaction.fence,
+	    .predecessor = draft->transaction.predecessor, .bodies = &draft->body, .bodies_len = 1);
 	return sink_await(port);
 }
 
@@ -324,7 +326,7 @@ void draft_start(struct draft *draft, struct sink_port *port)
 	transaction->totals = &draft->groups;
 	transaction->totals_len = 1;
 	transaction->marks = &fixture_marks;
-	port->ops->commit(port, transaction);
+	sink_start(port, SINK_COMMIT, .transaction = transaction);
 }
 
 struct sink_answer *draft_commit(struct draft *draft, struct sink_port *port)

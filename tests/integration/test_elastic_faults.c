@@ -237,7 +237,7 @@ static void test_next(void **state)
 				if (answer->outcome != SINK_DONE ||
 				    epoch_equal(answer->frontier.last, batches[j].transaction.epoch))
 					continue;
-				port->ops->commit(port, &batches[j].transaction);
+				sink_start(port, SINK_COMMIT, .transaction = &batches[j].transaction);
 				answer = sink_await(port);
 			}
 			assert_outcome(answer, SINK_DONE);
@@ -291,7 +291,7 @@ static void outlast(struct bed *bed, const char *fault, const char *words)
 	answer = bed_look(port, 1);
 	assert_outcome(answer, SINK_DONE);
 	assert_true(epoch_equal(answer->frontier.last, none));
-	port->ops->commit(port, &batch.transaction);
+	sink_start(port, SINK_COMMIT, .transaction = &batch.transaction);
 	answer = sink_await(port);
 	assert_outcome(answer, SINK_DONE);
 	assert_int_equal(answer->frontier.counters.n[COUNTER_ACCEPTED], 300);
@@ -367,7 +367,7 @@ static void test_control(void **state)
 			assert_string_equal(cases[i].fault, "lost");
 		}
 		if (!cases[i].written) {
-			port->ops->commit(port, &batch.transaction);
+			sink_start(port, SINK_COMMIT, .transaction = &batch.transaction);
 			answer = sink_await(port);
 			assert_outcome(answer, SINK_DONE);
 		}
@@ -469,7 +469,7 @@ static void test_no_auto_creation(void **state)
 	assert_outcome(answer, SINK_UNKNOWN);
 	assert_says(answer, "no such index");
 	assert_outcome(bed_look(port, 1), SINK_DONE);
-	port->ops->commit(port, &batch.transaction);
+	sink_start(port, SINK_COMMIT, .transaction = &batch.transaction);
 	assert_outcome(sink_await(port), SINK_DONE);
 	batch_close(&batch);
 	assert_int_equal(bed_count(bed, "-2024"), 10);
@@ -580,7 +580,7 @@ static void test_mute(void **state)
 	bed_pipeline(bed, url, "timeout: 60s");
 	bed_close(bed, sink);
 	sink = bed_open(bed, 0, 1);
-	sink->ops->fence(sink, 1);
+	sink_start(sink, SINK_FENCE, .attempt = 1);
 	usleep(200000); /* well under way; if it is not, so much the better */
 	uint64_t began_us = clock_monotonic_us();
 	bed_close(bed, sink);
@@ -652,7 +652,7 @@ static void test_waits(void **state)
 		forget(bed);
 		port = bed_open(bed, 0, 1);
 		slow_down(bed, of_start[i], "3");
-		port->ops->fence(port, i + 1);
+		sink_start(port, SINK_FENCE, .attempt = i + 1);
 		with_name(bed, of_start[i], path);
 		assert_waits(port, bed->address.urls[0], path);
 		assert_outcome(sink_await(port), SINK_DONE);
@@ -683,7 +683,7 @@ static void test_waits_for_many(void **state)
 	struct sink_port *port = bed_open(bed, 0, 1);
 
 	slow_down(bed, "all", "0.5");
-	port->ops->fence(port, 1);
+	sink_start(port, SINK_FENCE, .attempt = 1);
 	assert_non_null(strstr(bed_words(port, "slow, at work on it since "), bed->address.urls[0]));
 	assert_outcome(sink_await(port), SINK_DONE);
 	assert_quiet(port);
@@ -699,7 +699,7 @@ static void test_waits_for_mute(void **state)
 	(void)snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
 	bed_pipeline(bed, url, NULL);
 	struct sink_port *sink = bed_open(bed, 0, 1);
-	sink->ops->fence(sink, 1);
+	sink_start(sink, SINK_FENCE, .attempt = 1);
 	assert_waits(sink, url, "GET /sluice-control");
 	bed_close(bed, sink);
 	close(fd);

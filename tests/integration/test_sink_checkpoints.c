@@ -117,7 +117,8 @@ static void test_choose(void **state)
 
 static struct sink_answer *rename_to(struct sink_port *port, uint64_t attempt, struct epoch_id from, struct epoch_id to)
 {
-	port->ops->choose(port, attempt, from, to, &fixture_facts);
+	sink_start(
+	    port, SINK_CHOOSE, .attempt = attempt, .checkpoint = from, .renamed = to, .remember = &fixture_facts);
 	return sink_await(port);
 }
 
@@ -159,15 +160,18 @@ static void test_retire_by_place(void **state)
 	fixture_run(
 	    fixture, "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 3, 9, '{}'), ('shop/totals', 4, 1, '{}')");
 	assert_done(commit_sale(port, none, epoch_of(5, 1), 0, "a", false));
-	port->ops->retire(port, 5, retired, 2, kept, &oldest);
+	sink_start(
+	    port, SINK_RETIRE, .attempt = 5, .retired = retired, .retired_len = 2, .checkpoint = kept, .cut = &oldest);
 	assert_done(sink_await(port));
 	assert_string_equal(fixture_value(fixture, names), "4.1 {}");
 	/* The row has another version since. */
 	fixture_run(fixture, "UPDATE sluice.frontier SET counters = counters");
-	port->ops->retire(port, 5, NULL, 0, kept, &oldest);
+	sink_start(
+	    port, SINK_RETIRE, .attempt = 5, .retired = NULL, .retired_len = 0, .checkpoint = kept, .cut = &oldest);
 	assert_done(sink_await(port));
 	fixture_run(fixture, "UPDATE sluice.frontier SET fence = 6");
-	port->ops->retire(port, 5, NULL, 0, kept, &oldest);
+	sink_start(
+	    port, SINK_RETIRE, .attempt = 5, .retired = NULL, .retired_len = 0, .checkpoint = kept, .cut = &oldest);
 	struct sink_answer *answer = sink_await(port);
 	assert_says(answer, SINK_FENCED, "fence");
 	assert_int_equal(answer->frontier.fence, 6);
@@ -190,7 +194,8 @@ static void test_retire(void **state)
 	    "(VALUES (9), (10), (11)) w (o)");
 	cut_set(&oldest, 0, 10);
 	cut_set(&oldest, 2, INT64_MAX);
-	port->ops->retire(port, 4, retired, 3, kept, &oldest);
+	sink_start(
+	    port, SINK_RETIRE, .attempt = 4, .retired = retired, .retired_len = 3, .checkpoint = kept, .cut = &oldest);
 	struct sink_answer *answer = sink_await(port);
 	assert_says(answer, SINK_FENCED, "fence");
 	assert_int_equal(answer->frontier.fence, 5);
@@ -198,7 +203,8 @@ static void test_retire(void **state)
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.decisions"), "27");
 	char *before = text_clone(fixture_value(fixture, frontier));
 	for (int times = 0; times < 2; times++) {
-		port->ops->retire(port, 5, retired, 3, kept, &oldest);
+		sink_start(port, SINK_RETIRE, .attempt = 5, .retired = retired, .retired_len = 3, .checkpoint = kept,
+		    .cut = &oldest);
 		assert_done(sink_await(port));
 		assert_string_equal(fixture_value(fixture, names), "4.1 {}");
 		assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.checkpoints"), "2");
@@ -213,12 +219,14 @@ static void test_retire(void **state)
 	free(before);
 	/* What makes it superfluous is not named, for a failover has lost it. That one which had been given up came back says nothing. */
 	fixture_run(fixture, "INSERT INTO sluice.checkpoints VALUES ('shop/totals', 4, 2, '{}')");
-	port->ops->retire(port, 5, &kept, 1, lost, &oldest);
+	sink_start(
+	    port, SINK_RETIRE, .attempt = 5, .retired = &kept, .retired_len = 1, .checkpoint = lost, .cut = &oldest);
 	assert_says(sink_await(port), SINK_MOVED, "4.3");
 	assert_string_equal(fixture_value(fixture, names), "4.1 {}, 4.2 {}");
 	/* The start outlives its checkpoint. */
 	assert_string_equal(fixture_value(fixture, "SELECT start FROM sluice.frontier"), "{\"0\": 0}");
-	port->ops->retire(port, 5, NULL, 0, kept, &(struct cut){0});
+	sink_start(port, SINK_RETIRE, .attempt = 5, .retired = NULL, .retired_len = 0, .checkpoint = kept,
+	    .cut = &(struct cut){0});
 	assert_done(sink_await(port));
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM sluice.decisions"), "5");
 	cut_fini(&oldest);
@@ -332,11 +340,11 @@ static void test_late_guards(void **state)
 	draft_close(&draft);
 	/* Bodies that are none, and none at all. */
 	struct bytes bad = {(const uint8_t *)"\x91\x01", 2};
-	port->ops->late(port, 2, epoch_of(2, 1), &bad, 1);
+	sink_start(port, SINK_ASK_LATE, .attempt = 2, .predecessor = epoch_of(2, 1), .bodies = &bad, .bodies_len = 1);
 	answer = sink_await(port);
 	assert_int_equal(answer->outcome, SINK_CONFIG);
 	assert_int_equal(answer->error.code, RESULT_CORRUPT);
-	port->ops->late(port, 2, epoch_of(2, 1), NULL, 0);
+	sink_start(port, SINK_ASK_LATE, .attempt = 2, .predecessor = epoch_of(2, 1), .bodies = NULL, .bodies_len = 0);
 	answer = sink_await(port);
 	assert_done(answer);
 	assert_int_equal(answer->decisions.len, 0);
@@ -371,7 +379,7 @@ static void test_late_many(void **state)
 		rows_end(&drafts[d].rows);
 		bodies[d] = buffer_bytes(&drafts[d].rows.body);
 	}
-	port->ops->late(port, 1, none, bodies, 2);
+	sink_start(port, SINK_ASK_LATE, .attempt = 1, .predecessor = none, .bodies = bodies, .bodies_len = 2);
 	struct sink_answer *answer = sink_await(port);
 	assert_done(answer);
 	assert_int_equal(answer->decisions.len, 2 * EACH / 10);

@@ -651,7 +651,7 @@ static void test_read_only(void **state)
 	assert_int_equal(bed_ask(bed, "PUT", "/%s/_settings", "{\"index.blocks.write\":null}"), 200);
 	assert_outcome(bed_look(port, 1), SINK_DONE);
 	batch.transaction.marks = &bed_marks;
-	port->ops->commit(port, &batch.transaction);
+	sink_start(port, SINK_COMMIT, .transaction = &batch.transaction);
 	assert_outcome(sink_await(port), SINK_DONE);
 	batch_close(&batch);
 	assert_int_equal(bed_count(bed, ""), 1);
@@ -757,7 +757,7 @@ static void walk_commit(struct walk *walk, struct batch *batch)
 		if (answer->outcome != SINK_DONE || epoch_equal(answer->frontier.last, batch->transaction.epoch))
 			continue;
 		batch->transaction.marks = &bed_marks;
-		walk->port->ops->commit(walk->port, &batch->transaction);
+		sink_start(walk->port, SINK_COMMIT, .transaction = &batch->transaction);
 		answer = sink_await(walk->port);
 	}
 	assert_outcome(answer, SINK_DONE);

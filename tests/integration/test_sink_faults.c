@@ -155,13 +155,17 @@ static void test_other_answers_lost(void **state)
 			if (lost)
 				proxy_mode(proxy, PROXY_LOSE_ANSWER, 0);
 			if (request == 0)
-				port->ops->mark(port, 1, epoch_of(1, 1), &marked);
+				sink_start(
+				    port, SINK_MARK, .attempt = 1, .predecessor = epoch_of(1, 1), .marked = &marked);
 			else if (request == 1)
-				port->ops->choose(port, 1, epoch_of(1, 5), (struct epoch_id){0}, &fixture_facts);
+				sink_start(port, SINK_CHOOSE, .attempt = 1, .checkpoint = epoch_of(1, 5),
+				    .renamed = (struct epoch_id){0}, .remember = &fixture_facts);
 			else if (request == 2)
-				port->ops->retire(port, 1, &start, 1, epoch_of(1, 5), &cut);
+				sink_start(port, SINK_RETIRE, .attempt = 1, .retired = &start, .retired_len = 1,
+				    .checkpoint = epoch_of(1, 5), .cut = &cut);
 			else
-				port->ops->late(port, 1, last, &draft.body, 1);
+				sink_start(port, SINK_ASK_LATE, .attempt = 1, .predecessor = last,
+				    .bodies = &draft.body, .bodies_len = 1);
 			struct sink_answer *answer = sink_await(port);
 			assert_int_equal(answer->outcome, lost ? SINK_UNKNOWN : SINK_DONE);
 			assert_int_equal(answer->decisions.len, request == 3 && !lost);
@@ -195,7 +199,8 @@ static void test_zombie_checkpoints(void **state)
 	cut_set(&cut, 0, 10);
 	assert_says(fixture_mark(old, 1, epoch_of(1, 1), epoch_of(1, 5), 3), SINK_FENCED, "at 2");
 	assert_says(fixture_choose(old, 1, none), SINK_FENCED, "at 2");
-	old->ops->retire(old, 1, &start, 1, epoch_of(1, 1), &cut);
+	sink_start(old, SINK_RETIRE, .attempt = 1, .retired = &start, .retired_len = 1, .checkpoint = epoch_of(1, 1),
+	    .cut = &cut);
 	assert_says(sink_await(old), SINK_FENCED, "at 2");
 	struct draft draft;
 	draft_open(&draft, 1, epoch_of(1, 1), epoch_of(1, 2), 12);
@@ -262,14 +267,14 @@ static void test_backend_ended(void **state)
 	draft.transaction.rows_len = 1;
 	draft.transaction.cut = &draft.cut;
 	draft.transaction.marks = &fixture_marks;
-	port->ops->commit(port, &draft.transaction);
+	sink_start(port, SINK_COMMIT, .transaction = &draft.transaction);
 	end_while(fixture, "BEGIN%");
 	assert_int_equal(sink_await(port)->outcome, SINK_UNKNOWN);
 	fixture_run(fixture, "DROP TRIGGER slow ON transactions");
 	struct sink_answer *answer = fixture_look(port, 1);
 	assert_done(answer);
 	assert_true(epoch_equal(answer->frontier.last, none));
-	port->ops->commit(port, &draft.transaction);
+	sink_start(port, SINK_COMMIT, .transaction = &draft.transaction);
 	assert_done(sink_await(port));
 	draft_close(&draft);
 	assert_string_equal(fixture_value(fixture, "SELECT count(*) FROM transactions"), "2000");
@@ -507,7 +512,7 @@ static void test_close_while_waiting(void **state)
 	struct sink_port *port = fixture_writer(fixture, 1);
 
 	fixture_run(fixture, "BEGIN; SELECT * FROM sluice.frontier FOR UPDATE");
-	port->ops->touch(port, 1, none);
+	sink_start(port, SINK_TOUCH, .attempt = 1, .predecessor = none);
 	pause_ms(100);
 	uint64_t began_us = clock_monotonic_us();
 	port->ops->close(port);

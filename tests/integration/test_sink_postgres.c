@@ -56,14 +56,14 @@ static void test_start(void **state)
 
 	cut_set(&cut, 11, 5);
 	cut_set(&cut, 2, INT64_MAX);
-	port->ops->set_cut(port, 6, &cut, &fixture_facts);
+	sink_start(port, SINK_SET_CUT, .attempt = 6, .cut = &cut, .remember = &fixture_facts);
 	answer = sink_await(port);
 	assert_says(answer, SINK_FENCED, "fence");
 	assert_int_equal(answer->frontier.fence, 7);
 	assert_string_equal(fixture_value(fixture, "SELECT cut FROM sluice.frontier"), "(null)");
-	port->ops->set_cut(port, 7, &cut, &fixture_facts);
+	sink_start(port, SINK_SET_CUT, .attempt = 7, .cut = &cut, .remember = &fixture_facts);
 	assert_done(sink_await(port));
-	port->ops->set_cut(port, 7, &cut, &fixture_facts);
+	sink_start(port, SINK_SET_CUT, .attempt = 7, .cut = &cut, .remember = &fixture_facts);
 	assert_says(sink_await(port), SINK_MOVED, "0.0");
 
 	answer = fixture_fence(port, 8);
@@ -430,13 +430,13 @@ static void test_touch(void **state)
 	struct sink_port *port = fixture->port = fixture_writer(fixture, 3);
 
 	char *before = text_clone(fixture_value(fixture, "SELECT row(f.*)::text FROM sluice.frontier f"));
-	port->ops->touch(port, 3, epoch_of(3, 1));
+	sink_start(port, SINK_TOUCH, .attempt = 3, .predecessor = epoch_of(3, 1));
 	assert_says(sink_await(port), SINK_MOVED, "0.0");
-	port->ops->touch(port, 2, none);
+	sink_start(port, SINK_TOUCH, .attempt = 2, .predecessor = none);
 	assert_says(sink_await(port), SINK_FENCED, "fence");
 	assert_string_equal(fixture_value(fixture, "SELECT row(f.*)::text FROM sluice.frontier f"), before);
 	free(before);
-	port->ops->touch(port, 3, none);
+	sink_start(port, SINK_TOUCH, .attempt = 3, .predecessor = none);
 	assert_done(sink_await(port));
 	assert_string_equal(fixture_value(fixture, "SELECT concat_ws('|', fence, attempt, epoch, cut, committed_at > "
 	                                           "now() - interval '10 s' AND committed_at <= now()) "

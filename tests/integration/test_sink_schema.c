@@ -486,7 +486,7 @@ static void test_meaning_changed(void **state)
 	assert_non_null(strstr(answer->error.text, "product_category"));
 	port->ops->close(port);
 	/* The writer that was there has not been disturbed. */
-	fixture->port->ops->touch(fixture->port, 5, (struct epoch_id){0, 0});
+	sink_start(fixture->port, SINK_TOUCH, .attempt = 5, .predecessor = (struct epoch_id){0, 0});
 	assert_int_equal(sink_await(fixture->port)->outcome, SINK_DONE);
 	pipeline_fini(&other);
 	buffer_fini(&text);

@@ -38,7 +38,7 @@ enum sink_outcome frontier_holds(struct world *world, const struct task *task)
 		world->statistics.fenced++;
 		return SINK_FENCED;
 	}
-	if (predecessor_holds(database, task->changes->predecessor) && (database->started || task->kind == TASK_TOUCH))
+	if (predecessor_holds(database, task->changes->predecessor) && (database->started || task->kind == SINK_TOUCH))
 		return SINK_DONE;
 	world->statistics.moved++;
 	/* Whoever has the fence alone can move the frontier, and has to know where it left it. */
@@ -303,67 +303,68 @@ static void note_usable(struct world *world)
 	world->store.failures = failures;
 }
 
+static enum sink_outcome run_fence_read(struct world *world, struct task *task)
+{
+	end_others(world, task);
+	if (!fence_holds(&world->database, task->attempt))
+		return SINK_FENCED;
+	tell_fenced(world, task);
+	note_usable(world);
+	return SINK_DONE;
+}
+
 /* One statement or transaction. *more: the task goes on with its other half at a later step. */
 static enum sink_outcome run(struct world *world, struct task *task, bool *more)
 {
 	enum sink_outcome outcome = SINK_DONE;
 	switch (task->kind) {
-	case TASK_FENCE:
+	case SINK_FENCE:
+		if (task->reads)
+			return run_fence_read(world, task);
 		outcome = run_fence(world, task);
 		*more = outcome == SINK_DONE && task->sink != NULL;
-		task->kind = TASK_FENCE_READ;
+		task->reads = true;
 		return outcome;
-	case TASK_FENCE_READ:
-		end_others(world, task);
-		if (!fence_holds(&world->database, task->attempt))
-			return SINK_FENCED;
-		tell_fenced(world, task);
-		note_usable(world);
-		return SINK_DONE;
-	case TASK_SET_CUT:
+	case SINK_SET_CUT:
 		return run_set_cut(world, task);
-	case TASK_COMMIT:
+	case SINK_COMMIT:
 		return run_commit(world, task);
-	case TASK_MARK:
+	case SINK_MARK:
 		return run_mark(world, task);
-	case TASK_CHOOSE:
+	case SINK_CHOOSE:
 		return run_choose(world, task);
-	case TASK_RETIRE:
+	case SINK_RETIRE:
 		return run_retire(world, task);
-	case TASK_LATE:
+	case SINK_ASK_LATE:
 		return run_late(world, task);
-	case TASK_LOOK:
-		*more = fence_holds(&world->database, task->attempt);
-		task->kind = TASK_LOOK_READ;
-		return *more ? SINK_DONE : SINK_FENCED;
-	case TASK_LOOK_READ:
-		if (!violation_is_trusted())
+	case SINK_LOOK:
+		if (task->reads && !violation_is_trusted())
 			end_others(world, task);
+		*more = !task->reads && fence_holds(&world->database, task->attempt);
+		task->reads = true;
 		return fence_holds(&world->database, task->attempt) ? SINK_DONE : SINK_FENCED;
-	case TASK_TOUCH:
+	case SINK_TOUCH:
 		world->statistics.touches++;
 		return frontier_holds(world, task);
+	case SINK_NOTHING:
+	case SINK_REQUEST_KINDS:
+		break;
 	}
-	return outcome;
+	panic("task %d", (int)task->kind);
 }
-
-static const char *const task_names[] = {"raises the fence", "reads behind the fence", "sets the cut", "commits",
-    "names a checkpoint", "chooses a checkpoint", "retires checkpoints", "asks which rows are late",
-    "looks whether it is fenced", "looks at the frontier", "touches"};
 
 static void answer(struct world *world, struct task *task, enum sink_outcome outcome)
 {
 	struct sink *sink = task->sink;
-	bool opens = task->kind == TASK_FENCE_READ || task->kind == TASK_LOOK_READ;
 	sink->answer.outcome = outcome;
 	sink->on_the_way = true;
 	if (outcome != SINK_DONE)
 		error_set(&sink->answer.error, RESULT_CORRUPT, "refused by the database, whose fence is %" PRIu64,
 		    world->database.fence);
-	if (outcome == SINK_DONE && task->kind == TASK_LOOK_READ)
+	if (outcome == SINK_DONE && task->kind == SINK_LOOK)
 		tell_frontier(world, &sink->answer);
 	sink->answer.frontier.fence = world->database.fence;
-	if (opens)
+	if (task->kind == SINK_FENCE || task->kind == SINK_LOOK)
 		sink->connected = outcome == SINK_DONE;
 }
 
@@ -376,7 +377,7 @@ void task_run(struct world *world, struct task *task)
 {
 	bool more = false;
 	world_trace(world, "a backend of %s, attempt %" PRIu64 ", %s", task->sink ? task->sink->process : "nobody",
-	    task->attempt, task_names[task->kind]);
+	    task->attempt, task->reads ? "reads under the fence" : sink_request_words(task->kind));
 	unlink_task(world, task);
 	if (world->database_away) {
 		if (task->sink != NULL)

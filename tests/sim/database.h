@@ -118,28 +118,15 @@ struct changes {
 	struct totals totals; /* those named */
 };
 
-enum task_kind {
-	TASK_FENCE,
-	TASK_FENCE_READ,
-	TASK_SET_CUT,
-	TASK_COMMIT,
-	TASK_MARK,
-	TASK_CHOOSE,
-	TASK_RETIRE,
-	TASK_LATE,
-	TASK_LOOK,
-	TASK_LOOK_READ,
-	TASK_TOUCH
-};
-
 struct sink;
 struct task {
 	struct task *next;
-	enum task_kind kind;
+	enum sink_request_kind kind;
+	bool reads; /* FENCE, LOOK: the second statement, under the fence */
 	uint64_t owner; /* of which port */
 	struct sink *sink; /* who waits for the answer; NULL: nobody any more */
 	uint64_t attempt, slow_until_us; /* the latter: not carried out before */
-	struct changes *changes; /* COMMIT; the others use what they need of it */
+	struct changes *changes; /* of FENCE and LOOK: NULL; each kind uses what it needs of it */
 };
 
 struct sink {
@@ -147,7 +134,7 @@ struct sink {
 	struct world *world;
 	uint64_t id, attempt;
 	char process[32];
-	enum task_kind asked;
+	enum sink_request_kind asked;
 	bool connected, busy, on_the_way, answered;
 	bool unsure; /* a commit has got no answer: */
 	struct epoch_id unsure_of;

@@ -36,7 +36,7 @@ static void clear_answer(struct document_port *port)
 
 static void answer(struct document_port *port, enum sink_outcome outcome, const char *why)
 {
-	CHECK(port->asked != DOCUMENTS_IDLE && !port->answered);
+	CHECK(port->asked != SINK_NOTHING && !port->answered);
 	port->answer.outcome = outcome;
 	port->answered = true;
 	world_trace(port->world, "    writer %u of %s has its answer: %d, %s", port->writer, port->process->name,
@@ -149,20 +149,8 @@ static void send_items(struct document_port *port)
 
 /* --- requests ------------------------------------------------------------------------------------------------------------------ */
 
-static void begin(struct document_port *port, enum document_request asked, uint64_t attempt)
+static void start_fence(struct document_port *port)
 {
-	CHECK(port->asked == DOCUMENTS_IDLE && (port->calls == 0 || asked == DOCUMENTS_COMMIT));
-	clear_answer(port);
-	port->asked = asked;
-	port->attempt = attempt;
-	port->wanted = port->seen;
-	port->wanted.there = true;
-}
-
-static void port_fence(struct sink_port *sink, uint64_t attempt)
-{
-	struct document_port *port = port_of(sink);
-	begin(port, DOCUMENTS_FENCE, attempt);
 	items_forget(port);
 	port->seen = (struct control){0};
 	memset(port->surplus, 0, sizeof port->surplus);
@@ -170,10 +158,8 @@ static void port_fence(struct sink_port *sink, uint64_t attempt)
 }
 
 /* What other key groups came to is not counted any more; what stays as it is is not written. */
-static void port_set_cut(struct sink_port *sink, uint64_t attempt, const struct cut *cut, const struct facts *remember)
+static void start_set_cut(struct document_port *port, const struct cut *cut, const struct facts *remember)
 {
-	struct document_port *port = port_of(sink);
-	begin(port, DOCUMENTS_SET_CUT, attempt);
 	struct control *wanted = &port->wanted;
 	bool stays = wanted->started && !document_is_regrouped(port, wanted);
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++) {
@@ -214,11 +200,8 @@ static void check_predecessor(const struct document_port *port)
 		    port->seen.last.attempt, port->seen.last.n);
 }
 
-static void port_commit(struct sink_port *sink, const struct transaction *transaction)
+static void start_commit(struct document_port *port, const struct transaction *transaction)
 {
-	struct document_port *port = port_of(sink);
-	begin(port, DOCUMENTS_COMMIT, transaction->fence);
-	port->predecessor = transaction->predecessor;
 	check_predecessor(port);
 	items_take(port, transaction);
 	port->wanted.last = transaction->epoch;
@@ -233,24 +216,37 @@ static void port_commit(struct sink_port *sink, const struct transaction *transa
 		send_items(port);
 }
 
-static void port_look(struct sink_port *sink, uint64_t attempt)
+static void start_touch(struct document_port *port)
 {
-	struct document_port *port = port_of(sink);
-	begin(port, DOCUMENTS_LOOK, attempt);
-	document_read(port, STAGE_READ);
-}
-
-static void port_touch(struct sink_port *sink, uint64_t attempt, struct epoch_id predecessor)
-{
-	struct document_port *port = port_of(sink);
-	begin(port, DOCUMENTS_TOUCH, attempt);
-	port->predecessor = predecessor;
 	port->wanted.writers = port->writers;
 	check_predecessor(port);
 	if (delete_surplus(port))
 		return;
 	port->stage = STAGE_CONTROL;
 	write_own(port, CALL_TOUCH);
+}
+
+static void port_start(struct sink_port *sink, const struct sink_request *request)
+{
+	struct document_port *port = port_of(sink);
+	CHECK(port->asked == SINK_NOTHING && (port->calls == 0 || request->kind == SINK_COMMIT));
+	CHECK(!sink_request_is_of_checkpoints(request->kind));
+	clear_answer(port);
+	port->asked = request->kind;
+	port->attempt = request->attempt;
+	port->predecessor = request->predecessor;
+	port->wanted = port->seen;
+	port->wanted.there = true;
+	if (request->kind == SINK_FENCE)
+		start_fence(port);
+	else if (request->kind == SINK_SET_CUT)
+		start_set_cut(port, request->cut, request->remember);
+	else if (request->kind == SINK_COMMIT)
+		start_commit(port, request->transaction);
+	else if (request->kind == SINK_LOOK)
+		document_read(port, STAGE_READ);
+	else
+		start_touch(port);
 }
 
 /* --- what a call's answer leads to --------------------------------------------------------------------------------------------- */
@@ -262,15 +258,15 @@ static void on_conflict(struct document_port *port, const struct control *found)
 	bool predecessor = epoch_equal(found->last, port->predecessor);
 	if (fenced) {
 		document_answer_fenced(port, found->fence);
-	} else if (port->asked == DOCUMENTS_COMMIT && epoch_equal(found->last, port->wanted.last)) {
+	} else if (port->asked == SINK_COMMIT && epoch_equal(found->last, port->wanted.last)) {
 		port->world->statistics.late_was_mine++;
 		port->seen = *found;
 		document_answer_frontier(port);
-	} else if (port->asked != DOCUMENTS_SET_CUT && predecessor) {
+	} else if (port->asked != SINK_SET_CUT && predecessor) {
 		port->world->statistics.late_touches++;
 		port->seen = *found;
 		port->stage = STAGE_CONTROL;
-		write_own(port, port->asked == DOCUMENTS_COMMIT ? CALL_COMMIT : CALL_TOUCH);
+		write_own(port, port->asked == SINK_COMMIT ? CALL_COMMIT : CALL_TOUCH);
 	} else {
 		world_violate(
 		    port->world, "writer %u has the fence, and finds its control document moved", port->writer);
@@ -281,9 +277,9 @@ static void on_conflict(struct document_port *port, const struct control *found)
 static void on_control_written(struct document_port *port, const struct call *call)
 {
 	port->seen = call->content;
-	if (port->asked == DOCUMENTS_COMMIT && MUTANT(control_first))
+	if (port->asked == SINK_COMMIT && MUTANT(control_first))
 		send_items(port);
-	else if (port->asked != DOCUMENTS_COMMIT || !MUTANT(surplus_deleted_late) || !delete_surplus(port))
+	else if (port->asked != SINK_COMMIT || !MUTANT(surplus_deleted_late) || !delete_surplus(port))
 		document_answer_frontier(port);
 }
 
@@ -296,9 +292,9 @@ static void on_surplus_deleted(struct document_port *port, const struct call *ca
 	port->surplus[call->writer].there = false;
 	if (delete_surplus(port))
 		return;
-	if (port->asked == DOCUMENTS_COMMIT && epoch_equal(port->seen.last, port->wanted.last)) {
+	if (port->asked == SINK_COMMIT && epoch_equal(port->seen.last, port->wanted.last)) {
 		document_answer_frontier(port); /* a mutant's order */
-	} else if (port->asked == DOCUMENTS_COMMIT) {
+	} else if (port->asked == SINK_COMMIT) {
 		send_items(port);
 	} else {
 		port->stage = STAGE_CONTROL;
@@ -321,7 +317,7 @@ static void on_look_call(struct document_port *port, const struct call *call)
 static void on_bulk_answer(struct document_port *port, const struct call *call)
 {
 	items_answered(port, call);
-	if (port->asked != DOCUMENTS_COMMIT || port->answered)
+	if (port->asked != SINK_COMMIT || port->answered)
 		return;
 	if (port->stage == STAGE_ITEMS)
 		send_items(port);
@@ -331,9 +327,9 @@ static void on_bulk_answer(struct document_port *port, const struct call *call)
 
 void document_port_on_answer(struct document_port *port, const struct call *call)
 {
-	if (port->asked == DOCUMENTS_FENCE) {
+	if (port->asked == SINK_FENCE) {
 		document_fence_on_answer(port, call);
-	} else if (port->asked == DOCUMENTS_LOOK) {
+	} else if (port->asked == SINK_LOOK) {
 		on_look_call(port, call);
 	} else if (call->kind == CALL_BULK) {
 		on_bulk_answer(port, call);
@@ -356,7 +352,7 @@ static bool port_answer(struct sink_port *sink, struct sink_answer **answer)
 	if (!port->answered)
 		return false;
 	port->answered = false;
-	port->asked = DOCUMENTS_IDLE;
+	port->asked = SINK_NOTHING;
 	*answer = &port->answer;
 	return true;
 }
@@ -366,13 +362,8 @@ static void port_close(struct sink_port *sink)
 	(void)sink;
 }
 
-/* A job of documents is asked for nothing else. */
 static const struct sink_port_ops document_ops = {
-    .fence = port_fence,
-    .set_cut = port_set_cut,
-    .commit = port_commit,
-    .look = port_look,
-    .touch = port_touch,
+    .start = port_start,
     .answer = port_answer,
     .close = port_close,
 };
@@ -409,10 +400,10 @@ void document_port_close(struct document_port *port, bool calls_live_on)
 
 void document_port_break(struct document_port *port, bool calls_live_on, const char *why)
 {
-	bool again = port->asked == DOCUMENTS_COMMIT && port->stage == STAGE_ITEMS && port->calls > 0;
+	bool again = port->asked == SINK_COMMIT && port->stage == STAGE_ITEMS && port->calls > 0;
 	calls_leave(port, calls_live_on);
 	items_again(port);
-	if (port->asked == DOCUMENTS_IDLE || port->answered)
+	if (port->asked == SINK_NOTHING || port->answered)
 		return;
 	if (again && random_chance(&port->world->random, 500)) {
 		port->world->statistics.bulks_again++;

@@ -93,14 +93,6 @@ struct call {
 	uint32_t items_len;
 };
 
-enum document_request {
-	DOCUMENTS_IDLE,
-	DOCUMENTS_FENCE,
-	DOCUMENTS_SET_CUT,
-	DOCUMENTS_COMMIT,
-	DOCUMENTS_LOOK,
-	DOCUMENTS_TOUCH
-};
 enum document_stage { STAGE_READ, STAGE_SURPLUS, STAGE_ITEMS, STAGE_CONTROL, STAGE_CONFLICT };
 
 /* The port of one writer. */
@@ -110,7 +102,7 @@ struct document_port {
 	struct process *process;
 	uint32_t writer, writers, first_group, groups;
 	bool open, answered;
-	enum document_request asked;
+	enum sink_request_kind asked;
 	enum document_stage stage;
 	uint64_t attempt;
 	uint32_t calls; /* under way */

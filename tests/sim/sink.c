@@ -23,109 +23,106 @@ static void clear_answer(struct sink *sink)
 	sink->answer = (struct sink_answer){0};
 }
 
-static void ask(struct sink *sink, enum task_kind kind, uint64_t attempt, struct changes *changes)
+static void changes_take_cut(struct changes *changes, const struct cut *cut)
 {
-	struct world *world = sink->world;
-	struct task *task = memory_new(sizeof *task), **end = &world->tasks;
-	CHECK(!sink->busy);
-	clear_answer(sink);
-	sink->busy = true;
-	sink->asked = kind;
-	sink->attempt = attempt;
-	*task = (struct task){.kind = kind, .owner = sink->id, .sink = sink, .attempt = attempt, .changes = changes};
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = task;
-	bool opens = kind == TASK_FENCE || kind == TASK_LOOK;
-	if (!opens && !sink->connected)
-		sink_break(sink, false, "the connection was gone");
-}
-
-static void port_fence(struct sink_port *port, uint64_t attempt)
-{
-	sink_of(port)->connected = false;
-	ask(sink_of(port), TASK_FENCE, attempt, NULL);
-}
-
-static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut, const struct facts *remember)
-{
-	struct changes *changes = memory_new(sizeof *changes);
-	changes->cluster = cluster_of(remember);
-	changes->file = sink_of(port)->world->file;
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
 		changes->cut[i] = cut_get(cut, i, UNNAMED);
-	ask(sink_of(port), TASK_SET_CUT, attempt, changes);
 }
 
-static void port_commit(struct sink_port *port, const struct transaction *transaction)
-{
-	struct sink *sink = sink_of(port);
-	struct changes *changes = changes_of(sink->world, transaction);
-	if (sink->unsure)
-		world_violate(
-		    sink->world, "a commit got no answer, and the next one comes without a look at the frontier");
-	sink->unsure_of = transaction->epoch;
-	ask(sink, TASK_COMMIT, transaction->fence, changes);
-}
-
-static void port_mark(
-    struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct checkpoint_identity *checkpoint)
+static struct changes *changes_of_mark(const struct checkpoint_identity *checkpoint)
 {
 	struct changes *changes = memory_new(sizeof *changes);
 	marks_store(changes->marks, &checkpoint->marks);
-	changes->predecessor = predecessor;
 	changes->epoch = checkpoint->epoch;
 	changes->counters = checkpoint->counts.counters;
 	changes->counted = checkpoint->counts.counted;
 	changes->sums = sums_flat(&checkpoint->counts.sums);
-	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
-		changes->cut[i] = cut_get(&checkpoint->cut, i, UNNAMED);
-	ask(sink_of(port), TASK_MARK, attempt, changes);
+	changes_take_cut(changes, &checkpoint->cut);
+	return changes;
 }
 
-static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
-    const struct facts *remember)
+static struct changes *changes_of_retirement(const struct sink_request *request)
 {
 	struct changes *changes = memory_new(sizeof *changes);
-	changes->cluster = cluster_of(remember);
-	changes->renamed = renamed;
-	changes->file = sink_of(port)->world->file;
-	changes->epoch = checkpoint;
-	ask(sink_of(port), TASK_CHOOSE, attempt, changes);
+	CHECK(request->retired_len <= IDENTITIES_MAX);
+	changes->epoch = request->checkpoint;
+	for (size_t i = 0; i < request->retired_len; i++)
+		changes->retired[changes->retired_len++] = request->retired[i];
+	changes_take_cut(changes, request->cut);
+	return changes;
 }
 
-static void port_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
-    size_t checkpoints_len, struct epoch_id kept, const struct cut *oldest_cut)
+/* The choice of a checkpoint, or of the start. */
+static struct changes *changes_of_choice(const struct world *world, const struct sink_request *request)
 {
 	struct changes *changes = memory_new(sizeof *changes);
-	CHECK(checkpoints_len <= IDENTITIES_MAX);
-	changes->epoch = kept;
-	for (size_t i = 0; i < checkpoints_len; i++)
-		changes->retired[changes->retired_len++] = checkpoints[i];
-	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
-		changes->cut[i] = cut_get(oldest_cut, i, UNNAMED);
-	ask(sink_of(port), TASK_RETIRE, attempt, changes);
+	changes->cluster = cluster_of(request->remember);
+	changes->file = world->file;
+	changes->epoch = request->checkpoint;
+	changes->renamed = request->renamed;
+	if (request->cut != NULL)
+		changes_take_cut(changes, request->cut);
+	return changes;
 }
 
-static void port_late(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
-    size_t bodies_len)
+static struct changes *changes_of_request(struct sink *sink, const struct sink_request *request)
 {
-	struct changes *changes = changes_of_rows(sink_of(port)->world, bodies, bodies_len);
-	changes->predecessor = predecessor;
-	ask(sink_of(port), TASK_LATE, attempt, changes);
+	switch (request->kind) {
+	case SINK_COMMIT:
+		return changes_of(sink->world, request->transaction);
+	case SINK_ASK_LATE:
+		return changes_of_rows(sink->world, request->bodies, request->bodies_len);
+	case SINK_MARK:
+		return changes_of_mark(request->marked);
+	case SINK_RETIRE:
+		return changes_of_retirement(request);
+	case SINK_SET_CUT:
+	case SINK_CHOOSE:
+		return changes_of_choice(sink->world, request);
+	case SINK_TOUCH:
+		return memory_new(sizeof(struct changes));
+	case SINK_FENCE:
+	case SINK_LOOK:
+		return NULL;
+	case SINK_NOTHING:
+	case SINK_REQUEST_KINDS:
+		break;
+	}
+	panic("request %d", (int)request->kind);
 }
 
-static void port_look(struct sink_port *port, uint64_t attempt)
+static void note_commit(struct sink *sink, const struct transaction *transaction)
 {
-	sink_of(port)->connected = false;
-	ask(sink_of(port), TASK_LOOK, attempt, NULL);
+	if (sink->unsure)
+		world_violate(
+		    sink->world, "a commit got no answer, and the next one comes without a look at the frontier");
+	sink->unsure_of = transaction->epoch;
 }
 
-static void port_touch(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor)
+static void port_start(struct sink_port *port, const struct sink_request *request)
 {
-	struct changes *changes = memory_new(sizeof *changes);
-	changes->predecessor = predecessor;
-	ask(sink_of(port), TASK_TOUCH, attempt, changes);
+	struct sink *sink = sink_of(port);
+	struct world *world = sink->world;
+	struct task *task = memory_new(sizeof *task), **end = &world->tasks;
+	bool opens = request->kind == SINK_FENCE || request->kind == SINK_LOOK;
+	CHECK(!sink->busy);
+	clear_answer(sink);
+	*task = (struct task){.kind = request->kind, .owner = sink->id, .sink = sink, .attempt = request->attempt};
+	task->changes = changes_of_request(sink, request);
+	if (request->kind == SINK_COMMIT)
+		note_commit(sink, request->transaction);
+	else if (task->changes != NULL)
+		task->changes->predecessor = request->predecessor;
+	sink->busy = true;
+	sink->asked = request->kind;
+	sink->attempt = request->attempt;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = task;
+	if (opens)
+		sink->connected = false;
+	else if (!sink->connected)
+		sink_break(sink, false, "the connection was gone");
 }
 
 static bool port_answer(struct sink_port *port, struct sink_answer **answer)
@@ -144,15 +141,7 @@ static void port_close(struct sink_port *port)
 }
 
 static const struct sink_port_ops sink_ops = {
-    .fence = port_fence,
-    .set_cut = port_set_cut,
-    .commit = port_commit,
-    .mark = port_mark,
-    .choose = port_choose,
-    .retire = port_retire,
-    .late = port_late,
-    .look = port_look,
-    .touch = port_touch,
+    .start = port_start,
     .answer = port_answer,
     .close = port_close,
 };
@@ -163,8 +152,7 @@ static void leave_tasks(struct sink *sink, bool backend_lives_on)
 {
 	for (struct task **at = &sink->world->tasks; *at != NULL;) {
 		struct task *task = *at;
-		bool lives = backend_lives_on && task->kind != TASK_FENCE_READ && task->kind != TASK_LOOK &&
-		             task->kind != TASK_LOOK_READ && task->kind != TASK_LATE;
+		bool lives = backend_lives_on && !task->reads && task->kind != SINK_LOOK && task->kind != SINK_ASK_LATE;
 		if (task->sink != sink) {
 			at = &task->next;
 		} else if (lives) {
@@ -200,7 +188,7 @@ void sink_break(struct sink *sink, bool backend_lives_on, const char *why)
 	if (!sink->busy || sink->answered)
 		return;
 	clear_answer(sink);
-	sink->unsure |= sink->asked == TASK_COMMIT;
+	sink->unsure |= sink->asked == SINK_COMMIT;
 	sink->on_the_way = false;
 	sink->answered = true;
 	sink->answer.outcome = SINK_UNKNOWN;
@@ -225,6 +213,6 @@ void sink_answer_arrive(struct sink *sink)
 	world_trace(sink->world, "an answer comes to %s: %d", sink->process, (int)sink->answer.outcome);
 	sink->on_the_way = false;
 	sink->answered = true;
-	if (sink->asked == TASK_LOOK && sink->unsure)
+	if (sink->asked == SINK_LOOK && sink->unsure)
 		count_look(sink);
 }

@@ -17,11 +17,9 @@ enum { ATTEMPT = 7, SECOND_US = 1000000, OF_DOCUMENTS = -2 /* stands in the port
 
 /* --- the port ------------------------------------------------------------------------------------------------------ */
 
-enum asked { NOTHING, FENCE, SET_CUT, COMMIT, MARK, CHOOSE, RETIRE, LATE, LOOK, TOUCH };
-
 struct script {
 	struct sink_port port; /* first */
-	enum asked asked; /* and not yet answered */
+	enum sink_request_kind asked; /* and not yet answered */
 	struct epoch_id predecessor, epoch, next; /* of the request */
 	bool checkpoint;
 	struct cut cut, handled;
@@ -39,31 +37,10 @@ static struct script *script_of(struct sink_port *port)
 	return (struct script *)port;
 }
 
-static struct script *ask(struct sink_port *port, enum asked asked, uint64_t attempt)
+static void take_transaction(struct script *script, const struct transaction *transaction)
 {
-	struct script *script = script_of(port);
-	assert_int_equal(script->asked, NOTHING); /* one at a time */
-	assert_int_equal(attempt, ATTEMPT);
-	script->asked = asked;
-	script->answer = (struct sink_answer){0};
-	return script;
-}
-
-static void port_fence(struct sink_port *port, uint64_t attempt)
-{
-	ask(port, FENCE, attempt);
-}
-
-static void port_set_cut(struct sink_port *port, uint64_t attempt, const struct cut *cut, const struct facts *remember)
-{
-	struct script *script = ask(port, SET_CUT, attempt);
-	cut_copy(&script->cut, cut);
-	script->remembers = remember->len;
-}
-
-static void port_commit(struct sink_port *port, const struct transaction *transaction)
-{
-	struct script *script = ask(port, COMMIT, transaction->fence);
+	bool of_documents = script->port.event_fd == OF_DOCUMENTS;
+	assert_int_equal(transaction->fence, ATTEMPT);
 	script->predecessor = transaction->predecessor;
 	script->epoch = transaction->epoch;
 	script->checkpoint = transaction->checkpoint;
@@ -73,59 +50,53 @@ static void port_commit(struct sink_port *port, const struct transaction *transa
 	marks_copy(&script->marks, transaction->marks);
 	if (transaction->handled != NULL)
 		cut_copy(&script->handled, transaction->handled);
-	assert_int_equal(transaction->handled != NULL, port->event_fd == OF_DOCUMENTS);
-	assert_true(script->next.n == 0 || port->event_fd == OF_DOCUMENTS);
+	assert_int_equal(transaction->handled != NULL, of_documents);
+	assert_true(script->next.n == 0 || of_documents);
 }
 
-static void port_mark(
-    struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct checkpoint_identity *checkpoint)
+static void take_retirement(struct script *script, const struct sink_request *request)
 {
-	struct script *script = ask(port, MARK, attempt);
-	script->predecessor = predecessor;
-	script->epoch = checkpoint->epoch;
-	cut_copy(&script->cut, &checkpoint->cut);
-	marks_copy(&script->marks, &checkpoint->marks);
+	script->epoch = request->checkpoint;
+	assert_true(request->retired_len <= 8);
+	script->retired_len = request->retired_len;
+	if (request->retired_len)
+		memcpy(script->retired, request->retired, request->retired_len * sizeof *request->retired);
 }
 
-static void port_choose(struct sink_port *port, uint64_t attempt, struct epoch_id checkpoint, struct epoch_id renamed,
-    const struct facts *remember)
+static void take_bodies(struct script *script, const struct sink_request *request)
 {
-	struct script *script = ask(port, CHOOSE, attempt);
-	script->remembers = remember->len;
-	script->epoch = checkpoint;
-	script->predecessor = renamed;
+	script->rows_len = request->bodies_len;
+	for (size_t i = 0; i < request->bodies_len; i++)
+		assert_true(request->bodies[i].len > 0);
 }
 
-static void port_retire(struct sink_port *port, uint64_t attempt, const struct epoch_id *checkpoints,
-    size_t checkpoints_len, struct epoch_id kept, const struct cut *oldest_cut)
+static void port_start(struct sink_port *port, const struct sink_request *request)
 {
-	struct script *script = ask(port, RETIRE, attempt);
-	script->epoch = kept;
-	assert_true(checkpoints_len <= 8);
-	script->retired_len = checkpoints_len;
-	if (checkpoints_len)
-		memcpy(script->retired, checkpoints, checkpoints_len * sizeof *checkpoints);
-	cut_copy(&script->cut, oldest_cut);
-}
-
-static void port_late(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor, const struct bytes *bodies,
-    size_t bodies_len)
-{
-	struct script *script = ask(port, LATE, attempt);
-	script->predecessor = predecessor;
-	script->rows_len = bodies_len;
-	for (size_t i = 0; i < bodies_len; i++)
-		assert_true(bodies[i].len > 0);
-}
-
-static void port_look(struct sink_port *port, uint64_t attempt)
-{
-	ask(port, LOOK, attempt);
-}
-
-static void port_touch(struct sink_port *port, uint64_t attempt, struct epoch_id predecessor)
-{
-	ask(port, TOUCH, attempt)->predecessor = predecessor;
+	struct script *script = script_of(port);
+	assert_int_equal(script->asked, SINK_NOTHING); /* one at a time */
+	assert_int_equal(request->attempt, ATTEMPT);
+	script->asked = request->kind;
+	script->answer = (struct sink_answer){0};
+	script->predecessor = request->predecessor;
+	if (request->cut != NULL)
+		cut_copy(&script->cut, request->cut);
+	if (request->remember != NULL)
+		script->remembers = request->remember->len;
+	if (request->kind == SINK_COMMIT)
+		take_transaction(script, request->transaction);
+	if (request->kind == SINK_RETIRE)
+		take_retirement(script, request);
+	if (request->kind == SINK_ASK_LATE)
+		take_bodies(script, request);
+	if (request->kind == SINK_MARK) {
+		script->epoch = request->marked->epoch;
+		cut_copy(&script->cut, &request->marked->cut);
+		marks_copy(&script->marks, &request->marked->marks);
+	}
+	if (request->kind == SINK_CHOOSE) {
+		script->epoch = request->checkpoint;
+		script->predecessor = request->renamed;
+	}
 }
 
 static bool port_answer(struct sink_port *port, struct sink_answer **answer)
@@ -134,21 +105,13 @@ static bool port_answer(struct sink_port *port, struct sink_answer **answer)
 	if (!script->answered)
 		return false;
 	script->answered = false;
-	script->asked = NOTHING;
+	script->asked = SINK_NOTHING;
 	*answer = &script->answer;
 	return true;
 }
 
 static const struct sink_port_ops ops = {
-    .fence = port_fence,
-    .set_cut = port_set_cut,
-    .commit = port_commit,
-    .mark = port_mark,
-    .choose = port_choose,
-    .retire = port_retire,
-    .late = port_late,
-    .look = port_look,
-    .touch = port_touch,
+    .start = port_start,
     .answer = port_answer,
 };
 
@@ -223,13 +186,13 @@ static enum result tick(struct harness *harness)
 	return result;
 }
 
-static void assert_asked(const struct harness *harness, enum asked asked)
+static void assert_asked(const struct harness *harness, enum sink_request_kind asked)
 {
 	assert_int_equal(harness->script.asked, asked);
 }
 
 /* The request under way is answered, and the writer hears of it. */
-static enum result answer(struct harness *harness, enum asked asked, enum sink_outcome outcome)
+static enum result answer(struct harness *harness, enum sink_request_kind asked, enum sink_outcome outcome)
 {
 	assert_asked(harness, asked);
 	harness->script.answer.outcome = outcome;
@@ -239,7 +202,7 @@ static enum result answer(struct harness *harness, enum asked asked, enum sink_o
 	return tick(harness);
 }
 
-static void answer_ok(struct harness *harness, enum asked asked, enum sink_outcome outcome)
+static void answer_ok(struct harness *harness, enum sink_request_kind asked, enum sink_outcome outcome)
 {
 	if (answer(harness, asked, outcome) != RESULT_OK)
 		fail_msg("%s", harness->error.text);
@@ -249,7 +212,7 @@ static void answer_ok(struct harness *harness, enum asked asked, enum sink_outco
 static void answer_look(struct harness *harness, struct epoch_id last)
 {
 	harness->script.answer.frontier.last = last;
-	answer_ok(harness, LOOK, SINK_DONE);
+	answer_ok(harness, SINK_LOOK, SINK_DONE);
 }
 
 static const struct frame *said(const struct harness *harness, enum frame_kind kind)
@@ -262,7 +225,7 @@ static const struct frame *said(const struct harness *harness, enum frame_kind k
 
 static void wait_for_backoff(struct harness *harness)
 {
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	assert_true(harness->writer->wake_us > harness->now_us);
 	harness->now_us = harness->writer->wake_us;
 	assert_int_equal(tick(harness), RESULT_OK);
@@ -323,14 +286,14 @@ static void deploy(struct harness *harness, int64_t base_offset)
 	harness->checkpoint.epoch = epoch_of(3, 5);
 	harness->script.answer.checkpoints = &harness->checkpoint;
 	harness->script.answer.checkpoints_len = 1;
-	answer_ok(harness, FENCE, SINK_DONE);
+	answer_ok(harness, SINK_FENCE, SINK_DONE);
 	harness->script.answer.checkpoints_len = 0;
 	assert_non_null(said(harness, FRAME_FENCED));
 	struct frame_choose choose = {.checkpoint = {3, 5}};
 	assert_int_equal(deliver(harness, 0, FRAME_CHOOSE, &choose), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(3, 5)));
-	answer_ok(harness, CHOOSE, SINK_DONE);
+	answer_ok(harness, SINK_CHOOSE, SINK_DONE);
 	const struct frame *cut_set = said(harness, FRAME_CUT_SET);
 	assert_non_null(cut_set);
 	assert_int_equal(cut_get(&cut_set->body.cut_set.cut, 0, -1), 100);
@@ -397,35 +360,35 @@ static void test_silence(void **state)
 	deploy(harness, 50);
 	assert_int_equal(barrier(harness, 1, 60, false), RESULT_OK);
 	assert_committed(harness, 1, true);
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	assert_int_equal(barrier(harness, 2, 70, true), RESULT_OK);
 	assert_committed(harness, 2, true);
 	assert_int_equal(barrier(harness, 3, 80, true), RESULT_OK);
 	assert_committed(harness, 3, true);
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	assert_int_equal(barrier(harness, 4, 100, false), RESULT_OK);
 	assert_committed(harness, 4, true);
 	assert_true(said(harness, FRAME_COMMITTED)->body.committed.live);
-	assert_asked(harness, MARK);
+	assert_asked(harness, SINK_MARK);
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 2)));
 	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 70);
 	rows(harness, 1);
 	assert_int_equal(barrier(harness, 5, 110, true), RESULT_OK);
-	answer_ok(harness, MARK, SINK_DONE);
-	assert_asked(harness, MARK);
+	answer_ok(harness, SINK_MARK, SINK_DONE);
+	assert_asked(harness, SINK_MARK);
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 3)));
 	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 80);
-	answer_ok(harness, MARK, SINK_DONE);
+	answer_ok(harness, SINK_MARK, SINK_DONE);
 	/* The first live one follows the choice. */
-	assert_asked(harness, COMMIT);
+	assert_asked(harness, SINK_COMMIT);
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
 	assert_true(harness->script.checkpoint);
 	assert_int_equal(harness->script.rows_len, 1);
-	answer_ok(harness, COMMIT, SINK_DONE);
+	answer_ok(harness, SINK_COMMIT, SINK_DONE);
 	assert_committed(harness, 5, false);
 	assert_int_equal(barrier(harness, 6, 120, false), RESULT_OK);
-	assert_asked(harness, COMMIT);
+	assert_asked(harness, SINK_COMMIT);
 	assert_false(harness->script.checkpoint);
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of(ATTEMPT, 5)));
 }
@@ -437,16 +400,16 @@ static void test_mark_unknown(void **state)
 	deploy(harness, 50);
 	assert_int_equal(barrier(harness, 1, 60, true), RESULT_OK);
 	assert_int_equal(barrier(harness, 2, 100, true), RESULT_OK);
-	answer_ok(harness, MARK, SINK_UNKNOWN);
+	answer_ok(harness, SINK_MARK, SINK_UNKNOWN);
 	assert_non_null(said(harness, FRAME_WAITING));
 	wait_for_backoff(harness);
-	answer_ok(harness, LOOK, SINK_UNKNOWN);
+	answer_ok(harness, SINK_LOOK, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of_choice(ATTEMPT));
-	assert_asked(harness, MARK);
-	answer_ok(harness, MARK, SINK_DONE);
+	assert_asked(harness, SINK_MARK);
+	answer_ok(harness, SINK_MARK, SINK_DONE);
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 2)));
-	assert_int_equal(answer(harness, MARK, SINK_MOVED), RESULT_CORRUPT);
+	assert_int_equal(answer(harness, SINK_MARK, SINK_MOVED), RESULT_CORRUPT);
 }
 
 static void test_mark_frontier_moved(void **state)
@@ -455,10 +418,10 @@ static void test_mark_frontier_moved(void **state)
 	deploy(harness, 50);
 	assert_int_equal(barrier(harness, 1, 60, true), RESULT_OK);
 	assert_int_equal(barrier(harness, 2, 100, false), RESULT_OK);
-	answer_ok(harness, MARK, SINK_UNKNOWN);
+	answer_ok(harness, SINK_MARK, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	harness->script.answer.frontier.last = epoch_of(3, 8);
-	assert_int_equal(answer(harness, LOOK, SINK_DONE), RESULT_CORRUPT);
+	assert_int_equal(answer(harness, SINK_LOOK, SINK_DONE), RESULT_CORRUPT);
 }
 
 static void test_choose_unknown(void **state)
@@ -468,17 +431,17 @@ static void test_choose_unknown(void **state)
 	struct frame_choose choose = {.checkpoint = {3, 4}};
 	assert_int_equal(deliver(harness, 0, FRAME_CHOOSE, &choose), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
-	answer_ok(harness, CHOOSE, SINK_UNKNOWN);
+	answer_ok(harness, SINK_CHOOSE, SINK_UNKNOWN);
 	assert_null(said(harness, FRAME_CUT_SET));
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of_choice(ATTEMPT));
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(3, 4)));
-	answer_ok(harness, CHOOSE, SINK_DONE);
+	answer_ok(harness, SINK_CHOOSE, SINK_DONE);
 	assert_non_null(said(harness, FRAME_CUT_SET));
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	assert_int_equal(deliver(harness, 0, FRAME_CHOOSE, &choose), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
-	assert_int_equal(answer(harness, CHOOSE, SINK_FENCED), RESULT_CORRUPT);
+	assert_int_equal(answer(harness, SINK_CHOOSE, SINK_FENCED), RESULT_CORRUPT);
 }
 
 static void retire(struct harness *harness, uint64_t n)
@@ -506,24 +469,24 @@ static void test_retire(void **state)
 	struct harness *harness = *state;
 	deploy(harness, 100);
 	retire(harness, 2);
-	assert_asked(harness, RETIRE);
+	assert_asked(harness, SINK_RETIRE);
 	assert_int_equal(harness->script.retired_len, 2);
 	assert_true(epoch_equal(harness->script.retired[0], epoch_of(3, 2)));
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(3, 3)));
 	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 2);
 	retire(harness, 3);
-	answer_ok(harness, RETIRE, SINK_UNKNOWN);
+	answer_ok(harness, SINK_RETIRE, SINK_UNKNOWN);
 	assert_null(said(harness, FRAME_RETIRED));
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of_choice(ATTEMPT));
-	answer_ok(harness, RETIRE, SINK_DONE);
+	answer_ok(harness, SINK_RETIRE, SINK_DONE);
 	assert_retired(harness, 2);
 	assert_true(epoch_equal(harness->script.retired[0], epoch_of(3, 3)));
-	answer_ok(harness, RETIRE, SINK_DONE);
+	answer_ok(harness, SINK_RETIRE, SINK_DONE);
 	assert_retired(harness, 3);
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	retire(harness, 4);
-	assert_int_equal(answer(harness, RETIRE, SINK_FENCED), RESULT_CORRUPT);
+	assert_int_equal(answer(harness, SINK_RETIRE, SINK_FENCED), RESULT_CORRUPT);
 }
 
 /* Epochs go first, but a sink that is never idle still retires. */
@@ -534,22 +497,22 @@ static void test_retire_between_commits(void **state)
 	deploy(harness, 100);
 	assert_int_equal(barrier(harness, n, 101, false), RESULT_OK);
 	retire(harness, 2);
-	assert_asked(harness, COMMIT);
-	while (harness->script.asked == COMMIT) {
+	assert_asked(harness, SINK_COMMIT);
+	while (harness->script.asked == SINK_COMMIT) {
 		n++;
 		assert_int_equal(
 		    barrier(harness, n, 100 + (int64_t)n, false), RESULT_OK); /* the next one is there already */
-		answer_ok(harness, COMMIT, SINK_DONE);
+		answer_ok(harness, SINK_COMMIT, SINK_DONE);
 		assert_true(++commits < 10);
 	}
 	assert_true(commits > 1);
-	answer_ok(harness, RETIRE, SINK_DONE);
+	answer_ok(harness, SINK_RETIRE, SINK_DONE);
 	assert_retired(harness, 2);
-	assert_asked(harness, COMMIT);
+	assert_asked(harness, SINK_COMMIT);
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, n)));
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of(ATTEMPT, n - 1)));
-	answer_ok(harness, COMMIT, SINK_DONE);
-	assert_asked(harness, NOTHING);
+	answer_ok(harness, SINK_COMMIT, SINK_DONE);
+	assert_asked(harness, SINK_NOTHING);
 }
 
 /* All epochs held are asked about, and those that come behind them; nothing is committed. When none comes any more the verdicts
@@ -566,23 +529,23 @@ static void test_late(void **state)
 	rows(harness, 1);
 	assert_int_equal(barrier(harness, 2, 120, false), RESULT_OK);
 	rows(harness, 0);
-	answer_ok(harness, COMMIT, SINK_LATE);
-	assert_asked(harness, LATE);
+	answer_ok(harness, SINK_COMMIT, SINK_LATE);
+	assert_asked(harness, SINK_ASK_LATE);
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
 	assert_int_equal(harness->script.rows_len, 3);
 	rows(harness, 0); /* comes while the database looks */
 	harness->script.answer.decisions = (struct decisions){verdicts, 2};
-	answer_ok(harness, LATE, SINK_DONE);
+	answer_ok(harness, SINK_ASK_LATE, SINK_DONE);
 	assert_null(said(harness, FRAME_FAILED));
 	assert_int_equal(said(harness, FRAME_COMMITTED)->body.committed.epoch.n, 1);
 	assert_true(said(harness, FRAME_COMMITTED)->body.committed.silent);
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	assert_int_equal(barrier(harness, 3, 130, false), RESULT_OK);
-	assert_asked(harness, LATE);
+	assert_asked(harness, SINK_ASK_LATE);
 	assert_int_equal(harness->script.rows_len, 2);
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of_choice(ATTEMPT)));
 	harness->script.answer.decisions = (struct decisions){more, 1};
-	answer_ok(harness, LATE, SINK_DONE);
+	answer_ok(harness, SINK_ASK_LATE, SINK_DONE);
 	assert_null(said(harness, FRAME_FAILED));
 	harness->now_us = harness->writer->wake_us;
 	assert_int_equal(tick(harness), RESULT_OK);
@@ -601,7 +564,7 @@ static void test_late(void **state)
 	harness->now_us += 3600 * (uint64_t)SECOND_US;
 	assert_int_equal(tick(harness), RESULT_OK);
 	assert_int_equal(harness->frames_len, 0);
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	assert_int_equal(harness->writer->wake_us, WAKE_NEVER);
 }
 
@@ -612,16 +575,16 @@ static void test_late_unknown(void **state)
 	deploy(harness, 100);
 	rows(harness, 0);
 	assert_int_equal(barrier(harness, 1, 110, false), RESULT_OK);
-	answer_ok(harness, COMMIT, SINK_LATE);
-	answer_ok(harness, LATE, SINK_UNKNOWN);
+	answer_ok(harness, SINK_COMMIT, SINK_LATE);
+	answer_ok(harness, SINK_ASK_LATE, SINK_UNKNOWN);
 	assert_non_null(said(harness, FRAME_WAITING));
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of_choice(ATTEMPT));
-	answer_ok(harness, COMMIT, SINK_LATE);
-	answer_ok(harness, LATE, SINK_UNKNOWN);
+	answer_ok(harness, SINK_COMMIT, SINK_LATE);
+	answer_ok(harness, SINK_ASK_LATE, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of_choice(ATTEMPT));
-	answer_ok(harness, COMMIT, SINK_DONE);
+	answer_ok(harness, SINK_COMMIT, SINK_DONE);
 	assert_committed(harness, 1, false);
 }
 
@@ -631,8 +594,8 @@ static void test_late_refused(void **state)
 	deploy(harness, 100);
 	rows(harness, 0);
 	assert_int_equal(barrier(harness, 1, 110, false), RESULT_OK);
-	answer_ok(harness, COMMIT, SINK_LATE);
-	assert_int_equal(answer(harness, LATE, SINK_MOVED), RESULT_CORRUPT);
+	answer_ok(harness, SINK_COMMIT, SINK_LATE);
+	assert_int_equal(answer(harness, SINK_ASK_LATE, SINK_MOVED), RESULT_CORRUPT);
 }
 
 /* No key is there: another unique index of the table's. A person has to act, and is told which record it was. */
@@ -646,7 +609,7 @@ static void test_late_finds_nothing(void **state)
 	error_set(&harness->script.answer.error, RESULT_RETRY, "record sales/0/103 with key \"b\"");
 	harness->script.answered = true;
 	assert_int_equal(tick(harness), RESULT_OK);
-	assert_int_equal(answer(harness, LATE, SINK_DONE), RESULT_CONFIG);
+	assert_int_equal(answer(harness, SINK_ASK_LATE, SINK_DONE), RESULT_CONFIG);
 	assert_int_equal(harness->error.code, RESULT_CONFIG);
 	assert_non_null(strstr(harness->error.text, "record sales/0/103 with key \"b\""));
 	assert_null(said(harness, FRAME_FAILED));
@@ -659,22 +622,22 @@ static void test_lost_answer_and_touch(void **state)
 	deploy(harness, 99);
 	harness->now_us += 31 * (uint64_t)SECOND_US;
 	assert_int_equal(tick(harness), RESULT_OK);
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	assert_int_equal(barrier(harness, 1, 100, false), RESULT_OK);
-	answer_ok(harness, TOUCH, SINK_DONE);
+	answer_ok(harness, SINK_TOUCH, SINK_DONE);
 	assert_int_equal(barrier(harness, 2, 110, true), RESULT_OK);
-	answer_ok(harness, COMMIT, SINK_UNKNOWN);
+	answer_ok(harness, SINK_COMMIT, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of_choice(ATTEMPT));
-	answer_ok(harness, COMMIT, SINK_UNKNOWN);
+	answer_ok(harness, SINK_COMMIT, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of(ATTEMPT, 2));
 	assert_committed(harness, 2, false);
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 	harness->now_us = harness->writer->wake_us;
 	assert_int_equal(tick(harness), RESULT_OK);
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of(ATTEMPT, 2)));
-	assert_int_equal(answer(harness, TOUCH, SINK_FENCED), RESULT_CORRUPT);
+	assert_int_equal(answer(harness, SINK_TOUCH, SINK_FENCED), RESULT_CORRUPT);
 }
 
 /* Fences at 3.9 with offset 100, is told to begin at 60, and deployed there. */
@@ -685,13 +648,13 @@ static void deploy_documents(struct harness *harness, const struct frontier *fou
 	    deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = harness->writer->id}), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
 	harness->script.answer.frontier = *found;
-	answer_ok(harness, FENCE, SINK_DONE);
+	answer_ok(harness, SINK_FENCE, SINK_DONE);
 	assert_int_equal(said(harness, FRAME_FENCED)->body.fenced.actor, harness->writer->id);
 	assert_int_equal(deliver(harness, 0, FRAME_SET_CUT, &(struct frame_set_cut){.cut = {&base, 1}}), RESULT_OK);
 	assert_int_equal(tick(harness), RESULT_OK);
-	assert_asked(harness, SET_CUT);
+	assert_asked(harness, SINK_SET_CUT);
 	assert_int_equal(cut_get(&harness->script.cut, 0, -1), begins);
-	answer_ok(harness, SET_CUT, SINK_DONE);
+	answer_ok(harness, SINK_SET_CUT, SINK_DONE);
 	const struct frame *cut_set = said(harness, FRAME_CUT_SET);
 	assert_int_equal(cut_set->body.cut_set.actor, harness->writer->id);
 	assert_int_equal(cut_get(&cut_set->body.cut_set.cut, 0, -1), begins);
@@ -729,12 +692,12 @@ static void test_documents_ahead(void **state)
 	    .counters = {.n = {[COUNTER_CONSUMED] = 40}}};
 	deploy_documents(harness, &found, 100);
 	documents(harness, 1, 80);
-	assert_asked(harness, COMMIT);
+	assert_asked(harness, SINK_COMMIT);
 	assert_true(epoch_equal(harness->script.predecessor, epoch_of(3, 9)));
 	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 100);
 	assert_int_equal(cut_get(&harness->script.handled, 0, -1), 100);
 	harness->script.answer.frontier.counters.n[COUNTER_CONSUMED] = 40;
-	answer_ok(harness, COMMIT, SINK_DONE);
+	answer_ok(harness, SINK_COMMIT, SINK_DONE);
 	const struct frame_committed *committed = &said(harness, FRAME_COMMITTED)->body.committed;
 	assert_true(committed->live && !committed->silent);
 	assert_int_equal(committed->actor, harness->writer->id);
@@ -743,11 +706,11 @@ static void test_documents_ahead(void **state)
 	assert_int_equal(cut_get(&harness->script.cut, 0, -1), 130);
 	assert_int_equal(cut_get(&harness->script.handled, 0, -1), 100);
 	/* What the sink has counted is what is told, also where only its answer was lost. */
-	answer_ok(harness, COMMIT, SINK_UNKNOWN);
+	answer_ok(harness, SINK_COMMIT, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	harness->script.answer.frontier.last = epoch_of(ATTEMPT, 2);
 	harness->script.answer.frontier.counters.n[COUNTER_CONSUMED] = 55;
-	answer_ok(harness, LOOK, SINK_DONE);
+	answer_ok(harness, SINK_LOOK, SINK_DONE);
 	committed = &said(harness, FRAME_COMMITTED)->body.committed;
 	assert_int_equal(committed->counters.n[COUNTER_CONSUMED], 55);
 }
@@ -760,12 +723,12 @@ static void test_documents_next(void **state)
 	deploy_documents(harness, &found, 60);
 	for (uint64_t n = 1; n <= 3; n++)
 		documents(harness, n, 60 + 10 * (int64_t)n);
-	assert_asked(harness, COMMIT);
+	assert_asked(harness, SINK_COMMIT);
 	assert_true(epoch_equal(harness->script.next, epoch_of(0, 0))); /* when it was asked */
-	answer_ok(harness, COMMIT, SINK_DONE);
+	answer_ok(harness, SINK_COMMIT, SINK_DONE);
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 2)));
 	assert_true(epoch_equal(harness->script.next, epoch_of(ATTEMPT, 3)));
-	answer_ok(harness, COMMIT, SINK_DONE);
+	answer_ok(harness, SINK_COMMIT, SINK_DONE);
 	assert_true(epoch_equal(harness->script.epoch, epoch_of(ATTEMPT, 3)));
 	assert_true(epoch_equal(harness->script.next, epoch_of(0, 0)));
 	assert_int_equal(said(harness, FRAME_COMMITTED)->body.committed.epoch.n, 2);
@@ -784,23 +747,23 @@ static void test_documents_idle(void **state)
 		wait_for_backoff(harness); /* until the touch is due */
 		harness->now_us += 40 * (uint64_t)SECOND_US;
 		assert_int_equal(tick(harness), RESULT_OK);
-		answer_ok(harness, TOUCH, i == 1 ? SINK_UNKNOWN : SINK_DONE);
+		answer_ok(harness, SINK_TOUCH, i == 1 ? SINK_UNKNOWN : SINK_DONE);
 		if (i != 1) {
-			assert_asked(harness, NOTHING);
+			assert_asked(harness, SINK_NOTHING);
 			assert_int_equal(harness->writer->wake_us, harness->now_us + 5 * (uint64_t)SECOND_US);
 			continue;
 		}
 		assert_non_null(said(harness, FRAME_WAITING));
 		wait_for_backoff(harness);
 		answer_look(harness, epoch_of(0, 0));
-		assert_asked(harness, NOTHING);
+		assert_asked(harness, SINK_NOTHING);
 	}
 	wait_for_backoff(harness);
 	documents(harness, 1, 80);
-	answer_ok(harness, TOUCH, SINK_UNKNOWN);
+	answer_ok(harness, SINK_TOUCH, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	answer_look(harness, epoch_of(0, 0));
-	assert_asked(harness, COMMIT);
+	assert_asked(harness, SINK_COMMIT);
 }
 
 /* With other key groups than before it begins where the job does. */
@@ -828,7 +791,7 @@ static void test_documents_surplus(void **state)
 	    (struct frontier){.fence = ATTEMPT, .last = {3, 9}, .started = true, .cut = {&own, 1}};
 	harness->script.answer.surplus = true;
 	harness->script.answer.surplus_cut = (struct cut){&left, 1};
-	answer_ok(harness, FENCE, SINK_DONE);
+	answer_ok(harness, SINK_FENCE, SINK_DONE);
 	assert_int_equal(cut_get(&said(harness, FRAME_FENCED)->body.fenced.cut, 0, -1), 30);
 }
 
@@ -850,7 +813,7 @@ static void many_checkpoints_travel(void **state)
 	    (struct frontier){.fence = ATTEMPT, .last = {3, 9}, .started = true, .cut = {entries, PARTITIONS}};
 	harness->script.answer.checkpoints = named;
 	harness->script.answer.checkpoints_len = MANY;
-	answer_ok(harness, FENCE, SINK_DONE);
+	answer_ok(harness, SINK_FENCE, SINK_DONE);
 	const struct frame *fenced = said(harness, FRAME_FENCED);
 	assert_non_null(fenced);
 	assert_int_equal(fenced->body.fenced.checkpoints.len, MANY);
@@ -887,7 +850,7 @@ static void assert_differs(struct harness *harness, enum result result, const ch
 	if (strstr(harness->error.text, words) == NULL ||
 	    strstr(harness->error.text, stop_way(STOP_STATE_DIFFERS)) == NULL)
 		fail_msg("%s", harness->error.text);
-	assert_asked(harness, NOTHING);
+	assert_asked(harness, SINK_NOTHING);
 }
 
 static void test_replay_is_compared(void **state)
@@ -900,7 +863,7 @@ static void test_replay_is_compared(void **state)
 	harness->before = harness->after;
 	harness->after = (struct sum){500, 3500};
 	assert_int_equal(barrier(harness, 2, 110, false), RESULT_OK);
-	answer_ok(harness, COMMIT, SINK_DONE);
+	answer_ok(harness, SINK_COMMIT, SINK_DONE);
 	harness->before.plain++;
 	assert_differs(harness, barrier(harness, 3, 120, false),
 	    "total of per_day adds up to 3.01 in the state, and to 5.00 in the database");
@@ -964,7 +927,7 @@ static void test_not_known_is_not_compared(void **state)
 	assert_int_equal(barrier(harness, 1, 100, false), RESULT_OK);
 	harness->before = harness->after;
 	assert_int_equal(barrier(harness, 2, 110, false), RESULT_OK);
-	answer_ok(harness, COMMIT, SINK_DONE);
+	answer_ok(harness, SINK_COMMIT, SINK_DONE);
 	harness->before.weighted++;
 	assert_differs(harness, barrier(harness, 3, 120, false), "but not in the same groups");
 }
