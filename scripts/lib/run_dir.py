@@ -171,6 +171,35 @@ def alive(pid):
     return process_state(pid) not in (None, "Z", "X")
 
 
+def arguments_of(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def is_supervisor(pid):
+    return any(os.path.basename(argument) == b"supervisord" for argument in arguments_of(pid))
+
+
+def parent_of(pid):
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return int(stat.read().rpartition(")")[2].split()[1])
+    return 0
+
+
+def has_open(pid, folder):
+    """A file beneath it. Where the folder was moved, the kernel tells its name of now."""
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith(folder + "/"):
+                    return True
+    return False
+
+
 class RunDir:
     def __init__(self, path):
         self.dir = os.path.realpath(path)
@@ -195,22 +224,22 @@ class RunDir:
     # ---- what runs ----
 
     def supervisor_pid(self):
-        """The pid file outlives a killed supervisord, and its pid may be somebody else's by now."""
+        """The pid file outlives a killed supervisord, and its pid may be somebody else's by now. Or it was started before this
+        directory was moved here."""
         try:
             with open(self.path("supervisord.pid"), encoding="ascii") as file:
                 pid = int(file.read())
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                arguments = file.read().split(b"\0")
         except (OSError, ValueError):
             return None
-        return pid if os.fsencode(self.conf) in arguments and alive(pid) else None
+        ours = os.fsencode(self.conf) in arguments_of(pid) or (is_supervisor(pid) and has_open(pid, self.dir))
+        return pid if ours and alive(pid) else None
 
     def mark(self):
         """What the environment of each of its processes has."""
         return b"SLUICE_RUN_DIR=" + os.fsencode(self.dir)
 
     def orphans(self):
-        """Processes of this run dir that no supervisord watches any more."""
+        """Processes of this run dir; asked where its supervisord has ended."""
         found = []
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
@@ -438,9 +467,13 @@ class RunDir:
     def stop(self):
         """True if anything ran. Returns when nothing does."""
         pid = self.supervisor_pid()
-        if pid is not None:
-            os.kill(pid, signal.SIGTERM)
-            self.wait_gone([pid], 60)
+        # Processes that were started from here may be watched from where this directory was moved to.
+        started_here = [parent for parent in map(parent_of, self.orphans()) if os.fsencode(self.conf) in arguments_of(parent)]
+        supervisors = {pid, *started_here} - {None}
+        for supervisor in supervisors:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(supervisor, signal.SIGTERM)
+        self.wait_gone(supervisors, 60)
         orphans = self.orphans()
         for orphan in orphans:
             with contextlib.suppress(ProcessLookupError):
@@ -448,7 +481,7 @@ class RunDir:
                 os.kill(orphan, signal.SIGCONT)
         self.wait_gone(orphans, 15)
         self.remove_socket()
-        return pid is not None or bool(orphans)
+        return bool(supervisors) or bool(orphans)
 
     @staticmethod
     def wait_gone(pids, seconds):

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """scripts/up and scripts/down: what a person types, on services that are somebody else's."""
-import contextlib, json, os, re, signal, socket, subprocess, sys, time
+import contextlib, json, os, re, shutil, signal, socket, subprocess, sys, time
+from pathlib import Path
 
 from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
 from services import BIN, ROOT
@@ -499,6 +500,29 @@ def env_is_all_that_one_needs(job, scripts):
 
 
 @brought_down
+def a_run_dir_that_was_moved(job, scripts):
+    """While it runs: down finds it where it is now; up where it was ends it, and starts anew."""
+    it = job()
+    old = scripts(it)
+    old.must_come_up()
+    moved = scripts(it, run_dir=it.folder / "moved")
+    old.dir.rename(moved.dir)
+    must_be("what down says", moved.down().strip(), "stopped")
+    old.nothing_runs()
+    must_be("what down says again", moved.down().strip(), "not up")
+    shutil.rmtree(moved.dir)
+    old.must_come_up()
+    before = old.processes()
+    old.dir.rename(moved.dir)
+    old.must_come_up()
+    must_be("left of before", [pid for pid in before if pid in old.processes() or Path(f"/proc/{pid}/exe").exists()], [])
+    must_be("what down says there", moved.down().strip(), "not up")
+    must_be("what is up", sourced(old, f"{BIN}/sluicectl status --check").returncode, 0)
+    old.down()
+    old.nothing_runs()
+
+
+@brought_down
 def a_coordinator_that_is_not_ours(job, scripts):
     """The port of another run dir, given outright: up does not take the other's job for its own."""
     it, other = job(), job()
@@ -564,7 +588,7 @@ def folders_as_users_write_them(job, scripts):
 
 
 CASES = (one_job_in_two_run_dirs, after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs, the_last_words_of_a_job,
-         a_coordinator_that_is_not_ours, a_coordinator_of_ours_that_has_ended, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
+         a_run_dir_that_was_moved, a_coordinator_that_is_not_ours, a_coordinator_of_ours_that_has_ended, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
          a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted, a_status_that_does_not_come)
 
 if __name__ == "__main__":
