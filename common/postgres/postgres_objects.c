@@ -87,6 +87,12 @@ const struct object_rule object_rules[] = {
         "c.conname, c.conrelid::regclass) FROM pg_class t JOIN pg_constraint c ON c.confrelid = t.oid AND c.contype = "
         "'f' "
         "WHERE t.oid = ANY (($1::oid[])[2:])"},
+    {"cascade", STOP_TABLE_KEY,
+        "SELECT t.relname, format('has constraint %I: %s: rows here are deleted or changed with those of the other "
+        "table', "
+        "c.conname, pg_get_constraintdef(c.oid)) FROM pg_class t JOIN pg_constraint c ON c.conrelid = t.oid AND "
+        "c.contype = 'f' AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd')) WHERE t.oid = ANY "
+        "($1::oid[])"},
     {"constraint", STOP_KINDS,
         "SELECT t.relname, format('has constraint %I: %s: a record that does not keep it stops the job', c.conname, "
         "pg_get_constraintdef(c.oid)) FROM pg_class t JOIN "

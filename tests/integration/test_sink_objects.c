@@ -74,6 +74,22 @@ static const struct {
         "DROP INDEX extra"},
     {"exclusion", "ALTER TABLE transactions ADD CONSTRAINT apart EXCLUDE USING btree (customer_id WITH =)",
         "constraint apart", "ALTER TABLE transactions DROP CONSTRAINT apart"},
+    {"cascade",
+        "CREATE TABLE customers (id varchar(255) PRIMARY KEY); ALTER TABLE transactions ADD CONSTRAINT known FOREIGN "
+        "KEY (customer_id) REFERENCES customers ON DELETE CASCADE NOT VALID",
+        "constraint known: FOREIGN KEY", "DROP TABLE customers CASCADE"},
+    {"cascade",
+        "CREATE TABLE customers (id varchar(255) PRIMARY KEY); ALTER TABLE transactions ADD CONSTRAINT known FOREIGN "
+        "KEY (customer_id) REFERENCES customers ON DELETE SET NULL NOT VALID",
+        "constraint known: FOREIGN KEY", "DROP TABLE customers CASCADE"},
+    {"cascade",
+        "CREATE TABLE customers (id varchar(255) PRIMARY KEY); ALTER TABLE transactions ADD CONSTRAINT known FOREIGN "
+        "KEY (customer_id) REFERENCES customers ON DELETE SET DEFAULT NOT VALID",
+        "constraint known: FOREIGN KEY", "DROP TABLE customers CASCADE"},
+    {"cascade",
+        "CREATE TABLE customers (id varchar(255) PRIMARY KEY); ALTER TABLE transactions ADD CONSTRAINT known FOREIGN "
+        "KEY (customer_id) REFERENCES customers ON UPDATE CASCADE NOT VALID",
+        "constraint known: FOREIGN KEY", "DROP TABLE customers CASCADE"},
     {"referenced totals",
         "CREATE TABLE report (year int, month int, FOREIGN KEY (year, month) REFERENCES sales_per_month)",
         "foreign key", "DROP TABLE report"},
