@@ -175,6 +175,14 @@ void postgres_words(const struct postgres *postgres, const PGresult *result, str
 	error_set(error, RESULT_RETRY, "PostgreSQL: %s", text);
 }
 
+/* Row security is refused with the SQLSTATE of a missing right, and no GRANT helps. */
+static enum stop stop_of(const PGresult *result)
+{
+	const char *function = result ? PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION) : NULL;
+	bool row_security = function && strcmp(function, "check_enable_rls") == 0;
+	return row_security ? STOP_TABLE_INTERFERED : postgres_state_stop(postgres_state(result));
+}
+
 enum sink_outcome postgres_fault(const struct postgres *postgres, const PGresult *result, struct error *error)
 {
 	const char *state = postgres_state(result);
@@ -183,7 +191,7 @@ enum sink_outcome postgres_fault(const struct postgres *postgres, const PGresult
 	postgres_words(postgres, result, error);
 	if (outcome == SINK_CONFIG) {
 		struct error words = *error;
-		error_stop(error, postgres_state_stop(state), "%s", words.text);
+		error_stop(error, stop_of(result), "%s", words.text);
 	}
 	return outcome;
 }

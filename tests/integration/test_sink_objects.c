@@ -231,6 +231,9 @@ enum { HARMS = sizeof harms / sizeof harms[0] };
 
 static void prepare(struct fixture *fixture)
 {
+	/* A vacuum that finds no trigger any more changes pg_class: a writer looks again, which is not what is tried here. */
+	fixture_run(fixture, "ALTER SYSTEM SET autovacuum = off");
+	fixture_run(fixture, "SELECT pg_reload_conf()");
 	fixture_run(fixture,
 	    "CREATE COLLATION easy (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
 	    "CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
@@ -429,7 +432,8 @@ static void test_row_security(void **state)
 	assert_int_equal(sink_postgres_open(&port, &pipeline, "sluice-sink 0", NULL, &error), RESULT_OK);
 	struct sink_answer *answer = fixture_fence(port, 1);
 	assert_int_equal(answer->outcome, SINK_CONFIG);
-	if (!strstr(answer->error.text, "row-level security") && !strstr(answer->error.text, "row security"))
+	if ((!strstr(answer->error.text, "row-level security") && !strstr(answer->error.text, "row security")) ||
+	    !strstr(answer->error.text, "ALTER TABLE ... DISABLE") || strstr(answer->error.text, "GRANT"))
 		fail_msg("%s", answer->error.text);
 	fixture_run(fixture, "ALTER TABLE sales_per_month DISABLE ROW LEVEL SECURITY");
 	assert_says(fixture_fence(port, 2), SINK_DONE, "", "DISABLE");
