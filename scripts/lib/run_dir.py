@@ -128,13 +128,40 @@ def hash_of(config):
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def process_state(pid):
-    """The letter of /proc (R, S, T, Z...), or None when there is no such process."""
+def stat_of(pid):
+    """What /proc says behind the name: the state, the parent... Nothing when there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0]
+            return stat.read().rpartition(")")[2].split()
     except OSError:
-        return None
+        return []
+
+
+def process_state(pid):
+    """The letter of /proc (R, S, T, Z...), or None when there is no such process."""
+    return next(iter(stat_of(pid)), None)
+
+
+def parent_of(pid):
+    """0 when there is no such process."""
+    return int((stat_of(pid) or ("", 0))[1])
+
+
+def open_files(pid):
+    """What its descriptors lead to, by the names of now; nothing of another user's process."""
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"/proc/{pid}/fd/{descriptor}")
+
+
+def texts_of(pid, name):
+    """A file of /proc that holds texts with a zero byte behind each. Nothing where it has ended, or is another user's."""
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return [entry for entry in file.read().split(b"\0") if entry]
+    except OSError:
+        return []
 
 
 def listening(port):
@@ -151,20 +178,13 @@ def listening(port):
 def holders(sockets):
     """Processes that are seen to have one of them. Those of other users are not seen."""
     for pid in filter(str.isdigit, os.listdir("/proc") if sockets else ()):
-        with contextlib.suppress(OSError):
-            for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                with contextlib.suppress(OSError):
-                    if os.readlink(f"/proc/{pid}/fd/{descriptor}") in sockets:
-                        yield int(pid)
+        if any(name in sockets for name in open_files(pid)):
+            yield int(pid)
 
 
 def environment_of(pid):
-    """As it was started with: b"name=value". Nothing where it has ended, or is another user's."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return [entry for entry in file.read().split(b"\0") if entry]
-    except OSError:
-        return []
+    """As it was started with: b"name=value"."""
+    return texts_of(pid, "environ")
 
 
 def alive(pid):
@@ -172,32 +192,16 @@ def alive(pid):
 
 
 def arguments_of(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:
-        return []
+    return texts_of(pid, "cmdline")
 
 
 def is_supervisor(pid):
     return any(os.path.basename(argument) == b"supervisord" for argument in arguments_of(pid))
 
 
-def parent_of(pid):
-    with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return int(stat.read().rpartition(")")[2].split()[1])
-    return 0
-
-
 def has_open(pid, folder):
-    """A file beneath it. Where the folder was moved, the kernel tells its name of now."""
-    with contextlib.suppress(OSError):
-        for descriptor in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith(folder + "/"):
-                    return True
-    return False
+    """A file beneath it."""
+    return any(name.startswith(folder + "/") for name in open_files(pid))
 
 
 class RunDir:

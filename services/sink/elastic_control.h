@@ -13,6 +13,7 @@
 
 #include "services/sink/elastic_http.h"
 #include "services/sink/sink_port.h"
+#include "services/sink/sink_runner.h"
 
 #define CONTROL_INDEX "sluice-control"
 enum { CONTROL_INDEX_MAX = 256 };
@@ -24,7 +25,7 @@ struct control {
 	uint32_t writers;
 	uint32_t first_group, groups, key_groups;
 	char index[CONTROL_INDEX_MAX];
-	char runner[256]; /* coordinator of whoever raised the fence; empty: not known */
+	char runner[RUNNER_NAME_MAX]; /* coordinator of whoever raised the fence; empty: not known */
 	uint64_t fence;
 	struct epoch_id last;
 	bool started;

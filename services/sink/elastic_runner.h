@@ -7,12 +7,11 @@
 #define ELASTIC_RUNNER_H
 
 #include "services/sink/elastic_control.h"
-#include "services/sink/sink_runner.h"
 
 enum { RUNNER_SILENCE_MS = 15000 };
 
 struct elastic_runner {
-	char coordinator[sizeof((struct sink_runner *)0)->coordinator]; /* mine; empty: whoever writes is ended */
+	char coordinator[RUNNER_NAME_MAX]; /* mine; empty: whoever writes is ended */
 	int64_t seq_no; /* of another's document, as last seen */
 	uint64_t since_us; /* it has not changed; 0: none was seen */
 };

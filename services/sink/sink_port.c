@@ -1,7 +1,7 @@
 /* services/sink/sink_port.c - see sink_port.h. */
 #include "services/sink/sink_port.h"
 
-#include "common/base/error.h"
+#include <stdlib.h>
 
 static const struct {
 	const char *words;
@@ -20,4 +20,19 @@ const char *sink_request_words(enum sink_request_kind kind)
 bool sink_request_is_of_checkpoints(enum sink_request_kind kind)
 {
 	return requests[kind].of_checkpoints;
+}
+
+void sink_answer_clear(struct sink_answer *answer)
+{
+	cut_fini(&answer->frontier.cut);
+	marks_fini(&answer->frontier.marks);
+	cut_fini(&answer->surplus_cut);
+	for (size_t i = 0; i < answer->checkpoints_len; i++) {
+		cut_fini(&answer->checkpoints[i].cut);
+		marks_fini(&answer->checkpoints[i].marks);
+	}
+	arena_fini(&answer->arena);
+	free(answer->checkpoints);
+	free(answer->decisions.entries);
+	*answer = (struct sink_answer){0};
 }

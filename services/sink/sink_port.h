@@ -152,6 +152,9 @@ struct sink_request {
 	size_t bodies_len;
 };
 
+/* Frees what it holds; it is empty then. */
+void sink_answer_clear(struct sink_answer *answer);
+
 const char *sink_request_words(enum sink_request_kind kind);
 bool sink_request_is_of_checkpoints(enum sink_request_kind kind);
 

@@ -7,8 +7,10 @@
 #ifndef SINK_RUNNER_H
 #define SINK_RUNNER_H
 
+enum { RUNNER_NAME_MAX = 256 };
+
 struct sink_runner {
-	char coordinator[256]; /* its address, and of which host; see main.c */
+	char coordinator[RUNNER_NAME_MAX]; /* its address, and of which host; see main.c */
 	char process[192]; /* for people */
 };
 

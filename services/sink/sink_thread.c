@@ -47,21 +47,6 @@ static void signal_fd(int fd)
 	CHECK(written == sizeof one);
 }
 
-void sink_answer_clear(struct sink_answer *answer)
-{
-	cut_fini(&answer->frontier.cut);
-	marks_fini(&answer->frontier.marks);
-	cut_fini(&answer->surplus_cut);
-	for (size_t i = 0; i < answer->checkpoints_len; i++) {
-		cut_fini(&answer->checkpoints[i].cut);
-		marks_fini(&answer->checkpoints[i].marks);
-	}
-	arena_fini(&answer->arena);
-	free(answer->checkpoints);
-	free(answer->decisions.entries);
-	*answer = (struct sink_answer){0};
-}
-
 /* --- the thread ---------------------------------------------------------------------------------------------------- */
 
 /* False: the port is to close. */

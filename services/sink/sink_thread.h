@@ -37,7 +37,4 @@ void sink_thread_free(struct sink_thread *thread);
 /* On the thread: for what the request waits; empty: no longer. The answer ends it. */
 void sink_thread_say(struct sink_thread *thread, const char *text);
 
-/* Frees what an answer holds. */
-void sink_answer_clear(struct sink_answer *answer);
-
 #endif

@@ -11,7 +11,8 @@
 
 enum {
 	TOUCH_US = 30000000, /* an idle pipeline says so much; sluice.other_runner waits longer than that */
-	TOUCH_DOCUMENTS_US = 5000000, /* and looks at its indices: nobody else does */
+	TOUCH_DOCUMENTS_US =
+	    5000000, /* and looks at its indices: nobody else does; RUNNER_SILENCE_MS is longer than that */
 };
 
 /* A RETIRE that is to be carried out. */

@@ -25,15 +25,6 @@ static struct document_port *port_of(struct sink_port *port)
 
 /* --- answers to the writer ----------------------------------------------------------------------------------------------- */
 
-static void clear_answer(struct document_port *port)
-{
-	cut_fini(&port->answer.frontier.cut);
-	marks_fini(&port->answer.frontier.marks);
-	arena_fini(&port->answer.arena);
-	cut_fini(&port->answer.surplus_cut);
-	port->answer = (struct sink_answer){0};
-}
-
 static void answer(struct document_port *port, enum sink_outcome outcome, const char *why)
 {
 	CHECK(port->asked != SINK_NOTHING && !port->answered);
@@ -231,7 +222,7 @@ static void port_start(struct sink_port *sink, const struct sink_request *reques
 	struct document_port *port = port_of(sink);
 	CHECK(port->asked == SINK_NOTHING && (port->calls == 0 || request->kind == SINK_COMMIT));
 	CHECK(!sink_request_is_of_checkpoints(request->kind));
-	clear_answer(port);
+	sink_answer_clear(&port->answer);
 	port->asked = request->kind;
 	port->attempt = request->attempt;
 	port->predecessor = request->predecessor;
@@ -394,7 +385,7 @@ void document_port_close(struct document_port *port, bool calls_live_on)
 	if (!port->open)
 		return;
 	calls_leave(port, calls_live_on);
-	clear_answer(port);
+	sink_answer_clear(&port->answer);
 	port->open = false;
 }
 
@@ -410,7 +401,7 @@ void document_port_break(struct document_port *port, bool calls_live_on, const c
 		send_items(port);
 		return;
 	}
-	clear_answer(port);
+	sink_answer_clear(&port->answer);
 	answer(port, SINK_UNKNOWN, why);
 }
 

@@ -9,20 +9,6 @@ static struct sink *sink_of(struct sink_port *port)
 	return (struct sink *)port;
 }
 
-static void clear_answer(struct sink *sink)
-{
-	cut_fini(&sink->answer.frontier.cut);
-	marks_fini(&sink->answer.frontier.marks);
-	arena_fini(&sink->answer.arena);
-	for (size_t i = 0; i < sink->answer.checkpoints_len; i++) {
-		cut_fini(&sink->answer.checkpoints[i].cut);
-		marks_fini(&sink->answer.checkpoints[i].marks);
-	}
-	free(sink->answer.checkpoints);
-	free(sink->answer.decisions.entries);
-	sink->answer = (struct sink_answer){0};
-}
-
 static void changes_take_cut(struct changes *changes, const struct cut *cut)
 {
 	for (uint32_t i = 0; i < PARTITIONS_MAX; i++)
@@ -106,7 +92,7 @@ static void port_start(struct sink_port *port, const struct sink_request *reques
 	struct task *task = memory_new(sizeof *task), **end = &world->tasks;
 	bool opens = request->kind == SINK_FENCE || request->kind == SINK_LOOK;
 	CHECK(!sink->busy);
-	clear_answer(sink);
+	sink_answer_clear(&sink->answer);
 	*task = (struct task){.kind = request->kind, .owner = sink->id, .sink = sink, .attempt = request->attempt};
 	task->changes = changes_of_request(sink, request);
 	if (request->kind == SINK_COMMIT)
@@ -178,7 +164,7 @@ void sink_init(struct sink *sink, struct world *world, const char *process)
 void sink_fini(struct sink *sink, bool backend_lives_on)
 {
 	leave_tasks(sink, backend_lives_on);
-	clear_answer(sink);
+	sink_answer_clear(&sink->answer);
 }
 
 void sink_break(struct sink *sink, bool backend_lives_on, const char *why)
@@ -187,7 +173,7 @@ void sink_break(struct sink *sink, bool backend_lives_on, const char *why)
 	sink->connected = false;
 	if (!sink->busy || sink->answered)
 		return;
-	clear_answer(sink);
+	sink_answer_clear(&sink->answer);
 	sink->unsure |= sink->asked == SINK_COMMIT;
 	sink->on_the_way = false;
 	sink->answered = true;
