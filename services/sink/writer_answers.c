@@ -121,6 +121,8 @@ static enum result on_looked(struct writer *writer, const struct sink_answer *an
 		return error_set(error, RESULT_CORRUPT,
 		    "the frontier is at %" PRIu64 ".%" PRIu64 ", this writer left it at %" PRIu64 ".%" PRIu64,
 		    found.attempt, found.n, writer->frontier.last.attempt, writer->frontier.last.n);
+	} else if (writer->frontier.started && !answer->frontier.started && !MUTANT(start_not_looked_for)) {
+		return error_set(error, RESULT_CORRUPT, "the frontier has lost the start that this writer recorded");
 	} else if (writer->first == NULL) {
 		say_waiting(writer, outbox, "");
 	}

@@ -38,7 +38,8 @@ enum sink_outcome frontier_holds(struct world *world, const struct task *task)
 		world->statistics.fenced++;
 		return SINK_FENCED;
 	}
-	if (predecessor_holds(database, task->changes->predecessor) && (database->started || task->kind == SINK_TOUCH))
+	bool started = database->started || (task->kind == SINK_TOUCH && MUTANT(touch_unstarted));
+	if (predecessor_holds(database, task->changes->predecessor) && started)
 		return SINK_DONE;
 	world->statistics.moved++;
 	/* Whoever has the fence alone can move the frontier, and has to know where it left it. */

@@ -134,6 +134,7 @@ struct harness {
 	struct share share;
 	struct sum before, after;
 	enum result deployed;
+	bool start_lost; /* as the next look says */
 };
 
 static struct epoch_id epoch_of(uint64_t attempt, uint64_t n)
@@ -196,6 +197,8 @@ static enum result answer(struct harness *harness, enum sink_request_kind asked,
 {
 	assert_asked(harness, asked);
 	harness->script.answer.outcome = outcome;
+	if (asked == SINK_LOOK)
+		harness->script.answer.frontier.started = !harness->start_lost;
 	if (outcome != SINK_DONE)
 		error_set(&harness->script.answer.error, RESULT_RETRY, "the database says %d", (int)outcome);
 	harness->script.answered = true;
@@ -421,6 +424,20 @@ static void test_mark_frontier_moved(void **state)
 	answer_ok(harness, SINK_MARK, SINK_UNKNOWN);
 	wait_for_backoff(harness);
 	harness->script.answer.frontier.last = epoch_of(3, 8);
+	assert_int_equal(answer(harness, SINK_LOOK, SINK_DONE), RESULT_CORRUPT);
+}
+
+/* The same epoch, and no start: a failover has lost all that there was of a job without records. */
+static void test_look_finds_no_start(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 50);
+	assert_int_equal(barrier(harness, 1, 60, true), RESULT_OK);
+	assert_int_equal(barrier(harness, 2, 100, false), RESULT_OK);
+	answer_ok(harness, SINK_MARK, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	harness->start_lost = true;
+	harness->script.answer.frontier.last = epoch_of_choice(ATTEMPT);
 	assert_int_equal(answer(harness, SINK_LOOK, SINK_DONE), RESULT_CORRUPT);
 }
 
@@ -945,6 +962,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_not_known_is_not_compared, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mark_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mark_frontier_moved, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_look_finds_no_start, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_choose_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(many_checkpoints_travel, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retire, setup, teardown),
