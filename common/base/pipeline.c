@@ -192,7 +192,7 @@ const struct setting_row pipeline_settings[] = {
     {"checkpoint.interval", SETTING_DURATION, .fallback = "5s", IN(checkpoint.interval_us), .least = 10 * MS,
         .most = DAY, .help = "time from one checkpoint to the next"},
     {"checkpoint.timeout", SETTING_DURATION, .fallback = "60s", IN(checkpoint.timeout_us), .least = 100 * MS,
-        .most = DAY, .help = "a checkpoint that takes longer is given up"},
+        .most = DAY, .help = "a checkpoint that takes longer is given up; doubled for the next attempt where that ended one"},
     {"checkpoint.min_pause", SETTING_DURATION, .fallback = "0s", IN(checkpoint.min_pause_us), .most = DAY,
         .help = "rest from the end of a checkpoint to the next"},
     {"checkpoint.max_records", SETTING_COUNT, .fallback = "250000", IN(checkpoint.max_records), .least = 1,

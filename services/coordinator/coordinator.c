@@ -90,23 +90,14 @@ static void on_decisions(struct coordinator *coordinator, const struct frame *ev
 	frame_encode(page, &event->header, &event->body.decisions);
 }
 
-/* Raised before by this attempt's writer, which no other has the number of. PostgreSQL's is refused then; Elasticsearch's knows its
- * own document again. */
-static bool is_ours_still(const struct coordinator *coordinator, const struct frame_fenced *fenced)
-{
-	return fenced->fence == coordinator->attempt ||
-	       (fenced->fence == 0 && topology_of_documents(&coordinator->topology));
-}
-
 static void on_fenced(struct coordinator *coordinator, const struct frame_fenced *fenced)
 {
 	struct writer_said *writer = writer_said(coordinator, fenced->actor);
-	if (coordinator->state == STATE_CONFIRMING && is_ours_still(coordinator, fenced)) {
+	if (coordinator->state == STATE_CONFIRMING && fenced->fence == coordinator->attempt) {
 		happen(coordinator, EVENT_FENCED);
 		return;
 	}
-	if (writer == NULL ||
-	    (coordinator->state != STATE_CONFIRMING && (coordinator->state != STATE_FENCING || writer->fenced)))
+	if (coordinator->state != STATE_FENCING || writer == NULL || writer->fenced)
 		return;
 	if (fenced->fence != 0) {
 		if (fenced->fence >= coordinator->at_least)
@@ -119,10 +110,6 @@ static void on_fenced(struct coordinator *coordinator, const struct frame_fenced
 		if (!coordinator->fence_known && !MUTANT(first_fence_is_an_error))
 			coordinator->last_error[0] = '\0';
 		coordinator->fence_known = true;
-		return;
-	}
-	if (coordinator->state == STATE_CONFIRMING) {
-		broken(coordinator, "the database has lost the fence of this attempt");
 		return;
 	}
 	coordinator->fence_known = true;

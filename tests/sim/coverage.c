@@ -48,14 +48,12 @@ void coverage_add(struct coverage *into, const struct coverage *from)
 }
 
 /* Rows that no walk can pass: neither sink nor log of this world ever says that only a person can help (the integration tests
- * have such ones), except about checkpoints and pipeline files; and a writer finds a higher fence only where it raises its own.
- * That another coordinator goes on while one that slept is to stop is rare: see mutant stop_unconfirmed. */
+ * have such ones), except about checkpoints and pipeline files; and a writer finds a higher fence only where it raises its own. */
 static bool is_out_of_reach(enum job_kind job, const struct transition *row)
 {
 	bool about_cuts = job == JOB_TOTALS && (row->state == STATE_DESCRIBING || row->state == STATE_CHOOSING);
 	return row->event == EVENT_CONFIG || (row->event == EVENT_REFUSED && !about_cuts) ||
-	       (row->event == EVENT_OUTBID && row->state != STATE_FENCING) ||
-	       (row->state == STATE_CONFIRMING && row->event == EVENT_OUTBID);
+	       (row->event == EVENT_OUTBID && row->state != STATE_FENCING);
 }
 
 static bool passed(uint64_t count, bool needed, const char *state, const char *event, const char *why)

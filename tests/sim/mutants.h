@@ -53,7 +53,7 @@
 	ROW(digits_not_replayed, 0, 400,                                                                               \
 	    "totals with more digits are refused where the checkpoint lies before the frontier")                       \
 	ROW(last_difference_counts, 0, 400, "of a file with other amounts and other totals only the latter counts")    \
-	ROW(choice_unnoticed, 500, 20, "the frontier does not move with a choice: a failover loses it unseen")          \
+	ROW(choice_unnoticed, 500, 20, "the frontier does not move with a choice: a failover loses it unseen")         \
 	ROW(mark_not_compared, 0, 400, "a topic that was made anew is read on")                                        \
 	ROW(mark_of_cut_only, 0, 400, "the last record of what was given back is not the last one before the cut")     \
 	ROW(mark_forgotten, 0, 400, "a partition without new records has no mark after a restart")                     \

@@ -441,6 +441,27 @@ static void test_look_finds_no_start(void **state)
 	assert_int_equal(answer(harness, SINK_LOOK, SINK_DONE), RESULT_CORRUPT);
 }
 
+/* The coordinator asks before it stops the job. */
+static void test_prepared_once_more(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 50);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+		    deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = harness->writer->id}),
+		    RESULT_OK);
+		assert_int_equal(tick(harness), RESULT_OK);
+		answer_ok(harness, SINK_LOOK, SINK_UNKNOWN);
+		wait_for_backoff(harness);
+		answer_look(harness, epoch_of_choice(ATTEMPT));
+		assert_int_equal(said(harness, FRAME_FENCED)->body.fenced.fence, ATTEMPT);
+	}
+	assert_int_equal(
+	    deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = harness->writer->id}), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_int_equal(answer(harness, SINK_LOOK, SINK_FENCED), RESULT_CORRUPT);
+}
+
 static void test_choose_unknown(void **state)
 {
 	struct harness *harness = *state;
@@ -963,6 +984,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_mark_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mark_frontier_moved, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_look_finds_no_start, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_prepared_once_more, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_choose_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(many_checkpoints_travel, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retire, setup, teardown),
