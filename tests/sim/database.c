@@ -359,6 +359,7 @@ static void answer(struct world *world, struct task *task, enum sink_outcome out
 	struct sink *sink = task->sink;
 	sink->answer.outcome = outcome;
 	sink->on_the_way = true;
+	sink->failed_over = world->database.failed_over;
 	if (outcome != SINK_DONE)
 		error_set(&sink->answer.error, RESULT_CORRUPT, "refused by the database, whose fence is %" PRIu64,
 		    world->database.fence);
