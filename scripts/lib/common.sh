@@ -2,6 +2,11 @@
 #
 # Messages go to stderr, results to stdout. Colours only where stderr is a terminal and NO_COLOR is not set.
 
+# A descriptor that was closed would be that of the first file opened: what is printed would go there.
+[ -e /proc/self/fd/0 ] || exec 0</dev/null
+[ -e /proc/self/fd/1 ] || exec 1</dev/null # which nothing can be written to: that is told
+[ -e /proc/self/fd/2 ] || exec 2>/dev/null
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 if [ -t 2 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then

@@ -34,6 +34,7 @@ HANDED_ON = ("KAFKA_", "DATABASE_URL", "PG", "SLUICE_", "ELASTICSEARCH_")
 # What a start chooses where the environment does not say it: name -> fact.
 CHOSEN = {"SLUICE_CONFIG": "config", "SLUICE_COORDINATOR": "coordinator", "CHECKPOINT_DIR": "checkpoint_dir", "STATE_DIR": "state_dir"}
 OWN = (*CHOSEN, "SLUICE_RUN_DIR", "SLUICE_ENV_OF", "SLUICE_BIN", "SLUICE_IDENTITY")
+EXIT_OUTPUT = 74  # as of the programs: done, but what was to be said of it could not be written
 STOPPED = ("EXITED", "FATAL", "STOPPED", "UNKNOWN")  # of supervisord: nothing happens any more by itself
 
 # Paths are relative to the run dir, where supervisord runs: it expands some of them twice, so that no way of writing a %
@@ -111,6 +112,12 @@ def make_folder(path):
     while not os.path.exists(os.path.dirname(path)):
         path = os.path.dirname(path)
     raise Trouble(f"{path}: you may not write there. This makes it yours: sudo install -d -o \"$(id -un)\" {shlex.quote(path)}")
+
+
+def check_folder(path):
+    """A run dir that a person named may be one yet to be made."""
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise Trouble(f"{path}: it is no directory, so no run dir")
 
 
 def is_secret(name, value):
@@ -210,6 +217,7 @@ class RunDir:
         self.logs = os.path.join(self.dir, "logs")
         self.conf = os.path.join(self.dir, "supervisord.conf")
         self.facts = {}
+        self.was_started = False
         self.left_aside = []  # variables that are another run dir's
         with contextlib.suppress(OSError, ValueError):
             with open(self.path("run.json"), encoding="utf-8") as file:
@@ -430,17 +438,19 @@ class RunDir:
         self.log_starts = {name: os.path.getsize(os.path.join(self.logs, name)) for name in os.listdir(self.logs)}
 
     def start(self, bin_dir):
+        self.was_started = True
         self.write_conf(bin_dir)
         self.note_log_starts()
-        done = subprocess.run(["supervisord", "-c", self.conf], env=self.environment(), cwd=self.dir, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        if done.returncode != 0:
-            raise Trouble(f"supervisord does not start: {(done.stderr or done.stdout).strip()}")
-        deadline = time.monotonic() + 10
-        while self.supervisor_pid() is None:
-            if time.monotonic() > deadline:
-                raise Trouble(f"supervisord ended at once, see {self.logs}/supervisord.log")
-            time.sleep(0.05)
+        with signals_held():  # who is told to end before there is a pid would not know what to stop
+            done = subprocess.run(["supervisord", "-c", self.conf], env=self.environment(), cwd=self.dir, text=True,
+                                  stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True)
+            if done.returncode != 0:
+                raise Trouble(f"supervisord does not start: {(done.stderr or done.stdout).strip()}")
+            deadline = time.monotonic() + 10
+            while self.supervisor_pid() is None:
+                if time.monotonic() > deadline:
+                    raise Trouble(f"supervisord ended at once, see {self.logs}/supervisord.log")
+                time.sleep(0.05)
 
     # ---- logs ----
 
@@ -511,19 +521,80 @@ class RunDir:
                 os.rmdir(os.path.dirname(self.facts["socket"]))
 
 
-def run_main(main):
-    """A script's main: Trouble is one line on stderr."""
-    def on_term(_signal, _frame):
+# ---- ending ----
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+held = {"now": False, "told": False}
+
+
+def on_ending(_signal, _frame):
+    """Once: what is stopped then is stopped to its end, for a terminal that closes sends several. SIGINT again is a person's."""
+    held["told"] = True
+    if not held["now"]:
+        ignore_endings()
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, on_term)
+
+def ignore_endings():
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if signal.getsignal(signal.SIGINT) == on_ending:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def signals_held():
+    """An end that is asked for within comes behind it."""
+    held["now"] = True
     try:
-        sys.exit(main())
+        yield
+    finally:
+        held["now"] = False
+        if held["told"]:
+            ignore_endings()
+            raise KeyboardInterrupt
+
+
+def say(text, end="\n"):
+    """On stderr. Where the terminal or the reader is gone, the work goes on all the same."""
+    with contextlib.suppress(OSError):
+        print(text, end=end, file=sys.stderr, flush=True)
+
+
+results = []
+
+
+def put(text):
+    """On stdout, at the end."""
+    results.append(text)
+
+
+def end_with(code, name):
+    """Ends with code, where the results could be written. A reader that has seen enough (up | head) wants to hear no more."""
+    try:
+        sys.stdout.write("".join(f"{text}\n" for text in results))
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            say(f"{name}: the output could not be written: {error.strerror}")
+        code = code or EXIT_OUTPUT
+    os._exit(code)  # sys.exit would try once more, and complain
+
+
+def run_main(main):
+    """A script's main: Trouble is one line on stderr. SIGHUP, of a terminal that is closed, is as SIGTERM; under nohup it is ignored."""
+    name = os.path.basename(sys.argv[0]).removesuffix(".py")
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, on_ending)
+    try:
+        code = main()
     except Trouble as trouble:
-        print(f"{os.path.basename(sys.argv[0]).removesuffix('.py')}: {trouble}", file=sys.stderr)
-        sys.exit(1)
+        say(f"{name}: {trouble}")
+        code = 1
     except OSError as error:  # of a folder or file that a person named
-        print(f"{os.path.basename(sys.argv[0]).removesuffix('.py')}: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
+        say(f"{name}: {error.filename}: {error.strerror}" if error.filename else f"{name}: {error.strerror}")
+        code = 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    end_with(code, name)

@@ -4,11 +4,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 
-from run_dir import SEARCH, STOPPED, RunDir, Trouble, run_main
+from run_dir import SEARCH, STOPPED, RunDir, Trouble, check_folder, put, run_main, say
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXIT_CONFIG = 78
@@ -27,10 +28,9 @@ def read_arguments():
 
 
 def positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"it is a whole number of 1 or more, not {text!r}")
+    return int(text)
 
 
 class Progress:
@@ -45,14 +45,14 @@ class Progress:
         if self.terminal:
             elapsed = time.monotonic() - self.began
             width = os.get_terminal_size(sys.stderr.fileno()).columns
-            print("\r\033[K" + f"    {elapsed:3.0f} s  {text}"[:width - 1], end="", file=sys.stderr, flush=True)
+            say("\r\033[K" + f"    {elapsed:3.0f} s  {text}"[:width - 1], end="")
         elif text != self.said:
-            print(f"    {text}", file=sys.stderr, flush=True)
+            say(f"    {text}")
         self.said = text
 
     def end(self):
         if self.terminal and self.said is not None:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            say("\r\033[K", end="")
 
 
 class Start:
@@ -69,7 +69,7 @@ class Start:
         done = subprocess.run([self.ctl, "validate", "-o", "json", self.run.facts["config"]], env=self.run.environment(),
                               text=True, capture_output=True, check=False)
         if done.returncode != 0:
-            print(done.stderr.strip(), file=sys.stderr)
+            say(done.stderr.strip())
             return done.returncode
         self.jobs = list(json.loads(done.stdout)["jobs"])
         if "search" not in self.jobs:
@@ -114,9 +114,9 @@ class Start:
                 if time.monotonic() > self.deadline:
                     progress.end()
                     if waiting_for == ["search"]:
-                        print(f"up: the totals are deployed, the search job is not yet after {self.seconds} s: {text}", file=sys.stderr)
+                        say(f"up: the totals are deployed, the search job is not yet after {self.seconds} s: {text}")
                         return 0, reports
-                    print(f"up: not deployed after {self.seconds} s: {text}", file=sys.stderr)
+                    say(f"up: not deployed after {self.seconds} s: {text}")
                     self.explain(processes)
                     return 1, None
                 progress.show(text)
@@ -167,8 +167,7 @@ class Start:
     def go_on_without_search(self):
         """A mistake that concerns nothing else: the totals neither wait for it nor end with it."""
         self.jobs.remove("search")
-        print("up: the search job has stopped, the totals go on without it. When that is mended: "
-              f"{again(self.run)}", file=sys.stderr)
+        say(f"up: the search job has stopped, the totals go on without it. When that is mended: {again(self.run)}")
 
     def explain(self, processes):
         by_message = {}
@@ -177,7 +176,7 @@ class Start:
                 message = re.sub("^the job( [^ ]+)? stops: ", "", message)
                 by_message.setdefault(message, []).append(process["name"])
         for message, names in by_message.items():
-            print(f"{', '.join(names)}: {message}", file=sys.stderr)
+            say(f"{', '.join(names)}: {message}")
 
 
 def again(run):
@@ -188,11 +187,11 @@ def again(run):
 def deploy(run, arguments):
     start = Start(run, arguments.bin, arguments.wait)
     arguments.config = arguments.config or os.path.join(ROOT, "compose/pipeline.yaml")
-    if not os.path.isfile(arguments.config):
+    if not os.path.isfile(arguments.config):  # one that ran, and is gone
         raise Trouble(f"{arguments.config}: no such file")
     run.prepare(arguments.config, arguments.ingest or 1, arguments.aggregators or 1, arguments.search or 1)
     if run.left_aside:
-        print(f"up: left aside, as it is what another run dir's env says: {', '.join(run.left_aside)}", file=sys.stderr)
+        say(f"up: left aside, as it is what another run dir's env says: {', '.join(run.left_aside)}")
     code = start.validate()
     if code != 0:
         run.remove_socket()
@@ -210,12 +209,12 @@ def bring_up(run, start, begin):
         if code != 0:
             run.stop()
     if code != 0:
-        print(f"up: nothing is left running; logs are in {run.logs}", file=sys.stderr)
+        say(f"up: nothing is left running; logs are in {run.logs}")
         return code
     for report in filter(None, reports.values()):
-        print(f"{report['job']} is {'running' if report['live'] else 'not yet running'}: {len(report['workers'])} processes, "
-              f"{report['counters']['consumed']} records so far")
-    print(f"logs in {shlex.quote(run.logs)}; ask it with: . {shlex.quote(run.path('env'))} && {shlex.quote(start.ctl)} status")
+        put(f"{report['job']} is {'running' if report['live'] else 'not yet running'}: {len(report['workers'])} processes, "
+            f"{report['counters']['consumed']} records so far")
+    put(f"logs in {shlex.quote(run.logs)}; ask it with: . {shlex.quote(run.path('env'))} && {shlex.quote(start.ctl)} status")
     return 0
 
 
@@ -226,20 +225,19 @@ def go_on(run, arguments):
     counts = {name: getattr(arguments, name) for name in ("ingest", "aggregators", "search")}
     counts = {name: count for name, count in counts.items() if count and run.facts[name] and count != run.facts[name]}
     if not stopped and others:
-        print(f"up: it runs in {run.dir}, and is left alone: {', '.join(others)}. scripts/down and then scripts/up take that over",
-              file=sys.stderr)
+        say(f"up: it runs in {run.dir}, and is left alone: {', '.join(others)}. scripts/down and then scripts/up take that over")
         return 1
     if not stopped and not counts:
-        print(f"up already (supervisord {run.supervisor_pid()} in {run.dir}); scripts/down stops it")
+        put(f"up already (supervisord {run.supervisor_pid()} in {run.dir}); scripts/down stops it")
         return 0
     run.take_over_environment()
     if not others and not counts:
-        print(f"starting again what has ended: {', '.join(stopped)}", file=sys.stderr)
+        say(f"starting again what has ended: {', '.join(stopped)}")
         start = Start(run, arguments.bin, arguments.wait)
         code = start.validate()
         return code if code != 0 else bring_up(run, start, run.start_stopped)
     words = others + [f"{run.facts[name]} {name} before, {count} now" for name, count in counts.items()]
-    print(f"starting anew: {', '.join(words)}", file=sys.stderr)
+    say(f"starting anew: {', '.join(words)}")
     arguments.config = arguments.config or run.facts["config"]
     for name in ("ingest", "aggregators", "search"):
         setattr(arguments, name, getattr(arguments, name) or run.facts[name])
@@ -253,14 +251,22 @@ def go_on(run, arguments):
 
 def main():
     arguments = read_arguments()
+    if arguments.config is not None and not os.path.isfile(arguments.config):  # before there is a run dir
+        raise Trouble(f"{arguments.config}: no such file")
+    check_folder(arguments.run_dir)
+    made = not os.path.isdir(arguments.run_dir)
     os.makedirs(arguments.run_dir, exist_ok=True)
     run = RunDir(arguments.run_dir)
     with run.lock():
         if run.supervisor_pid() is not None:
             return go_on(run, arguments)
         if run.stop():
-            print("stopped what an earlier start had left", file=sys.stderr)
-        return deploy(run, arguments)
+            say("stopped what an earlier start had left")
+        try:
+            return deploy(run, arguments)
+        finally:
+            if made and not run.was_started:  # nothing in it is worth keeping
+                shutil.rmtree(run.dir, ignore_errors=True)
 
 
 run_main(main)

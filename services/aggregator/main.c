@@ -1,4 +1,5 @@
 /* services/aggregator/main.c - sluice-aggregator: hosts dedup and rollup actors. */
+#include "common/base/output.h"
 #include "common/runtime/service.h"
 #include "common/state/state_leveldb.h"
 #include "services/aggregator/actor_state.h"
@@ -59,7 +60,7 @@ static struct actor *create(void *context, uint32_t actor, uint64_t attempt, str
 	return rollup_new(&service->pipeline, &service->topology, port, actor, attempt);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct service service;
 	int code;
@@ -69,4 +70,10 @@ int main(int argc, char **argv)
 	code = service_run(&service, create, &aggregator);
 	service_close(&service);
 	return code;
+}
+
+int main(int argc, char **argv)
+{
+	output_open();
+	return output_end(about.program, run(argc, argv));
 }

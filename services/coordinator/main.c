@@ -12,6 +12,7 @@
 
 #include "common/base/log.h"
 #include "common/base/options.h"
+#include "common/base/output.h"
 #include "common/base/timestamp.h"
 #include "common/runtime/control_client.h"
 #include "common/runtime/control_server.h"
@@ -329,7 +330,7 @@ static int run(
 	return worst_code(&process);
 }
 
-int main(int argc, char **argv)
+static int run_program(int argc, char **argv)
 {
 	struct arguments arguments;
 	struct pipeline pipeline;
@@ -379,7 +380,13 @@ int main(int argc, char **argv)
 	    .expected_ingest = (uint32_t)ingest,
 	    .expected_aggregators = (uint32_t)aggregators,
 	};
-	int code = run(&arguments, &pipeline, &config);
+	return run(&arguments, &pipeline, &config);
+}
+
+int main(int argc, char **argv)
+{
+	output_open();
+	int code = output_end("sluice-coordinator", run_program(argc, argv));
 	/* nng's threads may hang at exit: the process ends here, with what was logged. */
 	(void)fflush(NULL);
 	_exit(code);

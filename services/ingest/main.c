@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/output.h"
 #include "common/runtime/service.h"
 #include "services/ingest/ingest.h"
 #include "services/ingest/source_kafka.h"
@@ -50,7 +51,7 @@ static struct actor *create(void *context, uint32_t actor, uint64_t attempt, str
 	return ingest_new(process, actor, attempt, error);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct service service;
 	int code;
@@ -65,4 +66,10 @@ int main(int argc, char **argv)
 	code = service_run(&service, create, &process);
 	service_close(&service);
 	return code;
+}
+
+int main(int argc, char **argv)
+{
+	output_open();
+	return output_end(about.program, run(argc, argv));
 }

@@ -10,6 +10,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/error.h"
+#include "common/base/output.h"
 #include "common/base/timestamp.h"
 #include "services/producer/broker.h"
 #include "services/producer/options.h"
@@ -272,7 +273,7 @@ static int run(struct producer *producer)
 	return exit_code;
 }
 
-int main(int argc, char **argv)
+static int run_program(int argc, char **argv)
 {
 	struct error error;
 	int exit_code = EXIT_SUCCESS;
@@ -290,4 +291,10 @@ int main(int argc, char **argv)
 	free(producer->partition_bytes);
 	free(producer);
 	return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+	output_open();
+	return output_end("sluice-producer", run_program(argc, argv));
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/output.h"
 #include "common/runtime/service.h"
 #include "services/sink/sink_elasticsearch.h"
 #include "services/sink/sink_postgres.h"
@@ -66,7 +67,7 @@ static struct actor *create(void *context, uint32_t actor, uint64_t attempt, str
 	return writer_new(&service->pipeline, &service->topology, port, actor, attempt);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct service service;
 	int code;
@@ -75,4 +76,10 @@ int main(int argc, char **argv)
 	code = service_run(&service, create, &service);
 	service_close(&service);
 	return code;
+}
+
+int main(int argc, char **argv)
+{
+	output_open();
+	return output_end(about.program, run(argc, argv));
 }

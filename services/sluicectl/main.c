@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/output.h"
 #include "common/base/settings.h"
 
 static const struct verb *const verbs[] = {
@@ -112,9 +113,9 @@ static void print_help(FILE *out)
 	(void)fputs("usage: sluicectl VERB [OPTIONS]\n\n", out);
 	for (size_t i = 0; i < VERBS; i++)
 		(void)fprintf(out, "  %-12s %s\n", verbs[i]->name, verbs[i]->what);
-	(void)fputs(
-	    "\nsluicectl VERB --help says what a verb takes. --version is the version.\n"
-	    "Exit codes of all verbs: 2 wrong usage, 69 a service is away, 78 a person has to change something.\n",
+	(void)fputs("\nsluicectl VERB --help says what a verb takes. --version is the version.\n"
+	            "Exit codes of all verbs: 2 wrong usage, 69 a service is away, 74 the output could not be written, "
+	            "78 a person has to change something.\n",
 	    out);
 }
 
@@ -257,10 +258,11 @@ static int run(int argc, char *const *argv)
 
 int main(int argc, char **argv)
 {
+	output_open();
 	log_open("sluicectl", "text", LOG_WARN);
 	/* A process tries again and again, a verb connects once: it has more time for that. PGCONNECT_TIMEOUT and the address go first. */
 	(void)setenv("PGCONNECT_TIMEOUT", "15", 0);
-	int code = run(argc, argv);
+	int code = output_end("sluicectl", run(argc, argv));
 	/* nng's threads may hang at exit. */
 	(void)fflush(NULL);
 	_exit(code);

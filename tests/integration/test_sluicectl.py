@@ -200,7 +200,24 @@ def ways_out_can_be_typed(job):
             raise Failure(f"sluicectl {words}: {done.stderr}")
 
 
-CASES = (ways_out_can_be_typed, options_belong_to_verbs, words_at_the_wrong_place, validate_takes_a_file, validate_tells_all, json_of_every_verb, a_dry_run_changes_nothing)
+def output_that_is_lost(job):
+    """Of every verb: told, and in the exit code; and what is printed goes to no connection that has got the closed descriptor."""
+    it = job()
+    it.produce(500, "--rate", 0)
+    it.start_all().wait_live()
+    it.settle()
+    for verb in ("status", "status --check", "status -o json", "audit", "audit -o json", "init", "validate --ddl", "checkpoint", "accept"):
+        for to, code, words in ((">/dev/full", 74, "No space left on device"), (">&-", 74, "Bad file descriptor"), (">&- 2>&- <&-", 74, ""),
+                                ("| true", 74, ""), ("| head -c 1 >/dev/null", None, ""), (">/dev/null", 0, "")):
+            done = subprocess.run(["/bin/bash", "-c", f"{BIN}/sluicectl {verb} {to}; exit ${{PIPESTATUS[0]}}"], env=it.environment, text=True,
+                                  stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            must_be(f"the exit code of {verb} {to}\n{done.stderr}", done.returncode, done.returncode if code is None and done.returncode in (0, 74) else code)
+            if words not in done.stderr or (not words and done.stderr):
+                raise Failure(f"{verb} {to}: {done.stderr}")
+    it.prove()
+
+
+CASES = (output_that_is_lost, ways_out_can_be_typed, options_belong_to_verbs, words_at_the_wrong_place, validate_takes_a_file, validate_tells_all, json_of_every_verb, a_dry_run_changes_nothing)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))

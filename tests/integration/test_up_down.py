@@ -274,16 +274,90 @@ def asked_as_up_says(job, scripts):
         raise Failure(done.stdout)
 
 
+def starting(run, **more):
+    """up, which waits for a Kafka that is not there; its signals are as a terminal's shell leaves them."""
+    return subprocess.Popen([ROOT / "scripts/up", "--run-dir", run.dir], env=run.environment, stdin=subprocess.DEVNULL, **{
+        "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "preexec_fn": lambda: [signal.signal(s, signal.SIG_DFL) for s in ENDINGS]} | more)
+
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @brought_down
 def interrupted(job, scripts):
+    """A closed terminal is as the others, and sends more than one; at whatever moment it is, also before supervisord has a pid."""
     it = job()
     run = scripts(it, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
-    up = subprocess.Popen([ROOT / "scripts/up", "--run-dir", run.dir], env=run.environment, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL)
+    moments = {"its processes": lambda: len(run.processes()) > 4, "supervisord": lambda: "python3" in " ".join(run.processes().values()),
+               "its configuration": (run.dir / "supervisord.conf").exists}
+    for what, number in (("its processes", signal.SIGINT), ("supervisord", signal.SIGTERM), ("supervisord", signal.SIGHUP),
+                         ("its configuration", signal.SIGHUP), ("its processes", signal.SIGHUP)):
+        with contextlib.suppress(FileNotFoundError):
+            (run.dir / "supervisord.conf").unlink()
+        up = starting(run)
+        wait_for(what, moments[what], 20)
+        up.send_signal(number)
+        if number == signal.SIGHUP:
+            up.send_signal(signal.SIGTERM)
+        must_be(f"the exit code after {number.name} at {what}", up.wait(40), 130)
+        run.nothing_runs()
+
+
+@brought_down
+def under_nohup(job, scripts):
+    """A closed terminal is nothing to it."""
+    it = job()
+    run = scripts(it, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
+    up = starting(run, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     wait_for("the processes", lambda: len(run.processes()) > 4, 20)
-    up.send_signal(signal.SIGINT)
+    up.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    must_be("the exit code", up.poll(), None)
+    up.send_signal(signal.SIGTERM)
     must_be("the exit code", up.wait(40), 130)
     run.nothing_runs()
+
+
+@brought_down
+def words_that_nobody_reads(job, scripts):
+    """The work goes on where a reader has seen enough; what could not be said is in the exit code, and the pipeline stays deployed."""
+    run = scripts(job())
+
+    def shell(text):
+        done = subprocess.run(["/bin/bash", "-c", f"{text}; echo ${{PIPESTATUS[0]}}", "x", ROOT / "scripts/up", run.dir], env=run.environment,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150)
+        return done.stdout
+    for command, words in (('"$1" --run-dir "$2" 2>&1 | true', "74\n"), ('"$1" --run-dir "$2" >/dev/full', "No space left on device\n74\n"),
+                           ('"$1" --run-dir "$2" >&-', "Bad file descriptor\n74\n"), ('"$1" --run-dir "$2" 2>&- >/dev/null', "0\n")):
+        said = shell(command)
+        if not said.endswith(words):
+            raise Failure(f"{command}: {said!r}")
+        must_be(f"processes after {command}", len(run.processes()), 5)
+        run.down()
+
+
+@brought_down
+def typed_wrongly(job, scripts):
+    """Words that say what is meant, and nothing is left of it."""
+    it = job()
+    run = scripts(it)
+    for options, words in ((("--ingest", "two"), "a whole number of 1 or more, not 'two'"), (("--search", "1.5"), "not '1.5'"),
+                           (("--ingest", "0"), "not '0'"), (("--wait", "-1"), "not '-1'"), (("--wait", "1e9999"), "not '1e9999'"),
+                           (("--config", it.folder / "nowhere.yaml"), "nowhere.yaml: no such file"),
+                           (("--config", it.folder), "no such file")):
+        done = run.up(*options)
+        if words not in done.stdout or done.returncode not in (1, 2) or "Traceback" in done.stdout:
+            raise Failure(f"up {options}: {done.returncode} {done.stdout}")
+        must_be(f"a run dir after {options}", run.dir.exists(), False)
+    it.write_config(("parallelism:", "paralelism:"))
+    must_be("the exit code of a bad file", run.up().returncode, EXIT_CONFIG)
+    must_be("a run dir after a bad file", run.dir.exists(), False)
+    file = it.folder / "a file"
+    file.touch()
+    for script in ("up", "down"):
+        done = subprocess.run([ROOT / "scripts" / script, "--run-dir", file], env=run.environment, text=True, capture_output=True, check=False)
+        must_be(f"what {script} says of a file", (done.returncode, done.stdout, done.stderr),
+                (1, "", f"{script}: {file}: it is no directory, so no run dir\n"))
 
 
 def programs_but(it, sluicectl):
@@ -587,9 +661,9 @@ def folders_as_users_write_them(job, scripts):
     must_be(f"{words}\n{done.stdout}", done.returncode, 0)
 
 
-CASES = (one_job_in_two_run_dirs, after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs, the_last_words_of_a_job,
+CASES = (interrupted, under_nohup, words_that_nobody_reads, typed_wrongly, one_job_in_two_run_dirs, after_a_78_it_is_started, one_process_has_ended, other_numbers_and_other_files, neighbours_by_name, env_is_all_that_one_needs, the_last_words_of_a_job,
          a_run_dir_that_was_moved, a_coordinator_that_is_not_ours, a_coordinator_of_ours_that_has_ended, folders_as_users_write_them, twice_up_and_twice_down, two_run_dirs_at_once, a_killed_process_is_started_again, supervisord_is_killed, wrong_password,
-         a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, interrupted, a_status_that_does_not_come)
+         a_mistake_in_the_pipeline_file, servers_that_are_away, places_that_are_taken, asked_as_up_says, a_status_that_does_not_come)
 
 if __name__ == "__main__":
     sys.exit(run_cases(CASES))
