@@ -158,17 +158,34 @@ void marks_add(struct marks *marks, const struct mark *mark)
 	marks->len++;
 }
 
+/* Where the marks of the partition of the one at `place` end. */
+static uint32_t end_of_partition(const struct marks *marks, uint32_t place)
+{
+	uint32_t end = place;
+	while (end < marks->len && marks->entries[end].partition == marks->entries[place].partition)
+		end++;
+	return end;
+}
+
+static void remove_marks(struct marks *marks, uint32_t from, uint32_t to)
+{
+	memmove(marks->entries + from, marks->entries + to, (marks->len - to) * sizeof *marks->entries);
+	marks->len -= to - from;
+}
+
 void marks_raise(struct marks *marks, const struct marks *by)
 {
-	uint32_t place = 0;
-	for (uint32_t i = 0; i < by->len; i++) {
-		const struct mark *mark = &by->entries[i];
-		while (place < marks->len && marks->entries[place].partition < mark->partition)
-			place++;
-		if (place == marks->len || marks->entries[place].partition != mark->partition)
-			marks_add(marks, mark);
-		else if (marks->entries[place].offset < mark->offset)
-			marks->entries[place] = *mark;
+	uint32_t end;
+	for (uint32_t i = 0; i < by->len; i = end) {
+		end = end_of_partition(by, i);
+		uint32_t place = place_of_mark(marks, &(struct mark){.partition = by->entries[i].partition});
+		bool named = place < marks->len && marks->entries[place].partition == by->entries[i].partition;
+		uint32_t behind = named ? end_of_partition(marks, place) : place;
+		if (named && marks->entries[behind - 1].offset >= by->entries[end - 1].offset)
+			continue;
+		remove_marks(marks, place, behind);
+		for (uint32_t k = i; k < end; k++)
+			marks_add(marks, &by->entries[k]);
 	}
 }
 
@@ -191,22 +208,41 @@ void marks_fini(struct marks *marks)
 void marks_print(const struct marks *marks, struct buffer *out)
 {
 	buffer_append_text(out, "{");
-	for (uint32_t i = 0; i < marks->len; i++)
-		buffer_printf(out, "%s\"%u\": \"%lld:%016llx\"", i ? ", " : "", marks->entries[i].partition,
-		    (long long)marks->entries[i].offset, (unsigned long long)marks->entries[i].hash);
-	buffer_append_text(out, "}");
+	for (uint32_t i = 0; i < marks->len; i++) {
+		const struct mark *mark = &marks->entries[i];
+		if (i > 0 && mark[-1].partition == mark->partition)
+			buffer_append_text(out, ",");
+		else
+			buffer_printf(out, "%s\"%u\": \"", i > 0 ? "\", " : "", mark->partition);
+		buffer_printf(out, "%lld:%016llx", (long long)mark->offset, (unsigned long long)mark->hash);
+	}
+	buffer_append_text(out, marks->len > 0 ? "\"}" : "}");
 }
 
-bool mark_parse(const char *text, struct mark *mark)
+/* What follows it; NULL: it is none. */
+static const char *mark_parse(const char *text, struct mark *mark)
 {
 	char *end;
 	if (*text < '0' || *text > '9')
-		return false;
+		return NULL;
 	errno = 0;
 	mark->offset = strtoll(text, &end, 10);
-	if (errno != 0 || *end != ':' || strspn(end + 1, "0123456789abcdef") != 16 || end[17] != '\0')
-		return false;
+	if (errno != 0 || *end != ':' || strspn(end + 1, "0123456789abcdef") != 16)
+		return NULL;
 	mark->hash = strtoull(end + 1, NULL, 16);
+	return end + 17;
+}
+
+bool marks_add_text(struct marks *marks, uint32_t partition, const char *text)
+{
+	struct mark mark = {.partition = partition};
+	while ((text = mark_parse(text, &mark)) != NULL && *text == ',') {
+		marks_add(marks, &mark);
+		text++;
+	}
+	if (text == NULL || *text != '\0')
+		return false;
+	marks_add(marks, &mark);
 	return true;
 }
 

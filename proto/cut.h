@@ -66,7 +66,8 @@ struct mark {
 	int64_t offset;
 	uint64_t hash; /* see record_mark.h */
 };
-/* Sorted by partition and offset. In front of one cut a partition has one mark at most: none before its first record. */
+/* Sorted by partition and offset. In front of one cut a partition has two marks at most, none before its first record: the last one, and
+ * the last one that was there still when what followed had been read (see ingest.c). */
 struct marks {
 	struct mark *entries;
 	uint32_t len;
@@ -74,14 +75,17 @@ struct marks {
 
 /* Heap marks only. Adds a mark, unless one of its partition and offset is there. */
 void marks_add(struct marks *marks, const struct mark *mark);
-/* Heap marks only: of a partition that both name, the later one stays. Each has one mark per partition. */
+/* Heap marks only: of a partition that both name, those stay whose last one is the later one. */
 void marks_raise(struct marks *marks, const struct marks *by);
 void marks_copy(struct marks *to, const struct marks *from);
 void marks_fini(struct marks *marks);
-/* {"0": "11:00c0ffee00c0ffee", "1": ...}: of marks in front of one cut. */
+/* {"0": "7:beef000000000001,11:00c0ffee00c0ffee", "1": ...}: of marks in front of one cut. */
 void marks_print(const struct marks *marks, struct buffer *out);
-/* "11:00c0ffee00c0ffee"; false: something else. */
-bool mark_parse(const char *text, struct mark *mark);
+enum { MARKS_TEXT_MAX = 96 }; /* of one partition, with its NUL */
+/* Heap marks only. "11:00c0ffee00c0ffee", or two of them; false: something else. */
+bool marks_add_text(struct marks *marks, uint32_t partition, const char *text);
+
+#define FACT_CLUSTER "kafka.cluster_id"
 
 /* Something that exactness rests on, as it was found, or as it is remembered. */
 struct fact {

@@ -42,7 +42,7 @@ static const struct row {
 	void (*say)(const char *was, const char *is, char out[DIFFERENCE_MAX]);
 	void (*look)(const char *value); /* may be NULL */
 } rows[] = {
-    {"kafka.cluster_id", "the Kafka cluster is not the one that was read", FIXED, say_values, NULL},
+    {FACT_CLUSTER, "the Kafka cluster is not the one that was read", FIXED, say_values, NULL},
     {"kafka.isolation.level", "source.kafka.isolation.level decides which records there are", FIXED, say_values, NULL},
     {"kafka.plugin.library.paths", "source.kafka.plugin.library.paths may change records", FIXED, say_values, NULL},
     {"kafka.retention.ms", "the topic's retention.ms", NOTED, say_values, look_at_retention},

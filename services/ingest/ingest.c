@@ -18,6 +18,10 @@ enum {
 	RECORDS_PER_TICK = 1024, /* then commands get their turn */
 	LETTERS_BYTES = 512 * 1024,
 	DESCRIBE_PAUSE_US = 200000,
+	DOUBT_PAUSE_US = 20000, /* nothing is read meanwhile */
+	CONFIRM_US = 3000000, /* whether it is the same log, when nothing raises a doubt */
+	CONFIRM_SHARE = 20, /* but not for more than such a part of the time */
+	UNSURE_US = 1000000, /* after that somebody is told what is waited for */
 	LOOK_AGAIN_US = 1000000, /* the port's health and ends, when nothing else wakes us */
 	ENDS_OLD_US = 3000000, /* they are asked for every second */
 	SHORT_US = 5000000, /* a log that ends before the frontier for so long is not the one that was read */
@@ -29,7 +33,10 @@ struct partition {
 	int64_t ceiling; /* not to be read before the silence is lifted; INT64_MAX: none */
 	uint64_t short_us; /* since when the log ends before the ceiling; 0: it does not */
 	bool marked; /* a record in front of position was read once: */
-	struct mark mark; /* the last one, once what is lent has been given back or a cut was made */
+	struct mark mark; /* the last one, once what is lent has been given back or a cut was made, */
+	struct mark sure; /* and one that was in the log still when all up to `next_sure` had been read */
+	struct mark
+	    next_sure; /* the last one when it was asked; without a question under way the same as sure, or older */
 	struct source_record records[BATCH];
 	size_t taken, next;
 };
@@ -67,7 +74,14 @@ struct ingest {
 	bool ends_known; /* it was told so */
 	char waiting[512];
 	struct buffer values; /* scratch */
-	struct marks marks; /* PREPARE: to be compared with what the log holds now */
+	struct marks
+	    marks; /* PREPARE: to be compared with what the log holds now; later those that are compared again */
+	char *cluster; /* as PREPARE found it; NULL: not told */
+	bool asking; /* a question is under way: */
+	uint64_t asked_us, asked_doubts; /* when it was asked, and the source's doubts by then */
+	uint64_t ask_us; /* when the next one is due */
+	uint64_t doubts; /* those that are settled */
+	char unsure[512]; /* what is waited for until the next one is; empty: nothing */
 };
 
 /* --- where it stands ----------------------------------------------------------------------------------------------- */
@@ -298,6 +312,13 @@ static void pass_to(struct ingest *ingest, struct partition *partition, int64_t 
 	ingest->passed = true;
 }
 
+/* Something has happened after which it may be another log: nothing is read until the records of before were seen again. */
+static bool in_doubt(const struct ingest *ingest)
+{
+	struct source_port *source = ingest->process->source;
+	return source->ops->doubts(source) != ingest->doubts && !MUTANT(read_in_doubt);
+}
+
 /* Only the last record of what is lent, or in front of a cut, is hashed: a record costs nothing. */
 static void mark_last(struct partition *partition)
 {
@@ -306,8 +327,10 @@ static void mark_last(struct partition *partition)
 	const struct source_record *record = &partition->records[partition->next - 1];
 	if (partition->marked && partition->mark.offset == record->offset)
 		return;
-	partition->marked = true;
 	partition->mark = (struct mark){partition->id, record->offset, record_mark(record)};
+	if (!partition->marked || MUTANT(sure_of_the_last))
+		partition->sure = partition->next_sure = partition->mark;
+	partition->marked = true;
 }
 
 /* Reads what is lent as far as credit and ceiling allow; returns how many records. */
@@ -348,6 +371,8 @@ static enum result read_partition(
 		if (result != RESULT_OK)
 			return result;
 	}
+	if (in_doubt(ingest)) /* asked behind take: what was lent before is of the log of before */
+		return RESULT_OK;
 	*read = read_lent(ingest, partition, outbox);
 	if (partition->taken == 0)
 		pass_to(ingest, partition, source->ops->position(source, partition->id));
@@ -413,7 +438,7 @@ static enum result look_at_source(struct ingest *ingest, uint64_t now_us, struct
 	struct error health = {0};
 	enum result result = source->ops->health(source, &health);
 	if (result == RESULT_OK || result == RESULT_RETRY) {
-		say_waiting(ingest, outbox, result == RESULT_OK ? "" : health.text);
+		say_waiting(ingest, outbox, result == RESULT_OK ? ingest->unsure : health.text);
 		return check_ends(ingest, now_us, error);
 	}
 	*error = health;
@@ -437,10 +462,14 @@ static enum result check_recall(
 	if (MUTANT(mark_not_compared))
 		return RESULT_OK;
 	switch (recall->now) {
+	case RECALLED_UNKNOWN:
+		return RESULT_OK;
 	case RECALLED_THERE:
 		return recall->hash == recall->mark.hash ? RESULT_OK
 		                                         : other_log(ingest, recall, "there is another one", error);
 	case RECALLED_GONE:
+		if (ingest->state == INGEST_READING)
+			return RESULT_OK; /* retention goes on */
 		log_warn("topic %s does not hold offset %" PRId64 " of partition %" PRIu32
 		         " any more: it cannot be seen whether this is still the log that was read",
 		    ingest->process->pipeline->source.topic, recall->mark.offset, recall->mark.partition);
@@ -456,6 +485,21 @@ static enum result check_recall(
 	return other_log(ingest, recall, found, error);
 }
 
+static enum result check_recalls(const struct ingest *ingest, const struct description *found, struct error *error)
+{
+	enum result result = RESULT_OK;
+	for (uint32_t i = 0; i < found->recalls_len && result == RESULT_OK; i++)
+		result = check_recall(ingest, &found->recalls[i], found->partitions, error);
+	return result;
+}
+
+static void note_cluster(struct ingest *ingest, const struct facts *facts)
+{
+	const char *cluster = facts_get(facts, FACT_CLUSTER);
+	free(ingest->cluster);
+	ingest->cluster = cluster != NULL ? text_clone(cluster) : NULL;
+}
+
 static enum result describe(struct ingest *ingest, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
 	struct source_port *source = ingest->process->source;
@@ -466,8 +510,8 @@ static enum result describe(struct ingest *ingest, uint64_t now_us, struct outbo
 		result =
 		    error_stop(&why, STOP_TOO_MANY_PARTITIONS, "topic %s has %u partitions, and a job reads at most %d",
 		        ingest->process->pipeline->source.topic, found.partitions, TOPIC_PARTITIONS_MAX);
-	for (uint32_t i = 0; i < found.recalls_len && result == RESULT_OK; i++)
-		result = check_recall(ingest, &found.recalls[i], found.partitions, &why);
+	if (result == RESULT_OK)
+		result = check_recalls(ingest, &found, &why);
 	if (result == RESULT_RETRY) {
 		say_waiting(ingest, outbox, why.text);
 		ingest->actor.wake_us = now_us + DESCRIBE_PAUSE_US;
@@ -477,10 +521,89 @@ static enum result describe(struct ingest *ingest, uint64_t now_us, struct outbo
 		outbox_report(outbox, FRAME_DESCRIBED,
 		    &(struct frame_described){
 		        .partitions = found.partitions, .start = found.start, .facts = found.facts});
+		note_cluster(ingest, &found.facts);
 		ingest->state = INGEST_IDLE;
 	} else {
 		*error = why;
 	}
+	description_fini(&found);
+	return result;
+}
+
+/* --- still the same log? ------------------------------------------------------------------------------------------- */
+
+/* A topic may be deleted and made anew under an ingest that reads it, or its cluster be another one. So records that were read are
+ * read again, now and then, and before anything more is read where the source has a doubt. Asked are, of each partition, the last
+ * record (`next_sure`), and one that was the last when it was asked before (`sure`): as that is still there, all that was read up to
+ * now is of one log, and `next_sure` takes its place. So what a barrier names as sure is of the log of before, however fast another
+ * one took its place: who starts next compares it. */
+static void confirm_begin(struct ingest *ingest, uint64_t now_us)
+{
+	struct source_port *source = ingest->process->source;
+	ingest->asked_doubts = source->ops->doubts(source);
+	ingest->asked_us = now_us;
+	ingest->asking = true;
+	ingest->marks.len = 0;
+	for (uint32_t i = 0; i < ingest->partitions_len; i++) {
+		struct partition *partition = &ingest->partitions[i];
+		if (!partition->marked)
+			continue;
+		partition->next_sure = partition->mark;
+		marks_add(&ingest->marks, &partition->sure);
+		marks_add(&ingest->marks, &partition->next_sure);
+	}
+}
+
+static void confirm_end(struct ingest *ingest, uint64_t now_us)
+{
+	uint64_t pause_us = (now_us - ingest->asked_us) * CONFIRM_SHARE;
+	for (uint32_t i = 0; i < ingest->partitions_len; i++)
+		ingest->partitions[i].sure = ingest->partitions[i].next_sure;
+	ingest->asking = false;
+	ingest->doubts = ingest->asked_doubts;
+	ingest->ask_us = now_us + (pause_us > CONFIRM_US ? pause_us : CONFIRM_US);
+}
+
+/* The next attempt compares it with what is remembered, and says what to do. */
+static enum result check_cluster(const struct ingest *ingest, const struct facts *facts, struct error *error)
+{
+	const char *cluster = facts_get(facts, FACT_CLUSTER);
+	if (ingest->cluster == NULL || cluster == NULL || strcmp(ingest->cluster, cluster) == 0)
+		return RESULT_OK;
+	return error_set(
+	    error, RESULT_CORRUPT, "the Kafka cluster was '%s', and now it is '%s'", ingest->cluster, cluster);
+}
+
+static enum result confirm(struct ingest *ingest, uint64_t now_us, struct error *error)
+{
+	struct source_port *source = ingest->process->source;
+	struct description found = {0};
+	struct error why = {0};
+	if (ingest->ask_us == 0)
+		ingest->ask_us = now_us + CONFIRM_US; /* PREPARE compared just now */
+	bool due = now_us >= ingest->ask_us || in_doubt(ingest);
+	if ((!ingest->asking && !due) || ingest->partitions_len == 0 || MUTANT(log_not_confirmed))
+		return RESULT_OK;
+	if (!ingest->asking)
+		confirm_begin(ingest, now_us);
+	enum result result = source->ops->describe(source, &ingest->marks, &found, &why);
+	ingest->unsure[0] = '\0';
+	if (result == RESULT_RETRY) {
+		if (in_doubt(ingest) && now_us >= ingest->asked_us + UNSURE_US)
+			(void)snprintf(ingest->unsure, sizeof ingest->unsure, "%.500s", why.text);
+		ingest->actor.wake_us = now_us + (in_doubt(ingest) ? DOUBT_PAUSE_US : DESCRIBE_PAUSE_US);
+		return RESULT_OK;
+	}
+	if (result == RESULT_OK)
+		result = check_recalls(ingest, &found, &why);
+	if (result == RESULT_OK)
+		result = check_cluster(ingest, &found.facts, &why);
+	if (result == RESULT_OK)
+		confirm_end(ingest, now_us);
+	else
+		*error = why;
+	if (in_doubt(ingest))
+		ingest->actor.wake_us = now_us + DOUBT_PAUSE_US;
 	description_fini(&found);
 	return result;
 }
@@ -496,7 +619,9 @@ static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *
 		return RESULT_OK;
 	actor->wake_us = now_us + LOOK_AGAIN_US;
 	look_at_partitions(ingest, outbox);
-	result = look_at_source(ingest, now_us, outbox, error);
+	result = confirm(ingest, now_us, error);
+	if (result == RESULT_OK)
+		result = look_at_source(ingest, now_us, outbox, error);
 	if (result == RESULT_OK)
 		result = read_all(ingest, outbox, error);
 	if (result == RESULT_OK)
@@ -514,6 +639,7 @@ static void find_mark(struct partition *partition, const struct marks *marks)
 		if (mark->partition == partition->id && mark->offset < partition->position) {
 			partition->marked = true;
 			partition->mark = *mark; /* they are sorted */
+			partition->sure = partition->next_sure = *mark;
 		}
 	}
 }
@@ -588,8 +714,10 @@ static enum result on_inject(
 		struct partition *partition = &ingest->partitions[i];
 		cut_set(&barrier.cut, partition->id, partition->position + (MUTANT(cut_off_by_one) ? 1 : 0));
 		mark_last(partition);
-		if (partition->marked)
-			marks_add(&barrier.marks, &partition->mark);
+		if (!partition->marked)
+			continue;
+		marks_add(&barrier.marks, &partition->sure);
+		marks_add(&barrier.marks, &partition->mark);
 	}
 	if (!topology_of_documents(&ingest->process->topology))
 		share.counters = ingest->counters;
@@ -688,6 +816,7 @@ static void ingest_free(struct actor *actor)
 	buffer_fini(&ingest->values);
 	cut_fini(&ingest->said.ends);
 	marks_fini(&ingest->marks);
+	free(ingest->cluster);
 	free(ingest->partitions);
 	free(ingest->outputs);
 	free(ingest);

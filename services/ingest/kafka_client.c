@@ -39,6 +39,8 @@ static const struct kafka_setting defaults[] = {
     {"reconnect.backoff.max.ms", "1000"},
     {"socket.keepalive.enable", "true"},
     {"socket.nagle.disable", "true"},
+    /* A partition that a broker does not know is asked for again by librdkafka, and nobody is told. Its log does. */
+    {"debug", "topic"},
 };
 
 /* What exactness rests on. */
@@ -178,9 +180,19 @@ static enum result required_check(rd_kafka_conf_t *conf, struct error *error)
 	return RESULT_OK;
 }
 
+/* What librdkafka's log says when a connection was lost that stood, and when a broker does not know a partition. Neither a broker that stays
+ * away nor an election is among them: what is read meanwhile comes from others of the same cluster. */
+static const struct {
+	const char *facility, *words;
+} doubtful[] = {{"FAIL", "in state UP"}, {"BROKERUA", "Unknown topic"}};
+
+/* On librdkafka's threads. */
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
-	(void)client;
+	struct kafka_reader *reader = rd_kafka_opaque(client);
+	for (size_t i = 0; reader != NULL && i < sizeof doubtful / sizeof doubtful[0]; i++)
+		if (strcmp(facility, doubtful[i].facility) == 0 && strstr(text, doubtful[i].words) != NULL)
+			atomic_fetch_add(&reader->doubts, 1);
 	/* What a person is to know is said through health, once; warnings about settings come only here. */
 	if (strcmp(facility, "CONFWARN") == 0)
 		log_warn("librdkafka: %s", text);
@@ -232,15 +244,16 @@ enum result kafka_client_check(const struct pipeline *pipeline, const char *clie
 }
 
 enum result kafka_client_new(rd_kafka_t **client, const struct pipeline *pipeline, const char *client_id,
-    uint32_t partitions, struct kafka_limits *limits, struct error *error)
+    uint32_t partitions, struct kafka_reader *reader, struct error *error)
 {
 	rd_kafka_conf_t *conf = NULL;
 	enum result result = conf_new(&conf, pipeline, client_id, partitions, error);
 	if (result != RESULT_OK)
 		return result;
-	if (limits != NULL) {
-		limits->bytes = setting_number(conf, "queued.max.messages.kbytes") << 10;
-		limits->records = setting_number(conf, "queued.min.messages");
+	if (reader != NULL) {
+		reader->limits.bytes = setting_number(conf, "queued.max.messages.kbytes") << 10;
+		reader->limits.records = setting_number(conf, "queued.min.messages");
+		rd_kafka_conf_set_opaque(conf, reader);
 	}
 	char text[512] = "";
 	*client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);

@@ -6,6 +6,8 @@
 #ifndef KAFKA_CLIENT_H
 #define KAFKA_CLIENT_H
 
+#include <stdatomic.h>
+
 #include <librdkafka/rdkafka.h>
 
 #include "common/base/error.h"
@@ -18,9 +20,17 @@ struct kafka_limits {
 	int64_t bytes, records;
 };
 
-/* partitions: how many will be read (the memory is divided among them); at least 1. limits may be NULL. */
+/* What a client that reads tells about itself. */
+struct kafka_reader {
+	struct kafka_limits limits;
+	/* Raised, before anything more is read, when a connection was lost, or a broker refused a partition: from then on
+	 * it may be another log. */
+	_Atomic uint64_t doubts;
+};
+
+/* partitions: how many will be read (the memory is divided among them); at least 1. reader may be NULL, and outlives the client. */
 enum result kafka_client_new(rd_kafka_t **client, const struct pipeline *pipeline, const char *client_id,
-    uint32_t partitions, struct kafka_limits *limits, struct error *error) MUST_USE;
+    uint32_t partitions, struct kafka_reader *reader, struct error *error) MUST_USE;
 /* Of the settings in use, those that decide which records there are: kafka.isolation.level... */
 void kafka_client_facts(rd_kafka_t *client, struct facts *facts, struct arena *arena);
 /* Only checks the topic's name and the settings. */

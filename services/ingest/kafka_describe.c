@@ -17,6 +17,7 @@ enum { ASK_TIMEOUT_MS = 2000, ASK_PAUSE_MS = 200 };
 
 struct kafka_describe {
 	const struct pipeline *pipeline;
+	char *client_id;
 	rd_kafka_t *client;
 	rd_kafka_topic_t *topic;
 	rd_kafka_queue_t *events;
@@ -27,11 +28,14 @@ struct kafka_describe {
 	char transport[ERROR_TEXT_MAX]; /* why the brokers cannot be reached, as last heard */
 	struct kafka_recall recall;
 	bool untold; /* the topic's settings are not told: said once */
+	bool reading; /* what decides where it begins is not asked any more */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* Under the lock. */
 	bool stop, done;
+	bool again, fresh; /* what is asked next, */
+	struct marks marks; /* and with which marks */
 	struct error state; /* code OK: answered */
 	struct description found;
 };
@@ -67,11 +71,10 @@ static enum result topic_missing(struct kafka_describe *describe, struct error *
 {
 	uint64_t now_us = clock_monotonic_us();
 	const char *topic = describe->pipeline->source.topic;
+	bool was_read = describe->recall.len > 0;
 	if (describe->missing_since_us == 0)
 		describe->missing_since_us = now_us;
-	if (now_us - describe->missing_since_us >= (uint64_t)MISSING_TOPIC_MS * 1000)
-		return error_stop(error, STOP_NO_TOPIC, "topic %s does not exist", topic);
-	return error_set(error, RESULT_RETRY, "topic %s does not exist: waiting for it", topic);
+	return kafka_topic_missing(topic, was_read, describe->missing_since_us, now_us, error);
 }
 
 static enum result away(const struct kafka_describe *describe, rd_kafka_resp_err_t code, struct error *error)
@@ -207,15 +210,19 @@ static enum result resolve(struct kafka_describe *describe, uint32_t partitions,
 	panic("source.start %d", (int)configured->at);
 }
 
+static void ask_cluster(struct kafka_describe *describe, struct description *found)
+{
+	char *cluster = rd_kafka_clusterid(describe->client, ASK_TIMEOUT_MS);
+	if (cluster != NULL)
+		facts_add(&found->facts, &found->arena, FACT_CLUSTER, cluster);
+	free(cluster);
+}
+
 static enum result ask_facts(struct kafka_describe *describe, struct description *found, struct error *error)
 {
 	const char *topic = describe->pipeline->source.topic;
 	struct kafka_topic_settings settings;
 	struct error why;
-	char *cluster = rd_kafka_clusterid(describe->client, ASK_TIMEOUT_MS);
-	if (cluster != NULL)
-		facts_add(&found->facts, &found->arena, "kafka.cluster_id", cluster);
-	free(cluster);
 	kafka_client_facts(describe->client, &found->facts, &found->arena);
 	if (!kafka_topic_ask(describe->client, topic, &settings, &why)) {
 		if (!describe->untold)
@@ -248,35 +255,102 @@ static enum result ask_all(struct kafka_describe *describe, struct description *
 {
 	enum result result = ask_partitions(describe, &found->partitions, error);
 	if (result == RESULT_OK)
+		ask_cluster(describe, found);
+	if (result == RESULT_OK && !describe->reading)
 		result = resolve(describe, found->partitions, &found->start, error);
-	if (result == RESULT_OK)
+	if (result == RESULT_OK && !describe->reading)
 		result = ask_facts(describe, found, error);
 	if (result == RESULT_OK)
 		result = ask_recalls(describe, found, error);
 	return result;
 }
 
+static enum result client_open(struct kafka_describe *describe, struct error *error)
+{
+	enum result result = kafka_client_new(
+	    &describe->client, describe->pipeline, describe->client_id, KAFKA_LOOK_PARTITIONS, NULL, error);
+	if (result != RESULT_OK)
+		return result;
+	describe->topic = rd_kafka_topic_new(describe->client, describe->pipeline->source.topic, NULL);
+	CHECK(describe->topic != NULL); /* its name was checked by kafka_client_check */
+	describe->events = rd_kafka_queue_get_consumer(describe->client);
+	return RESULT_OK;
+}
+
+static void client_close(struct kafka_describe *describe)
+{
+	if (describe->client == NULL)
+		return;
+	rd_kafka_topic_destroy(describe->topic);
+	rd_kafka_queue_destroy(describe->events);
+	kafka_client_free(describe->client);
+	describe->client = NULL;
+}
+
+static enum result ask_anew(struct kafka_describe *describe, const struct marks *marks, bool fresh, struct error *error)
+{
+	if (fresh)
+		client_close(describe);
+	if (describe->client == NULL && client_open(describe, error) != RESULT_OK)
+		return error->code;
+	kafka_recall_fini(&describe->recall);
+	kafka_recall_init(&describe->recall, describe->client, describe->pipeline->source.topic, marks);
+	describe->recall.one_will_do = true;
+	describe->transport[0] = '\0';
+	describe->reading = true;
+	return RESULT_OK;
+}
+
+/* The next question; under the lock, but not while it is prepared. */
+static void next_take(struct kafka_describe *describe)
+{
+	struct marks marks = describe->marks;
+	struct error error = {0};
+	bool fresh = describe->fresh;
+	describe->marks = (struct marks){0};
+	describe->again = false;
+	(void)pthread_mutex_unlock(&describe->lock);
+	enum result result = ask_anew(describe, &marks, fresh, &error);
+	marks_fini(&marks);
+	(void)pthread_mutex_lock(&describe->lock);
+	if (result != RESULT_OK)
+		describe->state = error;
+	describe->done = result != RESULT_OK;
+}
+
+/* Under the lock, but not while it is asked. */
+static void ask_once(struct kafka_describe *describe)
+{
+	struct error error = {0};
+	struct description found = {0};
+	(void)pthread_mutex_unlock(&describe->lock);
+	enum result result = ask_all(describe, &found, &error);
+	error.code = result;
+	(void)pthread_mutex_lock(&describe->lock);
+	describe->state = error;
+	describe->done = result != RESULT_RETRY;
+	if (result == RESULT_OK) {
+		description_fini(&describe->found);
+		describe->found = found;
+		found = (struct description){0};
+	}
+	(void)pthread_cond_broadcast(&describe->changed);
+	description_fini(&found);
+}
+
 static void *describe_run(void *opaque)
 {
 	struct kafka_describe *describe = opaque;
 	(void)pthread_mutex_lock(&describe->lock);
-	while (!describe->stop && !describe->done) {
-		(void)pthread_mutex_unlock(&describe->lock);
-		struct error error = {0};
-		struct description found = {0};
-		enum result result = ask_all(describe, &found, &error);
-		error.code = result;
-		(void)pthread_mutex_lock(&describe->lock);
-		describe->state = error;
-		describe->done = result != RESULT_RETRY;
-		if (result == RESULT_OK) {
-			describe->found = found;
-			found = (struct description){0};
-		}
-		(void)pthread_cond_broadcast(&describe->changed);
-		description_fini(&found);
+	while (!describe->stop) {
+		if (describe->again)
+			next_take(describe);
+		if (!describe->done)
+			ask_once(describe);
 		struct timespec until = deadline_after(ASK_PAUSE_MS);
-		while (!describe->stop && !describe->done &&
+		while (!describe->stop && !describe->again && describe->done)
+			(void)pthread_cond_wait(&describe->changed, &describe->lock);
+		while (!describe->stop && !describe->again &&
 		       pthread_cond_timedwait(&describe->changed, &describe->lock, &until) == 0)
 			;
 	}
@@ -289,15 +363,13 @@ enum result kafka_describe_new(struct kafka_describe **out, const struct pipelin
 {
 	struct kafka_describe *describe = memory_new(sizeof *describe);
 	describe->pipeline = pipeline;
-	enum result result =
-	    kafka_client_new(&describe->client, pipeline, client_id, KAFKA_LOOK_PARTITIONS, NULL, error);
+	describe->client_id = text_clone(client_id);
+	enum result result = client_open(describe, error);
 	if (result != RESULT_OK) {
+		free(describe->client_id);
 		free(describe);
 		return result;
 	}
-	describe->topic = rd_kafka_topic_new(describe->client, pipeline->source.topic, NULL);
-	CHECK(describe->topic != NULL); /* its name was checked by kafka_client_check */
-	describe->events = rd_kafka_queue_get_consumer(describe->client);
 	kafka_recall_init(&describe->recall, describe->client, pipeline->source.topic, marks);
 	(void)error_set(&describe->state, RESULT_RETRY, "waiting for Kafka's answer");
 	(void)pthread_mutex_init(&describe->lock, NULL);
@@ -311,12 +383,25 @@ enum result kafka_describe_new(struct kafka_describe **out, const struct pipelin
 	return RESULT_OK;
 }
 
+void kafka_describe_again(struct kafka_describe *describe, const struct marks *marks, bool fresh)
+{
+	(void)pthread_mutex_lock(&describe->lock);
+	marks_copy(&describe->marks, marks);
+	describe->fresh = fresh;
+	describe->again = true;
+	describe->done = false;
+	(void)error_set(&describe->state, RESULT_RETRY, "waiting for Kafka's answer");
+	(void)pthread_cond_broadcast(&describe->changed);
+	(void)pthread_mutex_unlock(&describe->lock);
+}
+
 enum result kafka_describe_wait(
     struct kafka_describe *describe, uint32_t timeout_ms, struct description *description, struct error *error)
 {
 	struct timespec until = deadline_after(timeout_ms);
 	(void)pthread_mutex_lock(&describe->lock);
-	while (!describe->done && pthread_cond_timedwait(&describe->changed, &describe->lock, &until) == 0)
+	while (!describe->done && timeout_ms > 0 &&
+	       pthread_cond_timedwait(&describe->changed, &describe->lock, &until) == 0)
 		;
 	*error = describe->state;
 	enum result result = describe->state.code;
@@ -342,11 +427,11 @@ void kafka_describe_free(struct kafka_describe *describe)
 	(void)pthread_cond_broadcast(&describe->changed);
 	(void)pthread_mutex_unlock(&describe->lock);
 	(void)pthread_join(describe->thread, NULL);
-	rd_kafka_topic_destroy(describe->topic);
-	rd_kafka_queue_destroy(describe->events);
-	kafka_client_free(describe->client);
+	client_close(describe);
 	kafka_recall_fini(&describe->recall);
 	description_fini(&describe->found);
+	marks_fini(&describe->marks);
+	free(describe->client_id);
 	(void)pthread_cond_destroy(&describe->changed);
 	(void)pthread_mutex_destroy(&describe->lock);
 	free(describe);

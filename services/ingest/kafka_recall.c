@@ -205,6 +205,18 @@ static enum result gather(struct kafka_recall *recall, uint32_t *place, struct a
 	return result;
 }
 
+/* Those that are not known are left so. */
+static bool is_enough(const struct kafka_recall *recall)
+{
+	bool enough = false;
+	for (uint32_t i = 0; i < recall->len && recall->one_will_do; i++)
+		enough = enough || (recall->done[i] && recall->recalls[i].now == RECALLED_THERE);
+	for (uint32_t i = 0; i < recall->len && enough; i++)
+		if (!recall->done[i])
+			recall->recalls[i].now = RECALLED_UNKNOWN;
+	return enough;
+}
+
 enum result kafka_recall_ask(struct kafka_recall *recall, uint32_t partitions, struct error *error)
 {
 	enum result result = RESULT_OK;
@@ -219,7 +231,7 @@ enum result kafka_recall_ask(struct kafka_recall *recall, uint32_t partitions, s
 		if (result == RESULT_OK && len > 0)
 			result = fetch(recall, asked, len, &waits, error);
 	}
-	if (result != RESULT_OK || waits.code == RESULT_OK)
+	if (result != RESULT_OK || waits.code == RESULT_OK || is_enough(recall))
 		return result;
 	*error = waits;
 	return RESULT_RETRY;

@@ -16,6 +16,7 @@ struct kafka_recall {
 	uint64_t *short_us; /* by mark: since when the log seems to end in front of it; 0: it does not */
 	bool *done; /* by mark */
 	uint32_t len;
+	bool one_will_do; /* a topic is deleted as a whole: once one record is there, others need not be waited for */
 };
 
 void kafka_recall_init(struct kafka_recall *recall, rd_kafka_t *client, const char *topic, const struct marks *marks);

@@ -70,3 +70,13 @@ enum result kafka_topic_check(const char *topic, const struct kafka_topic_settin
 	    "depend on when they were read",
 	    topic, settings->cleanup_policy);
 }
+
+enum result kafka_topic_missing(
+    const char *topic, bool was_read, uint64_t since_us, uint64_t now_us, struct error *error)
+{
+	const char *how = was_read ? " any more" : "";
+	if (now_us - since_us < (uint64_t)MISSING_TOPIC_MS * 1000)
+		return error_set(error, RESULT_RETRY, "topic %s does not exist%s: %s", topic, how,
+		    was_read ? "it was deleted, or this user may not see it" : "waiting for it");
+	return error_stop(error, was_read ? STOP_OTHER_LOG : STOP_NO_TOPIC, "topic %s does not exist%s", topic, how);
+}

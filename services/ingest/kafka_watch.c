@@ -211,13 +211,14 @@ static void out_of_range_report(struct kafka_watch *watch, struct kafka_partitio
 		    watch->topic_name, partition->id, wanted, low, high);
 	else if (known)
 		(void)error_stop(&failure, STOP_OTHER_LOG,
-		    "topic %s partition %" PRIu32 ": offset %" PRId64 " is out of range: the log holds %" PRId64
-		    " up to %" PRId64,
+		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64 ", but the log holds %" PRId64
+		    " up to %" PRId64 ": records were lost or the topic was made anew",
 		    watch->topic_name, partition->id, wanted, low, high);
 	else
 		(void)error_stop(&failure, STOP_OTHER_LOG,
-		    "topic %s partition %" PRIu32 ": offset %" PRId64 " is out of range of the log", watch->topic_name,
-		    partition->id, wanted);
+		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64
+		    ", which is out of range of the log: records were lost or the topic was made anew",
+		    watch->topic_name, partition->id, wanted);
 	kafka_watch_fail(watch, &failure);
 }
 
@@ -244,12 +245,10 @@ static void topic_missing(struct kafka_watch *watch)
 	struct error error;
 	if (watch->missing_since_us == 0)
 		watch->missing_since_us = now_us;
-	(void)error_set(&error, RESULT_RETRY, "topic %s does not exist: waiting for it", watch->topic_name);
-	set_notice(watch, &error);
-	if (now_us - watch->missing_since_us >= (uint64_t)MISSING_TOPIC_MS * 1000) {
-		(void)error_stop(&error, STOP_NO_TOPIC, "topic %s does not exist", watch->topic_name);
+	if (kafka_topic_missing(watch->topic_name, true, watch->missing_since_us, now_us, &error) == RESULT_RETRY)
+		set_notice(watch, &error);
+	else
 		kafka_watch_fail(watch, &error);
-	}
 }
 
 static void partitions_check(struct kafka_watch *watch, uint32_t now)
@@ -346,6 +345,7 @@ static bool ends_ask(struct kafka_watch *watch)
 		    RD_KAFKA_OFFSET_END;
 	bool told = rd_kafka_offsets_for_times(watch->client, list, ENDS_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
 	bool all = told;
+	bool unknown = false; /* to a broker */
 	for (int i = 0; i < list->cnt && told; i++) {
 		const rd_kafka_topic_partition_t *one = &list->elems[i];
 		if (one->err == RD_KAFKA_RESP_ERR_NO_ERROR && one->offset >= 0)
@@ -353,9 +353,15 @@ static bool ends_ask(struct kafka_watch *watch)
 		else
 			all = false;
 	}
+	for (int i = 0; i < list->cnt; i++)
+		unknown = unknown || list->elems[i].err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+		          list->elems[i].err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+		          list->elems[i].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 	rd_kafka_topic_partition_list_destroy(list);
 	if (told)
 		answered(watch, asked_us, outages);
+	if (unknown)
+		kafka_watch_check(watch); /* is it there at all? */
 	if (all)
 		atomic_store(&watch->heard_us, asked_us);
 	return all;

@@ -17,13 +17,15 @@ struct source_kafka {
 	struct source_port port; /* first: the port is the source */
 	const struct pipeline *pipeline;
 	char *client_id;
-	struct kafka_describe *describe; /* NULL: not asked, or done with */
+	struct kafka_describe *describe; /* NULL: not asked yet */
+	const struct marks *asked; /* of the question that is under way while reading; NULL: none is */
+	uint64_t doubts_asked; /* as they were at the last one */
 
 	/* From assign on; client NULL where no partition was assigned. */
 	rd_kafka_t *client;
 	rd_kafka_topic_t *topic;
 	rd_kafka_queue_t *events;
-	struct kafka_limits limits;
+	struct kafka_reader reader;
 	struct kafka_partition *partitions;
 	uint32_t partitions_len;
 	struct kafka_watch watch;
@@ -46,10 +48,48 @@ static struct kafka_partition *partition_find(struct source_kafka *source, uint3
 	return NULL;
 }
 
+static void on_client_error(struct source_kafka *source, rd_kafka_resp_err_t code, const char *text);
+
+static void errors_read(struct source_kafka *source)
+{
+	rd_kafka_resp_err_t code;
+	char text[ERROR_TEXT_MAX];
+	while (kafka_client_next_error(source->events, &code, text))
+		on_client_error(source, code, text);
+}
+
+static uint64_t source_doubts(struct source_port *port)
+{
+	struct source_kafka *source = source_of(port);
+	if (source->client != NULL)
+		errors_read(source); /* raises them, too */
+	return atomic_load(&source->reader.doubts);
+}
+
+/* After a doubt on new connections: those of before may lead to what was there before. */
+static enum result describe_anew(
+    struct source_kafka *source, const struct marks *marks, struct description *description, struct error *error)
+{
+	if (source->asked != NULL && source->asked != marks)
+		return error_set(error, RESULT_RETRY, "waiting for Kafka's answer");
+	if (source->asked == NULL) {
+		uint64_t doubts = source_doubts(&source->port);
+		kafka_describe_again(source->describe, marks, doubts != source->doubts_asked);
+		source->doubts_asked = doubts;
+		source->asked = marks;
+	}
+	enum result result = kafka_describe_wait(source->describe, 0, description, error);
+	if (result != RESULT_RETRY)
+		source->asked = NULL;
+	return result;
+}
+
 static enum result source_describe(
     struct source_port *port, const struct marks *marks, struct description *description, struct error *error)
 {
 	struct source_kafka *source = source_of(port);
+	if (source->client != NULL && source->describe != NULL)
+		return describe_anew(source, marks, description, error);
 	if (source->describe == NULL) {
 		enum result result =
 		    kafka_describe_new(&source->describe, source->pipeline, source->client_id, marks, error);
@@ -94,12 +134,10 @@ static enum result source_assign(struct source_port *port, const struct cut *pos
 	static const uint64_t one = 1;
 	struct source_kafka *source = source_of(port);
 	CHECK(source->client == NULL);
-	kafka_describe_free(source->describe);
-	source->describe = NULL;
 	if (positions->len == 0)
 		return RESULT_OK;
 	enum result result = kafka_client_new(
-	    &source->client, source->pipeline, source->client_id, positions->len, &source->limits, error);
+	    &source->client, source->pipeline, source->client_id, positions->len, &source->reader, error);
 	if (result != RESULT_OK)
 		return result;
 	source->topic = rd_kafka_topic_new(source->client, source->pipeline->source.topic, NULL);
@@ -143,8 +181,10 @@ static void on_partition_error(
 	}
 	log_debug("topic %s partition %" PRIu32 ": %s", source->pipeline->source.topic, partition->id, text);
 	if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-	    message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+	    message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
+		atomic_fetch_add(&source->reader.doubts, 1);
 		kafka_watch_check(&source->watch);
+	}
 }
 
 static void record_fill(struct source_record *record, uint32_t partition, rd_kafka_message_t *message)
@@ -191,8 +231,8 @@ static size_t batch_sort(
 
 static void wake_if_due(struct source_kafka *source, struct kafka_partition *partition)
 {
-	if (partition->bytes_taken < source->limits.bytes / WAKE_PARTS &&
-	    partition->records_taken < source->limits.records / WAKE_PARTS)
+	if (partition->bytes_taken < source->reader.limits.bytes / WAKE_PARTS &&
+	    partition->records_taken < source->reader.limits.records / WAKE_PARTS)
 		return;
 	partition->bytes_taken = 0;
 	partition->records_taken = 0;
@@ -234,6 +274,7 @@ static void source_give_back(struct source_port *port, struct source_record *rec
 static void on_client_error(struct source_kafka *source, rd_kafka_resp_err_t code, const char *text)
 {
 	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+		atomic_fetch_add(&source->reader.doubts, 1);
 		kafka_watch_away(&source->watch, source->transport[0] != '\0' ? source->transport : text);
 		return;
 	}
@@ -262,10 +303,7 @@ static enum result source_health(struct source_port *port, struct error *error)
 	struct source_kafka *source = source_of(port);
 	if (source->client == NULL)
 		return RESULT_OK;
-	rd_kafka_resp_err_t code;
-	char text[ERROR_TEXT_MAX];
-	while (kafka_client_next_error(source->events, &code, text))
-		on_client_error(source, code, text);
+	errors_read(source);
 	return kafka_watch_state(&source->watch, error);
 }
 
@@ -335,6 +373,7 @@ static const struct source_port_ops operations = {
     .assign = source_assign,
     .take = source_take,
     .give_back = source_give_back,
+    .doubts = source_doubts,
     .health = source_health,
     .position = source_position,
     .end = source_end,

@@ -5,7 +5,7 @@
  * Ownership: records lent by take are valid until give_back.
  * Errors:    RETRY: away; the text says what is waited for, call again later. CONFIG: topic missing for too long, access
  *            refused, offset out of range, log shorter than the position, partitions fewer than known.
- * Blocking:  describe may block for half a second; the others do not block.
+ * Blocking:  describe may block for half a second before assign; the others do not block.
  * Order:     the records of a partition come in offset order, offsets strictly rising, holes are allowed.
  */
 #ifndef SOURCE_PORT_H
@@ -30,6 +30,7 @@ enum recalled {
 	RECALLED_GONE, /* the log begins behind it: nothing can be said */
 	RECALLED_SHORT, /* the log ends in front of it */
 	RECALLED_ABSENT, /* the log reaches over its offset, and does not have it */
+	RECALLED_UNKNOWN, /* while reading only: no answer about this one, but another of its topic is THERE */
 };
 struct recall {
 	struct mark mark; /* as it was */
@@ -57,7 +58,8 @@ struct source_port;
 struct source_port_ops {
 	/* What the topic is like, and what has become of the records of these marks. start names every partition; where
 	 * pipeline.source.start is START_OFFSETS, one that it does not name begins at 0. The description is empty before, and
-	 * the caller's to fini. While it says RETRY it is asked again, with the same marks. */
+	 * the caller's to fini. While it says RETRY it is asked again, with the same marks (by their address). After assign
+	 * only partitions, recalls and the cluster are told, as they are then. */
 	enum result (*describe)(struct source_port *, const struct marks *marks, struct description *, struct error *);
 	/* Begins to read these partitions at these offsets. Called once. */
 	enum result (*assign)(struct source_port *, const struct cut *positions, struct error *);
@@ -66,6 +68,9 @@ struct source_port_ops {
 	enum result (*take)(struct source_port *, uint32_t partition, struct source_record *records, size_t max,
 	    size_t *taken, struct error *);
 	void (*give_back)(struct source_port *, struct source_record *records, size_t len);
+	/* Another number than before: the log may have become another one, as the topic was gone, or a broker. What was
+	 * handed out before it changed is not touched by that. */
+	uint64_t (*doubts)(struct source_port *);
 	/* How it is now: RETRY for as long as something is waited for, CONFIG from the failure on, otherwise OK. */
 	enum result (*health)(struct source_port *, struct error *);
 	/* Where reading stands: every record in front of it was handed out. It may lie behind the last record's next, where the

@@ -139,16 +139,11 @@ static bool on_offset(struct control *control, size_t which, const char *partiti
 
 static bool on_mark(struct control *control, const char *partition, const struct json_value *value)
 {
-	struct mark mark;
-	char text[48];
+	char text[MARKS_TEXT_MAX];
 	uint64_t number;
 
-	if (!text_take(value, text, sizeof text) || !mark_parse(text, &mark) ||
-	    !count_parse(partition, INT32_MAX, &number))
-		return false;
-	mark.partition = (uint32_t)number;
-	marks_add(&control->marks, &mark);
-	return true;
+	return text_take(value, text, sizeof text) && count_parse(partition, INT32_MAX, &number) &&
+	       marks_add_text(&control->marks, (uint32_t)number, text);
 }
 
 static bool on_fact(struct control *control, const char *name, const struct json_value *value)

@@ -54,17 +54,17 @@ bool cut_parse(const char *text, struct cut *cut)
 	return true;
 }
 
-/* "11:00c0ffee00c0ffee" in quotes. */
-static const char *mark_text(const char *at, struct mark *mark)
+/* "11:00c0ffee00c0ffee", or two of them, in quotes. */
+static const char *marks_text(const char *at, uint32_t partition, struct marks *marks)
 {
-	char text[48];
+	char text[MARKS_TEXT_MAX];
 	const char *begin = skip(at, '"'), *end = begin ? strchr(begin, '"') : NULL;
 
 	if (!end || (size_t)(end - begin) >= sizeof text)
 		return NULL;
 	memcpy(text, begin, (size_t)(end - begin));
 	text[end - begin] = '\0';
-	return mark_parse(text, mark) ? end + 1 : NULL;
+	return marks_add_text(marks, partition, text) ? end + 1 : NULL;
 }
 
 bool marks_parse(const char *text, struct marks *marks)
@@ -76,13 +76,10 @@ bool marks_parse(const char *text, struct marks *marks)
 		at = skip(at, '}');
 	while (at && more) {
 		int64_t partition = 0;
-		struct mark mark = {0};
 		at = number(skip(at, '"'), 0, UINT32_MAX, &partition);
-		at = mark_text(skip(skip(at, '"'), ':'), &mark);
+		at = marks_text(skip(skip(at, '"'), ':'), (uint32_t)partition, marks);
 		if (!at)
 			break;
-		mark.partition = (uint32_t)partition;
-		marks_add(marks, &mark);
 		more = skip(at, ',') != NULL;
 		at = skip(at, more ? ',' : '}');
 	}

@@ -14,7 +14,6 @@
 #include "services/sluicectl/same_log.h"
 #include "services/sluicectl/sluicectl.h"
 
-#define CLUSTER "kafka.cluster_id"
 #define ZONE_RULES "time_zone.rules"
 #define RETENTION "kafka.retention.ms" /* noted by every start */
 
@@ -37,7 +36,7 @@ struct accept {
 static const char *deciding(const struct accept *accept)
 {
 	for (uint32_t i = 0; i < accept->differing.len; i++)
-		if (strcmp(accept->differing.entries[i].name, CLUSTER) != 0)
+		if (strcmp(accept->differing.entries[i].name, FACT_CLUSTER) != 0)
 			return accept->differing.entries[i].name;
 	return NULL;
 }

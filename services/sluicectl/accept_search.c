@@ -23,9 +23,9 @@ static void take(struct memory *memory, const struct tree_node *source)
 			facts_add(&memory->facts, &memory->arena, text_of(&memory->arena, node->name),
 			    text_of(&memory->arena, text));
 	for (const struct tree_node *node = marks != NULL ? marks->first : NULL; node != NULL; node = node->next) {
-		struct mark mark = {.partition = (uint32_t)strtoul(text_of(&memory->arena, node->name), NULL, 10)};
-		if (tree_text(node, &text) && mark_parse(text_of(&memory->arena, text), &mark))
-			marks_add(&memory->marks, &mark);
+		uint32_t partition = (uint32_t)strtoul(text_of(&memory->arena, node->name), NULL, 10);
+		if (tree_text(node, &text))
+			(void)marks_add_text(&memory->marks, partition, text_of(&memory->arena, text));
 	}
 }
 

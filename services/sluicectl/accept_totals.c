@@ -54,10 +54,10 @@ static enum result read_marks(struct postgres *postgres, struct memory *memory, 
 		outcome =
 		    error_set(error, RESULT_CONFIG, "job %s was never started: it remembers nothing", memory->job);
 	for (int i = 0; outcome == RESULT_OK && i < PQntuples(result); i++) {
-		struct mark mark = {.partition = (uint32_t)strtoul(PQgetvalue(result, i, 0), NULL, 10)};
+		uint32_t partition = (uint32_t)strtoul(PQgetvalue(result, i, 0), NULL, 10);
 		memory->replays = *PQgetvalue(result, i, 2) == 't';
-		if (!PQgetisnull(result, i, 0) && mark_parse(PQgetvalue(result, i, 1), &mark))
-			marks_add(&memory->marks, &mark);
+		if (!PQgetisnull(result, i, 0))
+			(void)marks_add_text(&memory->marks, partition, PQgetvalue(result, i, 1));
 	}
 	PQclear(result);
 	return outcome;

@@ -121,7 +121,14 @@ static void topic_close(struct source_port *port)
 	(void)port;
 }
 
-static const struct source_port_ops topic_ops = {.describe = topic_describe,
+static uint64_t port_doubts(struct source_port *port)
+{
+	(void)port;
+	return 0;
+}
+
+static const struct source_port_ops topic_ops = {.doubts = port_doubts,
+    .describe = topic_describe,
     .assign = topic_assign,
     .take = topic_take,
     .give_back = topic_give_back,

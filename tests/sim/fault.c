@@ -413,7 +413,7 @@ static bool log_is_known(const struct world *world, const int64_t **cut)
 		*cut = control->cut;
 	}
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
-		known |= marks[p].there && marks[p].offset < (*cut)[p];
+		known |= marks[p].len > 0 && marks[p].entries[0].offset < (*cut)[p];
 	return known;
 }
 

@@ -47,13 +47,13 @@ struct record_log {
 	bool foreign; /* in front of foreign_end there are other records */
 	int64_t foreign_end[PARTITIONS_MAX];
 	struct alteration alteration;
+	uint64_t doubts; /* how often an ingest could see that something happened to it */
 };
 
-/* A mark, flat. */
+/* A partition's marks, flat: none, or the last one behind the one that is sure, where that is another one. */
 struct stored_mark {
-	bool there;
-	int64_t offset;
-	uint64_t hash;
+	uint32_t len;
+	struct mark entries[2];
 };
 
 /* Wall clock of the days that records fall on; the first two in one month, the third in another year. */

@@ -165,16 +165,18 @@ uint64_t log_mark(uint32_t partition, const struct log_record *record)
 void marks_store(struct stored_mark to[PARTITIONS_MAX], const struct marks *from)
 {
 	memset(to, 0, PARTITIONS_MAX * sizeof *to);
-	for (uint32_t i = 0; i < from->len; i++)
-		to[from->entries[i].partition] =
-		    (struct stored_mark){true, from->entries[i].offset, from->entries[i].hash};
+	for (uint32_t i = 0; i < from->len; i++) {
+		struct stored_mark *stored = &to[from->entries[i].partition];
+		CHECK(stored->len < 2);
+		stored->entries[stored->len++] = from->entries[i];
+	}
 }
 
 void marks_tell(const struct stored_mark from[PARTITIONS_MAX], struct marks *to)
 {
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
-		if (from[p].there)
-			marks_add(to, &(struct mark){p, from[p].offset, from[p].hash});
+		for (uint32_t i = 0; i < from[p].len; i++)
+			marks_add(to, &from[p].entries[i]);
 }
 
 static const struct log_record *last_within(const struct log_partition *partition, int64_t from, int64_t to)
@@ -191,10 +193,13 @@ void marks_check(struct world *world, const char *who, const struct stored_mark 
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++) {
 		const struct log_record *last =
 		    from == NULL ? NULL : last_within(&world->log.partitions[p], from[p], cut[p]);
-		const struct log_record *record = marks[p].there ? log_find(&world->log, p, marks[p].offset) : NULL;
-		if (marks[p].there && (record == NULL || log_mark(p, record) != marks[p].hash))
-			world_violate(world, "%s: the mark of partition %u is of no record at %lld", who, p,
-			    (long long)marks[p].offset);
+		const struct log_record *record = NULL;
+		for (uint32_t i = 0; i < marks[p].len; i++) {
+			record = log_find(&world->log, p, marks[p].entries[i].offset);
+			if (record == NULL || log_mark(p, record) != marks[p].entries[i].hash)
+				world_violate(world, "%s: the mark of partition %u is of no record at %lld", who, p,
+				    (long long)marks[p].entries[i].offset);
+		}
 		if (from != NULL && record != last)
 			world_violate(world,
 			    "%s: the mark of partition %u is of %lld, the last record before the cut is %lld", who, p,
@@ -206,9 +211,10 @@ void marks_check(struct world *world, const char *who, const struct stored_mark 
 void marks_check_own(struct world *world, const char *who, const struct stored_mark marks[PARTITIONS_MAX])
 {
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
-		if (marks[p].there && log_is_foreign(&world->log, p, marks[p].offset))
-			world_violate(
-			    world, "%s begins, but %u/%lld is another record now", who, p, (long long)marks[p].offset);
+		for (uint32_t i = 0; i < marks[p].len; i++)
+			if (log_is_foreign(&world->log, p, marks[p].entries[i].offset))
+				world_violate(world, "%s begins, but %u/%lld is another record now", who, p,
+				    (long long)marks[p].entries[i].offset);
 }
 
 bool says_other_log(const struct world *world, const char *why)
@@ -221,11 +227,9 @@ bool says_other_log(const struct world *world, const char *why)
 	       (world->log.cluster != 1 && strstr(why, "(kafka.cluster_id)") != NULL);
 }
 
-#define CLUSTER_FACT "kafka.cluster_id"
-
 uint32_t cluster_of(const struct facts *facts)
 {
-	const char *value = facts_get(facts, CLUSTER_FACT);
+	const char *value = facts_get(facts, FACT_CLUSTER);
 	return value == NULL ? 0 : (uint32_t)strtoul(value, NULL, 10);
 }
 
@@ -234,7 +238,7 @@ void cluster_tell(uint32_t cluster, struct facts *facts, struct arena *arena)
 	char value[16];
 	(void)snprintf(value, sizeof value, "%u", cluster);
 	if (cluster != 0)
-		facts_add(facts, arena, CLUSTER_FACT, value);
+		facts_add(facts, arena, FACT_CLUSTER, value);
 }
 
 /* --- the port -------------------------------------------------------------------------------------------------------------- */
@@ -325,6 +329,11 @@ static void port_give_back(struct source_port *port, struct source_record *recor
 	source->lent--;
 }
 
+static uint64_t port_doubts(struct source_port *port)
+{
+	return source_of(port)->world->log.doubts;
+}
+
 static enum result port_health(struct source_port *port, struct error *error)
 {
 	struct source *source = source_of(port);
@@ -366,8 +375,8 @@ static void port_close(struct source_port *port)
 	(void)port;
 }
 
-static const struct source_port_ops source_ops = {port_describe, port_assign, port_take, port_give_back, port_health,
-    port_position, port_end, port_heard_us, port_partitions, port_commit_group, port_close};
+static const struct source_port_ops source_ops = {port_describe, port_assign, port_take, port_give_back, port_doubts,
+    port_health, port_position, port_end, port_heard_us, port_partitions, port_commit_group, port_close};
 
 void source_init(struct source *source, struct world *world)
 {

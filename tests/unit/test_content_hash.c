@@ -18,6 +18,15 @@ static enum result one_assign(struct source_port *port, const struct cut *positi
 	return RESULT_OK;
 }
 
+/* The log is the one that was read. */
+static enum result one_describe(
+    struct source_port *port, const struct marks *marks, struct description *found, struct error *error)
+{
+	(void)port, (void)marks, (void)error;
+	found->partitions = 1;
+	return RESULT_OK;
+}
+
 static enum result one_take(struct source_port *port, uint32_t partition, struct source_record *records, size_t max,
     size_t *taken, struct error *error)
 {
@@ -65,7 +74,15 @@ static uint32_t one_partitions(struct source_port *port)
 	return 1;
 }
 
-static const struct source_port_ops one_ops = {.assign = one_assign,
+static uint64_t port_doubts(struct source_port *port)
+{
+	(void)port;
+	return 0;
+}
+
+static const struct source_port_ops one_ops = {.describe = one_describe,
+    .doubts = port_doubts,
+    .assign = one_assign,
     .take = one_take,
     .give_back = one_give_back,
     .health = one_health,

@@ -18,20 +18,26 @@ struct quiet_source {
 	uint64_t heard_us; /* when the end was heard; 0: never */
 	bool has_record;
 	enum recalled now; /* what is said about every mark */
-	uint64_t hash;
+	uint64_t hash; /* 0: that of the mark */
 	int64_t ends_at;
+	bool away; /* nothing is said */
+	uint64_t doubts;
+	const char *cluster; /* NULL: not told */
 };
 
 static enum result quiet_describe(
     struct source_port *port, const struct marks *marks, struct description *found, struct error *error)
 {
 	struct quiet_source *source = (struct quiet_source *)(void *)port;
-	(void)error;
+	if (source->away)
+		return error_set(error, RESULT_RETRY, "nobody answers");
 	found->partitions = 1;
+	if (source->cluster != NULL)
+		facts_add(&found->facts, &found->arena, FACT_CLUSTER, source->cluster);
 	found->recalls = arena_take(&found->arena, (marks->len + 1) * sizeof *found->recalls);
 	for (uint32_t i = 0; i < marks->len; i++)
-		found->recalls[found->recalls_len++] =
-		    (struct recall){marks->entries[i], source->now, source->hash, source->ends_at};
+		found->recalls[found->recalls_len++] = (struct recall){marks->entries[i], source->now,
+		    source->hash != 0 ? source->hash : marks->entries[i].hash, source->ends_at};
 	return RESULT_OK;
 }
 
@@ -98,7 +104,19 @@ static uint32_t port_partitions(struct source_port *port)
 	return 0;
 }
 
-static const struct source_port_ops quiet_ops = {.describe = quiet_describe,
+static uint64_t port_doubts(struct source_port *port)
+{
+	(void)port;
+	return 0;
+}
+
+static uint64_t quiet_doubts(struct source_port *port)
+{
+	return ((struct quiet_source *)(void *)port)->doubts;
+}
+
+static const struct source_port_ops quiet_ops = {.doubts = quiet_doubts,
+    .describe = quiet_describe,
     .assign = quiet_assign,
     .take = quiet_take,
     .give_back = quiet_give_back,
@@ -325,7 +343,8 @@ static uint64_t backlog_heard_us(struct source_port *port)
 	return 0;
 }
 
-static const struct source_port_ops backlog_ops = {.describe = backlog_describe,
+static const struct source_port_ops backlog_ops = {.doubts = port_doubts,
+    .describe = backlog_describe,
     .assign = quiet_assign,
     .take = backlog_take,
     .give_back = quiet_give_back,
@@ -587,6 +606,102 @@ static void the_same_record_and_one_that_is_gone_are_not(void **state)
 	assert_int_equal(describe_again(*state, RECALLED_GONE, 0), RESULT_OK);
 }
 
+/* The marks of the barrier that is sent when the n-th epoch is cut: their offsets, as digits. */
+static const char *marks_at(struct world *world, uint64_t n)
+{
+	static char text[16];
+	size_t len = 0;
+	struct harness *harness = &world->harness;
+	const struct frame_inject inject = {.epoch = {ATTEMPT, n}};
+	assert_int_equal(harness_frame(harness, 0, FRAME_INJECT, &inject, true), RESULT_OK);
+	harness_take(harness);
+	const struct marks *marks =
+	    &sent(harness, channel_to(harness, ROLE_DEDUP, 0), FRAME_BARRIER, 0)->body.barrier.marks;
+	for (uint32_t i = 0; i < marks->len; i++)
+		text[len++] = (char)('0' + marks->entries[i].offset);
+	text[len] = '\0';
+	return text;
+}
+
+static void read_one(struct world *world, uint64_t second)
+{
+	world->source.has_record = true;
+	assert_int_equal(tick(world, second, FRONTIER), RESULT_OK);
+}
+
+/* What a barrier calls sure was read again after everything in front of the last look; another log is noticed by it. */
+static void what_was_read_is_looked_at_again(void **state)
+{
+	struct world *world = *state;
+	read_one(world, 1);
+	assert_string_equal(marks_at(world, 1), "0");
+	read_one(world, 2);
+	read_one(world, 3);
+	assert_string_equal(marks_at(world, 2), "02");
+	read_one(world, 4); /* after three seconds, as they were until then */
+	assert_string_equal(marks_at(world, 3), "23");
+	assert_int_equal(tick(world, 7, FRONTIER), RESULT_OK);
+	assert_string_equal(marks_at(world, 4), "3");
+	world->source.hash = 1;
+	assert_int_equal(tick(world, 9, FRONTIER), RESULT_OK);
+	assert_int_equal(tick(world, 10, FRONTIER), RESULT_CONFIG);
+	assert_non_null(strstr(world->harness.error.text, "offset 3, and there is another one"));
+}
+
+static bool is_pending(struct world *world, uint64_t second)
+{
+	const struct frame_pending *said = said_at(world, second, FRONTIER, second);
+	return said != NULL && said->waiting;
+}
+
+static void nothing_is_read_in_doubt(void **state)
+{
+	struct world *world = *state;
+	read_one(world, 1);
+	assert_string_equal(marks_at(world, 1), "0");
+	world->source.away = true;
+	world->source.has_record = true;
+	world->source.doubts = 1;
+	assert_false(is_pending(world, 2));
+	assert_false(is_pending(world, 60));
+	world->source.doubts = 2; /* while it is asked: it is asked again */
+	world->source.away = false;
+	assert_false(is_pending(world, 61));
+	assert_true(is_pending(world, 61));
+	world->source.has_record = true;
+	world->source.hash = 1;
+	world->source.doubts = 3;
+	assert_int_equal(tick(world, 61, FRONTIER), RESULT_CONFIG);
+}
+
+/* Retention goes on, and one partition does not answer: neither is another log. */
+static void what_is_not_seen_is_no_other_log(void **state)
+{
+	struct world *world = *state;
+	static const enum recalled harmless[] = {RECALLED_GONE, RECALLED_UNKNOWN};
+	for (uint64_t i = 0; i < 2; i++) {
+		world->source.now = harmless[i];
+		world->source.doubts++;
+		read_one(world, 10 + i);
+		assert_string_equal(marks_at(world, i + 1), i == 0 ? "0" : "01");
+	}
+}
+
+/* The next attempt compares it with what is remembered. */
+static void another_cluster_ends_the_attempt(void **state)
+{
+	struct world *world = *state;
+	world->source.cluster = "one";
+	assert_int_equal(describe_again(world, RECALLED_THERE, 0), RESULT_OK);
+	assert_int_equal(harness_frame(&world->harness, 0, FRAME_START, &(struct frame_start){0}, true), RESULT_OK);
+	world->source.doubts++;
+	assert_int_equal(tick(world, 2, FRONTIER), RESULT_OK);
+	world->source.doubts++;
+	world->source.cluster = "two";
+	assert_int_equal(tick(world, 3, FRONTIER), RESULT_CORRUPT);
+	assert_non_null(strstr(world->harness.error.text, "the Kafka cluster was 'one', and now it is 'two'"));
+}
+
 /* One member at a time; the value stands in databases: it must be the same in every release. */
 static void a_record_is_known_by_all_of_it(void **state)
 {
@@ -630,6 +745,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(too_many_partitions_are_refused, bed_begin, bed_end),
 	    cmocka_unit_test_setup_teardown(another_record_is_refused, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(the_same_record_and_one_that_is_gone_are_not, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(what_was_read_is_looked_at_again, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(nothing_is_read_in_doubt, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(what_is_not_seen_is_no_other_log, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(another_cluster_ends_the_attempt, replay_begin, replay_end),
 	    cmocka_unit_test(a_record_is_known_by_all_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
