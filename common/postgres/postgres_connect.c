@@ -62,9 +62,11 @@ static enum sink_outcome url_check(const char *url, struct error *error)
 {
 	char *words = NULL;
 
-	if (!url || !*url || (!strchr(url, '=') && !strstr(url, "://")))
+	if (!url || !*url)
 		return SINK_DONE;
-	PQconninfoOption *options = PQconninfoParse(url, &words);
+	/* libpq would take anything else for the name of a database, and look for that at this machine. */
+	bool whole = strchr(url, '=') || strstr(url, "://");
+	PQconninfoOption *options = whole ? PQconninfoParse(url, &words) : NULL;
 	if (options) {
 		PQconninfoFree(options);
 		return SINK_DONE;
@@ -72,7 +74,8 @@ static enum sink_outcome url_check(const char *url, struct error *error)
 	PQfreemem(words);
 	error_stop(error, STOP_CONNECTION_SETTINGS,
 	    "sinks.postgres.url is not an address that libpq can read "
-	    "(postgresql://user:password@host:port/database, or keyword=value pairs)");
+	    "(postgresql://user:password@host:port/database, or keyword=value pairs; the name alone is for "
+	    "PGDATABASE)");
 	return SINK_CONFIG;
 }
 
@@ -215,8 +218,11 @@ static enum sink_outcome connect_failed(
 		*renewed = true;
 		return SINK_UNKNOWN;
 	}
-	if (!give_up(postgres, verdict))
+	if (!give_up(postgres, verdict)) {
+		if (verdict == CONNECT_MISSING) /* it may come, but who has mistyped it is not to wait for the end */
+			error_set(error, RESULT_RETRY, "%s. What to do: %s", first.text, stop_way(stop));
 		return SINK_UNKNOWN;
+	}
 	error_stop(error, stop, "%s", first.text);
 	return SINK_CONFIG;
 }

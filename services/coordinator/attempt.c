@@ -439,6 +439,7 @@ static void back_off(struct coordinator *coordinator)
 static void act_cancel(struct coordinator *coordinator)
 {
 	log_warn("attempt %" PRIu64 " is over: %s", coordinator->attempt, coordinator->last_error);
+	coordinator->erred_us = clock_realtime_us();
 	command_all(coordinator, FRAME_CANCEL, &(struct frame_cancel){.text = coordinator->last_error});
 	for (uint32_t i = 0; i < coordinator->registry.len; i++)
 		if (takes_part(coordinator, coordinator->registry.members[i].name))

@@ -85,6 +85,7 @@ struct coordinator {
 	bool live, told_anew;
 	uint64_t told_us, rate_us, rate_from, rate;
 	char last_error[ERROR_TEXT_MAX];
+	int64_t erred_us; /* when an attempt ended for it */
 	char refused[256], refused_name[WORKER_NAME_MAX]; /* the last process that may not take part, and why */
 	uint64_t refused_us; /* 0: none, or it has registered rightly since */
 	uint64_t told_wait_us[OWN_WAITS]; /* since when, of the one that the log has */

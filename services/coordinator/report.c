@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 #include "services/coordinator/coordinator_state.h"
 
@@ -29,6 +30,20 @@ static const char *verdict_of(const struct coordinator *coordinator, struct aren
 	return copy;
 }
 
+/* With its instant where the job runs again: an old error is not to be taken for one of now. */
+static const char *last_error_of(const struct coordinator *coordinator, struct arena *arena)
+{
+	struct buffer text = {0};
+	char at[TIMESTAMP_TEXT_MAX];
+	buffer_append_text(&text, coordinator->last_error);
+	(void)timestamp_print(coordinator->erred_us, at);
+	if (text.len > 0 && coordinator->state == STATE_RUNNING && !MUTANT(error_undated))
+		buffer_printf(&text, " (at %.19sZ)", at);
+	const char *copy = arena_clone(arena, text.data, text.len);
+	buffer_fini(&text);
+	return copy;
+}
+
 /* The first of those who do not know says since when the whole is not known. */
 static int64_t ends_unknown_us(const struct coordinator *coordinator)
 {
@@ -50,7 +65,7 @@ void coordinator_report(const struct coordinator *coordinator, struct arena *are
 	    .jobs = coordinator->config.job,
 	    .state = deployment_state_name(coordinator->state),
 	    .now_us = clock_realtime_us(),
-	    .last_error = coordinator->last_error,
+	    .last_error = last_error_of(coordinator, arena),
 	    .epoch = coordinator->committed,
 	    .live = coordinator->state == STATE_RUNNING && coordinator->live,
 	    .cut = coordinator->cut,

@@ -13,7 +13,7 @@
 #include "services/sluicectl/audit_keys.h"
 #include "services/sluicectl/audit_letters.h"
 #include "services/sluicectl/audit_search.h"
-#include "services/sluicectl/sluicectl.h"
+#include "services/sluicectl/job_state.h"
 
 static void compare_counter(struct report *report, const char *name, uint64_t due, uint64_t found)
 {
@@ -120,6 +120,8 @@ static void audit_job(
 	totals_init(&audit->totals, &audit->spool, report);
 	progress_open(&audit->progress);
 	enum result result = run(audit, &error);
+	if (report->nothing)
+		result = job_state_nothing(arguments, pipeline, report->job, &error);
 	if (result == RESULT_OK)
 		print(outcome, arguments, report);
 	else
@@ -177,6 +179,7 @@ const struct verb verb_audit = {
     .run = audit_jobs,
     .what = "proves rows, totals, documents, dead letters and counters from Kafka",
     .exits = "0 exact, 1 not, 69 a service is away, 78 a person has to change something",
-    .rows = {ROW_JOB("totals (PostgreSQL) or search (Elasticsearch) only; otherwise every job that is on")},
-    .rows_len = 1,
+    .rows = {ROW_JOB("totals (PostgreSQL) or search (Elasticsearch) only; otherwise every job that is on"),
+        ROW_COORDINATOR},
+    .rows_len = 2,
 };

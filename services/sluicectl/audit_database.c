@@ -275,8 +275,8 @@ static enum sink_outcome take_frontier(struct audit *audit, const PGresult *resu
 {
 	struct report *report = &audit->report;
 	if (PQntuples(result) != 1) {
-		(void)error_set(
-		    error, RESULT_CONFIG, "job %s was never started: there is nothing to audit", report->job);
+		report->nothing = true;
+		(void)error_set(error, RESULT_CONFIG, "job %s has no frontier", report->job);
 		return SINK_CONFIG;
 	}
 	report->attempt = strtoull(PQgetvalue(result, 0, FRONTIER_ATTEMPT), NULL, 10);
@@ -426,9 +426,15 @@ static enum sink_outcome read_snapshot(struct database *database, struct error *
 enum result audit_database_read(struct audit *audit, struct error *error)
 {
 	struct database database = {.audit = audit, .postgres = {.stop_fd = -1, .reads_only = true}};
+	bool there = false;
 	enum sink_outcome outcome = postgres_connect(&database.postgres, audit->pipeline, "sluicectl audit", error);
 	if (outcome == SINK_DONE)
-		outcome = postgres_schema_check(&database.postgres, audit->report.job, error);
+		outcome = postgres_schema_find(&database.postgres, &there, error);
+	if (outcome == SINK_DONE && !there) {
+		audit->report.nothing = true;
+		(void)error_set(error, RESULT_CONFIG, "this database has no schema sluice");
+		outcome = SINK_CONFIG;
+	}
 	if (outcome == SINK_DONE)
 		outcome = read_snapshot(&database, error);
 	postgres_fini(&database.postgres);

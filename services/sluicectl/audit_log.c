@@ -139,24 +139,40 @@ static enum result client_open(struct log_reader *log, struct error *error)
 
 /* --- where to begin and to end --------------------------------------------------------------------------------- */
 
+static bool is_gone(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+	       code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
 static enum result fault(const struct log_reader *log, rd_kafka_resp_err_t code, const char *what, struct error *error)
 {
 	const char *topic = log->audit->pipeline->source.topic;
-	bool for_good =
-	    log->refused || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
-	    code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
-	    code == RD_KAFKA_RESP_ERR__AUTHENTICATION;
+	bool for_good = log->refused || code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+	                code == RD_KAFKA_RESP_ERR__AUTHENTICATION;
+	if (is_gone(code))
+		return error_set(error, RESULT_CONFIG,
+		    "Kafka: topic %s is not there (%s: %s), and without its records nothing can be proved. What to do: "
+		    "let "
+		    "bootstrap.servers and source.topic lead to the log that was read. Where that is gone for good, "
+		    "`sluicectl reset` starts a job over with another one",
+		    topic, what, rd_kafka_err2str(code));
 	return error_set(error, for_good ? RESULT_CONFIG : RESULT_RETRY, "Kafka: topic %s: %s: %s%s%s", topic, what,
 	    rd_kafka_err2str(code), log->trouble[0] ? "; " : "", log->trouble);
 }
 
-/* Kafka ends before the cut: what was read is not there any more. */
+enum { NO_PARTITION = -1 };
+
+/* Kafka ends before the cut: what was read is not there any more. end: NO_PARTITION, or an offset. */
 static void say_short(struct audit *audit, const struct audit_partition *partition, int64_t end)
 {
 	struct difference difference = {.kind = DIFFERENCE_LOG};
 	buffer_printf(&difference.key, "partition %" PRIu32, partition->partition);
 	buffer_printf(&difference.expected, "records up to offset %" PRId64 ", the cut", partition->cut);
-	buffer_printf(&difference.found, "the topic ends at offset %" PRId64, end);
+	if (end == NO_PARTITION)
+		buffer_append_text(&difference.found, "the topic has no such partition: it was made anew, with fewer");
+	else
+		buffer_printf(&difference.found, "the topic ends at offset %" PRId64, end);
 	report_add(&audit->report, &difference);
 }
 
@@ -168,26 +184,42 @@ static void hear(struct log_reader *log)
 		rd_kafka_message_destroy(message);
 }
 
-/* Of search: a partition that came since the cut has documents already. */
+static bool has_partition(const struct rd_kafka_metadata_topic *topic, uint32_t partition)
+{
+	for (int i = 0; i < topic->partition_cnt; i++)
+		if (topic->partitions[i].id == (int32_t)partition)
+			return true;
+	return false;
+}
+
+static void take_partitions(struct report *report, const struct rd_kafka_metadata_topic *topic)
+{
+	size_t len = report->partitions_len;
+	for (size_t i = 0; i < len; i++)
+		report->partitions[i].gone = !has_partition(topic, report->partitions[i].partition);
+	if (report->search == NULL)
+		return;
+	report->partitions =
+	    memory_resize(report->partitions, len + (size_t)topic->partition_cnt + 1, sizeof report->partitions[0]);
+	for (int i = 0; i < topic->partition_cnt; i++)
+		if (report_partition(report, (uint32_t)topic->partitions[i].id) == NULL)
+			report->partitions[len++] =
+			    (struct audit_partition){.partition = (uint32_t)topic->partitions[i].id};
+	report->partitions_len = len;
+	report_partitions_sort(report);
+}
+
+/* Which ones there are. Of search, those that came since the cut are read, too: they have documents already. */
 static enum result find_partitions(struct log_reader *log, struct error *error)
 {
-	struct report *report = &log->audit->report;
 	const struct rd_kafka_metadata *metadata = NULL;
 	rd_kafka_topic_t *topic = rd_kafka_topic_new(log->client, log->audit->pipeline->source.topic, NULL);
 	rd_kafka_resp_err_t code =
 	    topic != NULL ? rd_kafka_metadata(log->client, 0, topic, &metadata, QUERY_MS) : rd_kafka_last_error();
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata != NULL && metadata->topic_cnt == 1) {
-		const struct rd_kafka_metadata_topic *found = &metadata->topics[0];
-		code = found->err;
-		size_t len = report->partitions_len;
-		report->partitions = memory_resize(
-		    report->partitions, len + (size_t)found->partition_cnt + 1, sizeof report->partitions[0]);
-		for (int i = 0; i < found->partition_cnt; i++)
-			if (report_partition(report, (uint32_t)found->partitions[i].id) == NULL)
-				report->partitions[len++] =
-				    (struct audit_partition){.partition = (uint32_t)found->partitions[i].id};
-		report->partitions_len = len;
-		report_partitions_sort(report);
+		code = metadata->topics[0].err;
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+			take_partitions(&log->audit->report, &metadata->topics[0]);
 	}
 	if (metadata != NULL)
 		rd_kafka_metadata_destroy(metadata);
@@ -215,6 +247,11 @@ static enum result find_places(struct log_reader *log, struct error *error)
 	for (size_t i = 0; i < audit->report.partitions_len; i++) {
 		struct audit_partition *partition = &audit->report.partitions[i];
 		int64_t low = 0, high = 0;
+		if (partition->gone) {
+			partition->begin = log->limits[i] = log->ends[i] = partition->start;
+			say_short(audit, partition, NO_PARTITION);
+			continue;
+		}
 		rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
 		    log->client, audit->pipeline->source.topic, (int32_t)partition->partition, &low, &high, QUERY_MS);
 		if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -410,7 +447,7 @@ enum result audit_log_read(struct audit *audit, struct error *error)
 {
 	struct log_reader log = {.audit = audit};
 	enum result result = client_open(&log, error);
-	if (result == RESULT_OK && audit->report.search != NULL)
+	if (result == RESULT_OK)
 		result = find_partitions(&log, error);
 	make_room(&log);
 	if (result == RESULT_OK)

@@ -57,6 +57,7 @@ struct audit_partition {
 	 * since_most: where the last one did. */
 	int64_t cut_most, since, since_most;
 	int64_t meant_from; /* the pipeline file's meaning counts from here on; 0: it always did */
+	bool gone; /* the topic does not have it any more */
 	int64_t begin; /* what is read begins here: after start where Kafka does not hold all any more */
 };
 
@@ -91,6 +92,7 @@ struct search_report {
 struct report {
 	const struct pipeline *pipeline;
 	char job[JOB_NAME_MAX];
+	bool nothing; /* was committed so far */
 	uint64_t attempt, epoch;
 	struct audit_partition *partitions; /* in ascending order */
 	size_t partitions_len;

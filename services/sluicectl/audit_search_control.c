@@ -110,20 +110,19 @@ static enum result check_started(struct report *report, struct error *error)
 	struct search_report *search = report->search;
 	enum result result = RESULT_OK;
 	size_t active = controls_active(search->controls, search->controls_len);
-	if (search->controls_len == 0)
-		return error_set(
-		    error, RESULT_CONFIG, "job %s was never started: there is nothing to audit", report->job);
+	report->nothing = search->controls_len == 0;
+	for (size_t i = 0; i < active && !report->nothing; i++)
+		report->nothing = !search->controls[i].started;
+	if (report->nothing)
+		return error_set(error, search->controls_len == 0 ? RESULT_CONFIG : RESULT_RETRY,
+		    "job %s has a writer without a cut", report->job);
 	if (active == 0)
 		return error_set(error, RESULT_RETRY,
 		    "job %s: its control documents do not share out the key groups: start it, or run again where it is "
 		    "starting",
 		    report->job);
-	for (size_t i = 0; i < active && result == RESULT_OK; i++) {
-		if (!search->controls[i].started)
-			return error_set(error, RESULT_RETRY,
-			    "job %s is starting: writer %zu has no cut yet; run again", report->job, i);
+	for (size_t i = 0; i < active && result == RESULT_OK; i++)
 		result = check_meaning(report, &search->controls[i], error);
-	}
 	search->surplus = search->controls_len - active;
 	search->counted = search->surplus == 0;
 	for (size_t i = 0; i < active; i++)

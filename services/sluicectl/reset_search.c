@@ -208,6 +208,67 @@ static enum result unclaimed_find(struct search *search, struct error *error)
 	return result;
 }
 
+/* What would be refused when half of it is done. name: as the job has it; at: what Elasticsearch has under it. */
+static enum result index_check(
+    const struct search *search, const char *name, const struct tree_node *at, struct error *error)
+{
+	const struct http *http = &search->elastic.http;
+	const struct tree_node *settings = tree_member(tree_member(at, "settings"), "index");
+	const struct bytes own = {(const uint8_t *)name, strlen(name)}, yes = {(const uint8_t *)"true", 4};
+	bool stream = at->name.len > 4 && memcmp(at->name.data, ".ds-", 4) == 0;
+	struct bytes value;
+
+	if (!bytes_equal(at->name, own))
+		return error_set(error, RESULT_CONFIG,
+		    "Elasticsearch at %s: %s is no index, but %s of %.*s: nothing was changed. What to do: remove it "
+		    "(DELETE /%s%.*s%s%s), and run this again; or leave out --with-index, then no index is touched",
+		    http->settings->urls[http->host], name, stream ? "a data stream" : "an alias", (int)at->name.len,
+		    (const char *)at->name.data, stream ? "_data_stream" : "", stream ? 0 : (int)at->name.len,
+		    (const char *)at->name.data, stream ? "/" : "/_alias/", name);
+	if (tree_text(tree_member(tree_member(settings, "blocks"), "read_only"), &value) && bytes_equal(value, yes))
+		return error_set(error, RESULT_CONFIG,
+		    "Elasticsearch at %s: index %s may not be deleted (index.blocks.read_only): nothing was changed. "
+		    "What "
+		    "to do: PUT /%s/_settings {\"index.blocks.read_only\": null}, and run this again",
+		    http->settings->urls[http->host], name, name);
+	return RESULT_OK;
+}
+
+static enum result name_check(struct search *search, const char *name, struct error *error)
+{
+	struct buffer path = {0};
+	const struct tree_node *root;
+
+	http_encode(&path, name);
+	buffer_append(&path, "", 1);
+	enum result result = elastic_describe(&search->elastic, (const char *)path.data, &root, error);
+	for (const struct tree_node *at = root != NULL ? root->first : NULL; result == RESULT_OK && at != NULL;
+	     at = at->next)
+		result = index_check(search, name, at, error);
+	buffer_fini(&path);
+	return result;
+}
+
+/* Also of a name that the pipeline file says and nothing is claimed under: the next start would be refused. */
+static enum result indices_check(struct search *search, struct error *error)
+{
+	struct buffer letters = {0};
+	enum result result = RESULT_OK;
+
+	if (!search->reset->with_index)
+		return RESULT_OK;
+	for (size_t i = 0; i < search->claims.len && result == RESULT_OK; i++)
+		result = name_check(search, search->claims.names[i], error);
+	if (result == RESULT_OK && !search->index.dated)
+		result = name_check(search, search->index.pattern, error);
+	index_print_letters(&search->index, &letters);
+	buffer_append(&letters, "", 1);
+	if (result == RESULT_OK)
+		result = name_check(search, (const char *)letters.data, error);
+	buffer_fini(&letters);
+	return result;
+}
+
 static enum result index_end(struct search *search, const char *name, struct error *error)
 {
 	const struct reset *reset = search->reset;
@@ -267,13 +328,19 @@ enum result reset_search(struct reset *reset, struct error *error)
 	struct search search = {.reset = reset, .index = index_pattern_of(reset->pipeline->sinks.elasticsearch.index)};
 	enum result result = find(&search, error);
 
+	if (result == RESULT_OK)
+		result = indices_check(&search, error);
 	/* Documents of which no control document knows would be there with the next start; the other way round they would be lost. */
 	if (result == RESULT_OK)
 		result = controls_end(&search, error);
+	bool begun = result == RESULT_OK && reset->change;
 	for (size_t i = 0; i < search.claims.len && result == RESULT_OK; i++)
 		result = index_end(&search, search.claims.names[i], error);
 	if (result == RESULT_OK)
 		result = template_end(&search, error);
+	if (result != RESULT_OK && begun)
+		(void)error_wrap(
+		    error, "the control documents are deleted, the rest is not: run this again when it is mended");
 	elastic_close(&search.elastic);
 	names_fini(&search.controls);
 	names_fini(&search.claims);

@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +7,9 @@
 #include "common/base/timestamp.h"
 #include "common/runtime/control_client.h"
 #include "common/runtime/topology.h"
-#include "common/state/stop_note.h"
-#include "services/sluicectl/sluicectl.h"
+#include "services/sluicectl/job_state.h"
 
 enum {
-	ANSWER_MS = 2000,
 	ASK_AGAIN_MS = 200,
 	WAIT_MOST_SECONDS = 86400,
 	WAIT_LONG_US = 2000000, /* who waits for less is not ill */
@@ -234,14 +231,6 @@ static void print_check(struct buffer *out, const char *job, const struct buffer
 
 /* --- of a job whose coordinator has ended -------------------------------------------------------------------------- */
 
-/* What it wrote down where the job had to stop; nobody else would know. */
-static bool find_note(const struct pipeline *pipeline, const char *job, struct stop_note *note)
-{
-	char root[PATH_MAX];
-	return snprintf(root, sizeof root, "%s/%s", pipeline->checkpoint.dir, job) < (int)sizeof root &&
-	       stop_note_read(root, note);
-}
-
 /* "STOPPED since 2026-11-30T18:39:38Z: words" */
 static void say_note(const struct stop_note *note, struct buffer *out)
 {
@@ -283,7 +272,7 @@ static int ask_about(
 {
 	for (;;) {
 		arena_clear(arena);
-		enum result result = control_ask(url, job, FRAME_STATUS, ANSWER_MS, arena, answer, error);
+		enum result result = control_ask(url, job, FRAME_STATUS, JOB_STATE_ANSWER_MS, arena, answer, error);
 		bool answered = result == RESULT_OK;
 		const struct frame_status_report *report = &answer->body.status_report;
 		if (result == RESULT_CONFIG)
@@ -345,7 +334,7 @@ static int check(const struct arguments *arguments, const struct pipeline *pipel
 			continue;
 		int code =
 		    ask_about(asked->url, job_name(pipeline, kind, job), asked->deadline_us, &arena, &answer, &error);
-		bool stopped = code == EXIT_UNAVAILABLE && find_note(pipeline, job, &note);
+		bool stopped = code == EXIT_UNAVAILABLE && job_state_note(pipeline, job, &note);
 		if (stopped)
 			say_note(&note, &why);
 		if (stopped)
@@ -387,7 +376,7 @@ static int tell(const struct arguments *arguments, const struct pipeline *pipeli
 			continue;
 		int code =
 		    ask_about(asked->url, job_name(pipeline, kind, job), asked->deadline_us, &arena, &answer, &error);
-		if (code == EXIT_UNAVAILABLE && find_note(pipeline, job, &note)) {
+		if (code == EXIT_UNAVAILABLE && job_state_note(pipeline, job, &note)) {
 			worst = EXIT_FAILURE > worst ? EXIT_FAILURE : worst;
 			print_note(arguments, job, &note, both ? job_kind_name(kind) : NULL, first, &out);
 			first = false;

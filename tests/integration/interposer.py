@@ -31,7 +31,7 @@ class Interposer:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def answer(self, status, kind=None, reason="", times=-1, path="/", least=0):
-        """Requests whose path has this in it, and which have at least so many bytes, get this error from now on (times: only so many of
+        """Requests whose "METHOD path" has this in it, and which have at least so many bytes, get this error from now on (times: only so many of
         them); status None: none does any more."""
         with self.lock:
             self.instead = None if status is None else [status, kind, reason, times, path, least]
@@ -43,7 +43,7 @@ class Interposer:
     def handle(self, request):
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         self.authorizations.add(request.headers.get("authorization"))
-        answer = self.made_up(request.path, len(body))
+        answer = self.made_up(f"{request.command} {request.path}", len(body))
         if answer is None:
             answer = self.forward(request, body)
         status, headers, content = answer

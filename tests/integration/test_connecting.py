@@ -73,7 +73,9 @@ def roles(postgres):
 
 
 def names(postgres):
-    must_end(init(postgres, postgres.url.replace("/ecommerce", "/elsewhere")), EXIT_UNAVAILABLE, "does not exist")
+    for url in ("ecommerce", postgres.url.replace("://", "//"), postgres.url.replace(":", "", 1)):  # each is a database's name to libpq
+        must_end(init(postgres, url), EXIT_CONFIG, "sinks.postgres.url is not an address", "postgresql://user:password@host:port/database")
+    must_end(init(postgres, postgres.url.replace("/ecommerce", "/elsewhere")), EXIT_UNAVAILABLE, "does not exist", "What to do: create the database")
     must_end(init(postgres, postgres.url.replace("127.0.0.1", "no-such-host.invalid")), EXIT_UNAVAILABLE, "translate host name")
 
 

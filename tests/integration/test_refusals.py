@@ -8,7 +8,8 @@ import json, sys
 import psycopg2
 from confluent_kafka.admin import AdminClient
 
-from jobs import EXIT_CONFIG, Failure, must_be, run_cases, wait_for
+from audits import audit
+from jobs import EXIT_CONFIG, Failure, must_be, run_cases, sql, wait_for
 from services import HERE, call
 
 KAFKA = HERE / "kafka/kafka.sh"
@@ -69,6 +70,37 @@ def fewer_partitions(job):
     make_anew(it, 2, 4000)
     it.start_all()
     must_refuse(it, before, "made anew")
+    code, out, err = audit(it)
+    must_be("an audit without two of four partitions", (code, out.count("the topic has no such partition"), err), (1, 2, ""))
+    delete_topic(it)
+    code, out, err = audit(it)
+    for words in ("topic fewer_partitions", "is not there", "What to do: let bootstrap.servers and source.topic lead to the log that was read"):
+        if code != EXIT_CONFIG or words not in err:
+            raise Failure(f"an audit without a topic: {code} {out} {err}")
+
+
+def nothing_committed_so_far(job):
+    """The audit of a job that was never started, that waits, and that has stopped at its first start, says which it is, and what to do."""
+    it = job(partitions=1)
+
+    def says(code, *words):
+        found, out, err = audit(it)
+        if found != code or not all(word in err for word in words):
+            raise Failure(f"{found} instead of {code} with {words}: {out}{err}")
+    says(EXIT_CONFIG, "was never started", "Start it")
+    it.start("coordinator")
+    wait_for("its coordinator", it.status, 20)
+    says(69, "has committed nothing yet", "waits for", "run again")
+    it.kill("coordinator")
+    sql(it.url, "CREATE VIEW transactions AS SELECT 1 AS a")
+    it.start_all()
+    it.exits_with(EXIT_CONFIG)
+    says(EXIT_CONFIG, "has stopped before it had committed anything", "is a view", "What to do: put an ordinary table in its place")
+    sql(it.url, "DROP VIEW transactions")
+    it.start_all().wait_live()
+    it.produce(100, "--rate", 0)
+    it.settle()
+    says(0)
 
 
 def crash(it):
@@ -185,7 +217,7 @@ def may_not_read(job):
     must_refuse(it, before, f"topic {it.name}", "uthorization failed")
 
 
-CASES = (fewer_partitions, a_log_that_ends_before_the_frontier, as_many_other_records, an_empty_log, made_anew_while_stopped, made_anew_under_a_running_job,
+CASES = (nothing_committed_so_far, fewer_partitions, a_log_that_ends_before_the_frontier, as_many_other_records, an_empty_log, made_anew_while_stopped, made_anew_under_a_running_job,
          fewer_partitions_under_a_running_job, removed_by_retention, wrong_password, may_not_read)
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from services import HERE, Failure, call
 from test_rebuild import ctl
 from test_search import both, healed, in_front, main, prove_both, record, search_waits_for, send, totals_go_on
 from test_up_down import brought_down
-from test_ways_out import say
+from test_ways_out import WAYS, say
 
 SEARCH = ("search-sink-0", "search-ingest-0")
 
@@ -175,7 +175,7 @@ def an_unfit_index(job):
 
     def setting(it, on):
         it.elasticsearch.ask("PUT", f"/{it.name}/_settings", {"index.final_pipeline": "somebodys" if on else "_none"})
-    for harm, words, later in ((alias, "alias", False), (template, "pipeline", False), (setting, "pipeline", True)):
+    for harm, words, later in ((alias, "an alias of", False), (template, "pipeline", False), (setting, "pipeline", True)):
         it = job()
         send(it, [record(f"k{i}") for i in range(20)])
         if later:
@@ -186,11 +186,63 @@ def an_unfit_index(job):
         it.start("coordinator")
         it.start_search()
         stopped_for(it, "INDEX_UNFIT", it.name, words)
+        if not later:  # its coordinator tells it, and then what that has left
+            never = ("has stopped before it had committed anything", words, WAYS["INDEX_UNFIT"])
+            says(ctl(it, "audit", "--job", "search", code=EXIT_CONFIG), *never)
+            it.kill("coordinator")
+            says(ctl(it, "audit", "--job", "search", code=EXIT_CONFIG), *never)
+        if harm == alias:
+            says(ctl(it, "reset", "--job", "search", "--with-index", "--yes", code=EXIT_CONFIG), f"{it.name} is no index, but {words}",
+                 "nothing was changed. What to do: remove it (DELETE /")
         harm(it, False)
         ctl(it, "reset", "--job", "search", "--with-index", "--yes")
         goes_on(it)
         must_be("documents", it.elasticsearch.count(it.name), 21)
         it.end()
+
+
+def says(text, *words):
+    for word in words:
+        if word not in text:
+            raise Failure(f"{word!r} is not said: {text}")
+
+
+def a_reset_that_does_not_get_through(job):
+    """Refused before anything is changed where it can be seen before; otherwise half of it is done, it says so, and the same again does the rest."""
+    reset = ("reset", "--job", "search", "--with-index", "--yes")
+    it = both(job)
+    it.produce(500, "--rate", 0)
+    prove_both(it)
+    it.stop()
+    es = it.elasticsearch
+    copy = f"{it.name}_v2"  # somebody moves the documents, and leaves an alias
+    es.ask("PUT", f"/{it.name}/_settings", {"index.blocks.write": True})
+    es.ask("POST", f"/{it.name}/_clone/{copy}")
+    es.ask("POST", "/_aliases", {"actions": [{"remove_index": {"index": it.name}}, {"add": {"index": copy, "alias": it.name}}]})
+    before = control_documents(es, it.name)
+    says(ctl(it, *reset, code=EXIT_CONFIG), f"{it.name} is no index, but an alias of {copy}: nothing was changed", f"DELETE /{copy}/_alias/{it.name}")
+    must_be("control documents", control_documents(es, it.name), before)
+    es.ask("DELETE", f"/{copy}/_alias/{it.name}")
+    es.ask("DELETE", f"/{copy}")
+    ctl(it, *reset)
+    it.start_all().start_search()
+    prove_both(it)
+    it.stop()
+    es.ask("PUT", f"/{it.name}/_settings", {"index.blocks.read_only": True})
+    before = control_documents(es, it.name)
+    says(ctl(it, *reset, code=EXIT_CONFIG), f"index {it.name} may not be deleted", "nothing was changed", f"PUT /{it.name}/_settings")
+    must_be("control documents", control_documents(es, it.name), before)
+    es.ask("PUT", f"/{it.name}/_settings", {"index.blocks.read_only": None})
+    with in_front(it) as interposer:
+        for path in (f"DELETE /{it.name}", "DELETE /sluice-control/_doc/index"):
+            interposer.answer(400, "illegal_argument_exception", "Cannot delete indices that are being snapshotted", path=path)
+            said = ctl(it, *reset, code=EXIT_CONFIG)
+            says(said, "the control documents are deleted, the rest is not: run this again when it is mended", "being snapshotted")
+            interposer.answer(None)
+            ctl(it, *reset)
+            it.start_all().start_search()
+            prove_both(it)
+            it.stop()
 
 
 def letters_that_are_refused(job):
@@ -429,7 +481,7 @@ def up_and_down(job, scripts):
 
 
 CASES = (refused, no_index_may_be_made, the_index_is_deleted, an_index_that_is_closed, a_control_document_that_is_none,
-         the_index_has_another_name, an_unfit_index, letters_that_are_refused,
+         the_index_has_another_name, an_unfit_index, a_reset_that_does_not_get_through, letters_that_are_refused,
          retention_over_the_cut, skipped_behind_a_crash, killed, a_zombie, a_second_coordinator, search_alone, totals_alone, more_and_fewer_writers,
          more_processes_than_writers, up_and_down)
 

@@ -739,6 +739,26 @@ static void test_the_first_fence_is_no_error(void **state)
 	assert_non_null(strstr(outbid(bed, 12), "another coordinator was here"));
 }
 
+/* Of a job that runs again, an error has a date; of one that does not, it is that of now. */
+static void test_an_error_has_a_date(void **state)
+{
+	struct bed *bed = *state;
+	struct frame_status_report report;
+	struct arena arena = {0};
+	run(bed);
+	coordinator_report(bed->coordinator, &arena, &report);
+	assert_string_equal(report.last_error, "");
+	fall(bed);
+	coordinator_report(bed->coordinator, &arena, &report);
+	assert_string_equal(report.last_error, bed->coordinator->last_error);
+	assert_true(report.last_error[0] != '\0');
+	run(bed);
+	coordinator_report(bed->coordinator, &arena, &report);
+	assert_memory_equal(report.last_error, bed->coordinator->last_error, strlen(bed->coordinator->last_error));
+	assert_non_null(strstr(report.last_error, " (at 2"));
+	arena_fini(&arena);
+}
+
 /* Nor is it forgotten that the database has answered. */
 static void test_a_fence_after_one_of_ours_is_an_error(void **state)
 {
@@ -846,6 +866,7 @@ int main(void)
 	    TEST(test_a_due_injection_is_not_forgotten),
 	    TEST(test_pauses),
 	    TEST(test_the_first_fence_is_no_error),
+	    TEST(test_an_error_has_a_date),
 	    TEST(test_a_fence_after_one_of_ours_is_an_error),
 	    TEST(test_slow_without_an_error),
 	    TEST(test_another_file_after_a_clean_stop),
