@@ -64,7 +64,7 @@
 	FRAME(RETIRED, retired, 29, "writer to coordinator: these checkpoints are no longer named by the database")    \
 	FRAME(LEAVING, leaving, 30, "worker to coordinator: told to end; a last checkpoint, then without me")          \
 	/* control link: coordinator to worker */                                                                      \
-	FRAME(PREPARE, prepare, 32, "coordinator to writer: fence; to ingest: describe")                               \
+	FRAME(PREPARE, prepare, 32, "coordinator to writer: fence, then once more: is it still; to ingest: describe")  \
 	FRAME(SET_CUT, set_cut, 33, "coordinator to writer: record the resolved start")                                \
 	FRAME(DEPLOY, deploy, 34, "coordinator to worker: the whole placement of an attempt")                          \
 	FRAME(CONNECT, connect, 35, "coordinator to worker: where every channel listens; dial and say HELLO")          \
@@ -124,7 +124,8 @@
 	FIELD(S, TEXT, text, "what for; empty: no longer")
 #define FRAME_FENCED_FIELDS(FIELD, S)                                                                                  \
 	FIELD(S, UNSIGNED, actor, "the writer")                                                                        \
-	FIELD(S, UNSIGNED, fence, "the fence found, where it was not below this attempt; else 0")                      \
+	FIELD(S, UNSIGNED, fence,                                                                                      \
+	    "0: raised; else the one found: a higher one, or, asked once more, this attempt's own")                    \
 	FIELD(S, EPOCH, last, "epoch last committed")                                                                  \
 	FIELD(S, FLAG, started, "the frontier has a cut")                                                              \
 	FIELD(S, CUT, cut, "the frontier's cut")                                                                       \

@@ -42,7 +42,7 @@ bool takes_part(const struct coordinator *coordinator, const char *worker)
 	return false;
 }
 
-static bool hosts_role(const struct coordinator *coordinator, const char *worker, enum role role)
+bool hosts_role(const struct coordinator *coordinator, const char *worker, enum role role)
 {
 	for (uint32_t i = 0; i < coordinator->places_len; i++)
 		if (actor_role(coordinator->places[i].actor) == role &&
@@ -130,6 +130,14 @@ void config_error(struct coordinator *coordinator, const char *text)
 	happen(coordinator, EVENT_CONFIG);
 }
 
+/* Whoever says so has read the database some time ago. A process that was stopped meanwhile may speak of a history that another
+ * coordinator has long gone on from; if the fence is its own still, nobody has. */
+void refused(struct coordinator *coordinator, const char *text)
+{
+	(void)snprintf(coordinator->last_error, sizeof coordinator->last_error, "%s", text);
+	happen(coordinator, MUTANT(stop_unconfirmed) ? EVENT_CONFIG : EVENT_REFUSED);
+}
+
 void broken(struct coordinator *coordinator, const char *format, ...)
 {
 	if (coordinator->state == STATE_GATHERING || coordinator->state == STATE_STOPPED)
@@ -145,7 +153,7 @@ void broken(struct coordinator *coordinator, const char *format, ...)
 void on_error(struct coordinator *coordinator, const struct error *error)
 {
 	if (error->code == RESULT_CONFIG || error->code == RESULT_CORRUPT)
-		config_error(coordinator, error->text);
+		refused(coordinator, error->text);
 	else
 		broken(coordinator, "%s", error->text);
 }
@@ -484,6 +492,9 @@ void happen(struct coordinator *coordinator, enum deployment_event event)
 		break;
 	case ACTION_START:
 		act_start(coordinator);
+		break;
+	case ACTION_CONFIRM:
+		prepare_writer(coordinator, 0);
 		break;
 	case ACTION_OUTBID:
 	case ACTION_CANCEL:

@@ -68,6 +68,8 @@ struct checkpoint_keeper {
 	int64_t completed_us; /* instant */
 	char why[512]; /* the last one failed */
 	bool unseen; /* for its files were not there */
+	bool expired; /* for it took too long */
+	uint32_t doubled; /* so often checkpoint.timeout is, until one is complete */
 };
 
 void checkpoint_keeper_init(struct checkpoint_keeper *keeper, const struct checkpoints_config *config);
@@ -89,6 +91,9 @@ void checkpoint_keeper_damaged(struct checkpoint_keeper *keeper, struct epoch_id
 
 /* An attempt begins to run, from the base; or is over. */
 void checkpoint_keeper_start(struct checkpoint_keeper *keeper, uint64_t now_us);
+/* The attempt ends for those that failed. If they took too long, those of the next attempt may take twice as long: else a timeout that is
+ * too short would end attempt after attempt, each with more to replay. */
+void checkpoint_keeper_be_patient(struct checkpoint_keeper *keeper);
 void checkpoint_keeper_stop(struct checkpoint_keeper *keeper);
 /* One as soon as possible, for a person or because somebody leaves: the wish's number. */
 uint64_t checkpoint_keeper_wish(struct checkpoint_keeper *keeper);

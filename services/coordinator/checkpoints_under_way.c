@@ -10,7 +10,11 @@
 #include "common/base/mutant.h"
 #include "common/base/timestamp.h"
 
-enum { LOOK_AGAIN_US = 1000000, WHY_MAX = sizeof((struct checkpoint_keeper *)0)->why };
+enum {
+	LOOK_AGAIN_US = 1000000,
+	DOUBLED_MOST = 5, /* 32 times checkpoint.timeout */
+	WHY_MAX = sizeof((struct checkpoint_keeper *)0)->why
+};
 
 void checkpoint_keeper_start(struct checkpoint_keeper *keeper, uint64_t now_us)
 {
@@ -124,7 +128,7 @@ static void publish(struct checkpoint_keeper *keeper, uint64_t now_us)
 	keeper->took_us = now_us - keeper->begun_us;
 	keeper->completed++;
 	keeper->answered = keeper->granted = MUTANT(wish_answered_early) ? keeper->wished : keeper->carried;
-	keeper->failed_in_row = 0;
+	keeper->failed_in_row = keeper->doubled = 0;
 	keeper->completed_us = clock_realtime_us();
 	keeper->records = 0; /* since it was injected a few more: the next commit tells */
 	keeper->earliest_us = now_us + pipeline->checkpoint.min_pause_us;
@@ -165,6 +169,7 @@ static enum keeper_news happen(
 		publish(keeper, now_us);
 		return KEEPER_COMPLETE;
 	case CHECKPOINT_ABANDON:
+		keeper->expired = event == CHECKPOINT_EVENT_EXPIRED;
 		abandon(keeper, why, now_us);
 		return KEEPER_ABANDONED;
 	}
@@ -262,17 +267,27 @@ enum keeper_news checkpoint_keeper_committed(
 	return when_all_there(keeper, now_us);
 }
 
+void checkpoint_keeper_be_patient(struct checkpoint_keeper *keeper)
+{
+	if (keeper->expired && keeper->doubled < DOUBLED_MOST && !MUTANT(patience_forgotten))
+		keeper->doubled++;
+}
+
+static uint64_t timeout_us(const struct checkpoint_keeper *keeper)
+{
+	return keeper->config.pipeline->checkpoint.timeout_us << keeper->doubled;
+}
+
 enum keeper_news checkpoint_keeper_tick(struct checkpoint_keeper *keeper, uint64_t now_us)
 {
 	char why[sizeof keeper->why];
-	uint64_t timeout_us = keeper->config.pipeline->checkpoint.timeout_us;
 	if (keeper->state == CHECKPOINT_UNCERTAIN && now_us >= keeper->due_us) {
 		keeper->due_us = now_us + LOOK_AGAIN_US;
 		return happen(keeper, look_again(keeper), "its manifest could not be written", now_us);
 	}
-	if (keeper->state != CHECKPOINT_WRITING || now_us < keeper->begun_us + timeout_us)
+	if (keeper->state != CHECKPOINT_WRITING || now_us < keeper->begun_us + timeout_us(keeper))
 		return KEEPER_NOTHING;
-	(void)snprintf(why, sizeof why, "it took more than %" PRIu64 " ms (%s)", timeout_us / 1000,
+	(void)snprintf(why, sizeof why, "it took more than %" PRIu64 " ms (%s)", timeout_us(keeper) / 1000,
 	    keeper->committed ? "an actor is still writing its state" : "its epoch is not committed");
 	return happen(keeper, CHECKPOINT_EVENT_EXPIRED, why, now_us);
 }
@@ -284,7 +299,7 @@ uint64_t checkpoint_keeper_wake_us(const struct checkpoint_keeper *keeper, uint6
 	case CHECKPOINT_IDLE:
 		return checkpoint_keeper_due(keeper, now_us, &wake_us) ? now_us : wake_us;
 	case CHECKPOINT_WRITING:
-		return keeper->begun_us + keeper->config.pipeline->checkpoint.timeout_us;
+		return keeper->begun_us + timeout_us(keeper);
 	case CHECKPOINT_UNCERTAIN:
 		return keeper->due_us;
 	case CHECKPOINT_STATES_LEN:

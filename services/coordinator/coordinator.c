@@ -93,6 +93,10 @@ static void on_decisions(struct coordinator *coordinator, const struct frame *ev
 static void on_fenced(struct coordinator *coordinator, const struct frame_fenced *fenced)
 {
 	struct writer_said *writer = writer_said(coordinator, fenced->actor);
+	if (coordinator->state == STATE_CONFIRMING && fenced->fence == coordinator->attempt) {
+		happen(coordinator, EVENT_FENCED);
+		return;
+	}
 	if (coordinator->state != STATE_FENCING || writer == NULL || writer->fenced)
 		return;
 	if (fenced->fence != 0) {
@@ -286,6 +290,7 @@ void on_keeper_news(struct coordinator *coordinator, enum keeper_news news)
 		if (keeper->failed_in_row <= coordinator->pipeline->checkpoint.tolerable_failures ||
 		    coordinator->state == STATE_STOPPED)
 			break;
+		checkpoint_keeper_be_patient(keeper);
 		if (keeper->unseen)
 			unseen_files(coordinator);
 		else
@@ -362,7 +367,8 @@ static void on_failed(struct coordinator *coordinator, const char *worker, const
 {
 	char text[ERROR_TEXT_MAX];
 	if (failed->code == RESULT_CONFIG) {
-		config_error(coordinator, failed->text);
+		/* A writer has just asked the database, and answers no more. */
+		(hosts_role(coordinator, worker, ROLE_WRITER) ? config_error : refused)(coordinator, failed->text);
 		return;
 	}
 	coordinator->excused = failed->verdicts.len > 0;

@@ -108,19 +108,22 @@ void forget_attempt(struct coordinator *coordinator);
 void forget_ends(struct coordinator *coordinator);
 /* CONFIG: the job is over. */
 void config_error(struct coordinator *coordinator, const char *text);
+/* The same, once the writer has said that the fence is this attempt's still. */
+void refused(struct coordinator *coordinator, const char *text);
 /* The attempt is over. */
 void broken(struct coordinator *coordinator, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A port's error: CONFIG stops the job, anything else ends the attempt. */
+/* A port's error: CONFIG stops the job (see refused), anything else ends the attempt. */
 void on_error(struct coordinator *coordinator, const struct error *error);
 void command_role(struct coordinator *coordinator, enum role role, enum frame_kind kind, const void *body);
 /* To dedup and rollup. */
 void command_stateful(struct coordinator *coordinator, enum frame_kind kind, const void *body);
 void command_writer(struct coordinator *coordinator, enum frame_kind kind, const void *body);
-/* Has it raise the fence. */
+/* Has it raise the fence, or say whether it is this attempt's still. */
 void prepare_writer(struct coordinator *coordinator, uint32_t number);
 /* What was decided about records from this cut on. */
 void hand_back(struct coordinator *coordinator, const struct decisions *decisions, const struct cut *from);
 bool takes_part(const struct coordinator *coordinator, const char *worker);
+bool hosts_role(const struct coordinator *coordinator, const char *worker, enum role role);
 void stop_worker(struct coordinator *coordinator, const char *worker, int code, const char *why);
 /* Everybody ends with this code, and so does the coordinator. */
 void stop_all(struct coordinator *coordinator, int code, const char *why);

@@ -146,6 +146,7 @@ void coordinator_on_tick(struct coordinator *coordinator, uint64_t now_us)
 	case STATE_FENCING:
 	case STATE_DESCRIBING:
 	case STATE_CHOOSING:
+	case STATE_CONFIRMING:
 	case STATE_STOPPED:
 	case STATES:
 		break;
@@ -190,6 +191,7 @@ static uint64_t state_wake_us(const struct coordinator *coordinator)
 	case STATE_FENCING:
 	case STATE_DESCRIBING:
 	case STATE_CHOOSING:
+	case STATE_CONFIRMING:
 	case STATE_STOPPED:
 	case STATES:
 		break;

@@ -14,6 +14,7 @@ const struct transition deployment_table[] = {
     {STATE_GATHERING, EVENT_READY, STATE_GATHERING, ACTION_NONE, "an answer to an attempt that is over"},
     {STATE_GATHERING, EVENT_BROKEN, STATE_GATHERING, ACTION_NONE, "nobody takes part yet"},
     {STATE_GATHERING, EVENT_CONFIG, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    {STATE_GATHERING, EVENT_REFUSED, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
     /* fencing */
     {STATE_FENCING, EVENT_GATHERED, STATE_FENCING, ACTION_NONE, "late comers are standbys"},
     {STATE_FENCING, EVENT_FENCED, STATE_DESCRIBING, ACTION_DESCRIBE, "no older writer can commit any more"},
@@ -24,6 +25,7 @@ const struct transition deployment_table[] = {
     {STATE_FENCING, EVENT_READY, STATE_FENCING, ACTION_NONE, "said before, or not asked for"},
     {STATE_FENCING, EVENT_BROKEN, STATE_GATHERING, ACTION_CANCEL, "no partial repair"},
     {STATE_FENCING, EVENT_CONFIG, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    {STATE_FENCING, EVENT_REFUSED, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
     /* describing */
     {STATE_DESCRIBING, EVENT_GATHERED, STATE_DESCRIBING, ACTION_NONE, "late comers are standbys"},
     {STATE_DESCRIBING, EVENT_FENCED, STATE_DESCRIBING, ACTION_NONE, "said before, or not asked for"},
@@ -34,6 +36,8 @@ const struct transition deployment_table[] = {
     {STATE_DESCRIBING, EVENT_READY, STATE_DESCRIBING, ACTION_NONE, "said before, or not asked for"},
     {STATE_DESCRIBING, EVENT_BROKEN, STATE_GATHERING, ACTION_CANCEL, "no partial repair"},
     {STATE_DESCRIBING, EVENT_CONFIG, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    {STATE_DESCRIBING, EVENT_REFUSED, STATE_CONFIRMING, ACTION_CONFIRM,
+        "it may have slept: what it knows may be long past"},
     /* choosing */
     {STATE_CHOOSING, EVENT_GATHERED, STATE_CHOOSING, ACTION_NONE, "late comers are standbys"},
     {STATE_CHOOSING, EVENT_FENCED, STATE_CHOOSING, ACTION_NONE, "said before, or not asked for"},
@@ -44,6 +48,8 @@ const struct transition deployment_table[] = {
     {STATE_CHOOSING, EVENT_READY, STATE_CHOOSING, ACTION_NONE, "said before, or not asked for"},
     {STATE_CHOOSING, EVENT_BROKEN, STATE_GATHERING, ACTION_CANCEL, "no partial repair"},
     {STATE_CHOOSING, EVENT_CONFIG, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    {STATE_CHOOSING, EVENT_REFUSED, STATE_CONFIRMING, ACTION_CONFIRM,
+        "it may have slept: what it knows may be long past"},
     /* deploying */
     {STATE_DEPLOYING, EVENT_GATHERED, STATE_DEPLOYING, ACTION_NONE, "late comers are standbys"},
     {STATE_DEPLOYING, EVENT_FENCED, STATE_DEPLOYING, ACTION_NONE, "said before, or not asked for"},
@@ -54,6 +60,7 @@ const struct transition deployment_table[] = {
     {STATE_DEPLOYING, EVENT_READY, STATE_DEPLOYING, ACTION_NONE, "said before, or not asked for"},
     {STATE_DEPLOYING, EVENT_BROKEN, STATE_GATHERING, ACTION_CANCEL, "no partial repair"},
     {STATE_DEPLOYING, EVENT_CONFIG, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    {STATE_DEPLOYING, EVENT_REFUSED, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
     /* connecting */
     {STATE_CONNECTING, EVENT_GATHERED, STATE_CONNECTING, ACTION_NONE, "late comers are standbys"},
     {STATE_CONNECTING, EVENT_FENCED, STATE_CONNECTING, ACTION_NONE, "said before, or not asked for"},
@@ -64,6 +71,7 @@ const struct transition deployment_table[] = {
     {STATE_CONNECTING, EVENT_READY, STATE_RUNNING, ACTION_START, "nothing is sent into the void"},
     {STATE_CONNECTING, EVENT_BROKEN, STATE_GATHERING, ACTION_CANCEL, "no partial repair"},
     {STATE_CONNECTING, EVENT_CONFIG, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    {STATE_CONNECTING, EVENT_REFUSED, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
     /* running */
     {STATE_RUNNING, EVENT_GATHERED, STATE_RUNNING, ACTION_NONE, "late comers are standbys"},
     {STATE_RUNNING, EVENT_FENCED, STATE_RUNNING, ACTION_NONE, "said before, or not asked for"},
@@ -74,6 +82,20 @@ const struct transition deployment_table[] = {
     {STATE_RUNNING, EVENT_READY, STATE_RUNNING, ACTION_NONE, "said before, or not asked for"},
     {STATE_RUNNING, EVENT_BROKEN, STATE_GATHERING, ACTION_CANCEL, "no partial repair"},
     {STATE_RUNNING, EVENT_CONFIG, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    {STATE_RUNNING, EVENT_REFUSED, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    /* confirming */
+    {STATE_CONFIRMING, EVENT_GATHERED, STATE_CONFIRMING, ACTION_NONE, "late comers are standbys"},
+    {STATE_CONFIRMING, EVENT_FENCED, STATE_STOPPED, ACTION_STOP,
+        "nobody else has changed anything since: trying again would not help"},
+    {STATE_CONFIRMING, EVENT_OUTBID, STATE_GATHERING, ACTION_OUTBID,
+        "another coordinator is at work: what was read is past"},
+    {STATE_CONFIRMING, EVENT_DESCRIBED, STATE_CONFIRMING, ACTION_NONE, "said before, or not asked for"},
+    {STATE_CONFIRMING, EVENT_CUT_SET, STATE_CONFIRMING, ACTION_NONE, "said before, or not asked for"},
+    {STATE_CONFIRMING, EVENT_DEPLOYED, STATE_CONFIRMING, ACTION_NONE, "said before, or not asked for"},
+    {STATE_CONFIRMING, EVENT_READY, STATE_CONFIRMING, ACTION_NONE, "said before, or not asked for"},
+    {STATE_CONFIRMING, EVENT_BROKEN, STATE_GATHERING, ACTION_CANCEL, "no partial repair"},
+    {STATE_CONFIRMING, EVENT_CONFIG, STATE_STOPPED, ACTION_STOP, "trying again would not help"},
+    {STATE_CONFIRMING, EVENT_REFUSED, STATE_CONFIRMING, ACTION_NONE, "said before, or not asked for"},
     /* stopped */
     {STATE_STOPPED, EVENT_GATHERED, STATE_STOPPED, ACTION_NONE, "over is over"},
     {STATE_STOPPED, EVENT_FENCED, STATE_STOPPED, ACTION_NONE, "over is over"},
@@ -84,6 +106,7 @@ const struct transition deployment_table[] = {
     {STATE_STOPPED, EVENT_READY, STATE_STOPPED, ACTION_NONE, "over is over"},
     {STATE_STOPPED, EVENT_BROKEN, STATE_STOPPED, ACTION_NONE, "over is over"},
     {STATE_STOPPED, EVENT_CONFIG, STATE_STOPPED, ACTION_NONE, "over is over"},
+    {STATE_STOPPED, EVENT_REFUSED, STATE_STOPPED, ACTION_NONE, "over is over"},
 };
 _Static_assert(sizeof deployment_table / sizeof *deployment_table == (size_t)STATES * EVENTS, "every pair has a row");
 

@@ -16,6 +16,7 @@
 	STATE(DEPLOYING, "workers make actors and listen")                                                             \
 	STATE(CONNECTING, "channels are dialed and greeted")                                                           \
 	STATE(RUNNING, "epochs flow")                                                                                  \
+	STATE(CONFIRMING, "the writer says whether the fence is this attempt's still; then the job stops")             \
 	STATE(STOPPED, "the job is over; a person has to act")
 
 #define DEPLOYMENT_EVENTS(EVENT)                                                                                       \
@@ -27,7 +28,8 @@
 	EVENT(DEPLOYED, "every worker listens")                                                                        \
 	EVENT(READY, "every channel is greeted")                                                                       \
 	EVENT(BROKEN, "a process that takes part is lost, reports a failure or takes too long")                        \
-	EVENT(CONFIG, "something that only a person can change")
+	EVENT(CONFIG, "something that only a person can change")                                                       \
+	EVENT(REFUSED, "the same, as far as what was read under the fence is true still")
 
 enum deployment_state {
 #define STATE(name, what) STATE_##name,
@@ -51,6 +53,7 @@ enum deployment_action {
 	ACTION_START,
 	ACTION_CANCEL, /* everybody starts afresh; then gather again */
 	ACTION_OUTBID, /* the same, with a number above the fence that was found */
+	ACTION_CONFIRM, /* PREPARE the writer once more */
 	ACTION_STOP, /* everybody exits with 78 */
 	ACTIONS
 };

@@ -164,6 +164,11 @@ static void put_writers(const struct coordinator *coordinator, struct buffer *te
 	}
 }
 
+static void put_first_writer(const struct coordinator *coordinator, struct buffer *text)
+{
+	put_name(text, host_of(coordinator, actor_id(ROLE_WRITER, 0)));
+}
+
 static void put_ingest(const struct coordinator *coordinator, struct buffer *text)
 {
 	put_name(text, host_of(coordinator, actor_id(ROLE_INGEST, 0)));
@@ -178,6 +183,8 @@ static const struct {
     [STATE_DESCRIBING] = {"until the topic is described, by", put_ingest},
     [STATE_CHOOSING] = {"until what is restored is recorded, by", put_writers},
     [STATE_DEPLOYING] = {"until actors are made and restored, by", put_members},
+    [STATE_CONFIRMING] = {"until it is known that no other coordinator has gone on, before the job is stopped, by",
+        put_first_writer},
     [STATE_CONNECTING] = {"until channels are greeted, by", put_members},
 };
 

@@ -124,7 +124,8 @@ static enum result on_command(
 	actor->wake_us = WAKE_NOW;
 	switch ((int)command->header.kind) {
 	case FRAME_PREPARE:
-		writer->next = SINK_FENCE;
+		writer->confirms = writer->fenced;
+		writer->next = writer->fenced ? SINK_LOOK : SINK_FENCE;
 		writer->next_us = WAKE_NOW;
 		break;
 	case FRAME_SET_CUT:

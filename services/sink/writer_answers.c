@@ -34,6 +34,7 @@ static enum result on_fenced(struct writer *writer, const struct sink_answer *an
 	(void)error;
 	keep_frontier(writer, &answer->frontier);
 	writer_note_checkpoints(writer, answer);
+	writer->fenced = true;
 	writer->touched_us = now_us;
 	say_fenced(writer, answer, outbox);
 	return RESULT_OK;
@@ -121,8 +122,14 @@ static enum result on_looked(struct writer *writer, const struct sink_answer *an
 		return error_set(error, RESULT_CORRUPT,
 		    "the frontier is at %" PRIu64 ".%" PRIu64 ", this writer left it at %" PRIu64 ".%" PRIu64,
 		    found.attempt, found.n, writer->frontier.last.attempt, writer->frontier.last.n);
+	} else if (writer->frontier.started && !answer->frontier.started && !MUTANT(start_not_looked_for)) {
+		return error_set(error, RESULT_CORRUPT, "the frontier has lost the start that this writer recorded");
 	} else if (writer->first == NULL) {
 		say_waiting(writer, outbox, "");
+	}
+	if (writer->confirms) {
+		writer->confirms = false;
+		say_fence(writer, writer->attempt, outbox);
 	}
 	return RESULT_OK;
 }
@@ -145,9 +152,7 @@ static enum result on_not_fenced(struct writer *writer, const struct sink_answer
 		*error = answer->error;
 		return error->code = RESULT_CONFIG;
 	}
-	outbox_report(outbox, FRAME_FENCED,
-	    &(struct frame_fenced){
-	        .actor = writer->actor.id, .fence = answer->frontier.fence, .fingerprint = "", .changed = ""});
+	say_fence(writer, answer->frontier.fence, outbox);
 	return RESULT_OK;
 }
 

@@ -38,6 +38,8 @@ struct writer {
 	uint64_t attempt;
 	struct aligner aligner;
 	uint64_t now_us; /* when writer_advance was called */
+	bool fenced; /* the fence was raised for this attempt */
+	bool confirms; /* PREPARE came once more: the look is for the coordinator */
 	bool deployed;
 	bool over; /* what is late has been reported: nothing more happens in this attempt */
 	/* the database's side */
@@ -125,6 +127,8 @@ void writer_compare_end(struct writer *writer);
 /* writer_report.c: what the coordinator is told */
 void say_waiting(struct writer *writer, struct outbox *outbox, const char *text); /* "": no longer */
 void say_fenced(const struct writer *writer, const struct sink_answer *answer, struct outbox *outbox);
+/* Who has it: this attempt still, or another one. */
+void say_fence(const struct writer *writer, uint64_t fence, struct outbox *outbox);
 void say_cut_set(const struct writer *writer, struct outbox *outbox);
 void say_committed(const struct writer *writer, const struct epoch *epoch, uint64_t took_us, struct outbox *outbox);
 void say_retired(const struct retirement *retirement, struct outbox *outbox);

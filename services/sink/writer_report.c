@@ -75,6 +75,12 @@ void say_fenced(const struct writer *writer, const struct sink_answer *answer, s
 	cut_fini(&least);
 }
 
+void say_fence(const struct writer *writer, uint64_t fence, struct outbox *outbox)
+{
+	outbox_report(outbox, FRAME_FENCED,
+	    &(struct frame_fenced){.actor = writer->actor.id, .fence = fence, .fingerprint = "", .changed = ""});
+}
+
 void say_cut_set(const struct writer *writer, struct outbox *outbox)
 {
 	outbox_report(

@@ -444,6 +444,10 @@ static void test_touch(void **state)
 	    "3|0|0|{\"0\": 0}|t");
 	struct sink_answer *answer = NULL;
 	assert_false(port->ops->answer(port, &answer));
+	/* A failover has lost the start, and nothing else. */
+	fixture_run(fixture, "UPDATE sluice.frontier SET cut = NULL");
+	sink_start(port, SINK_TOUCH, .attempt = 3, .predecessor = none);
+	assert_says(sink_await(port), SINK_MOVED, "0.0");
 }
 
 /* The frontier changes for ever: its row must not grow with it. */

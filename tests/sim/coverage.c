@@ -52,7 +52,7 @@ void coverage_add(struct coverage *into, const struct coverage *from)
 static bool is_out_of_reach(enum job_kind job, const struct transition *row)
 {
 	bool about_cuts = job == JOB_TOTALS && (row->state == STATE_DESCRIBING || row->state == STATE_CHOOSING);
-	return (row->event == EVENT_CONFIG && !about_cuts) ||
+	return row->event == EVENT_CONFIG || (row->event == EVENT_REFUSED && !about_cuts) ||
 	       (row->event == EVENT_OUTBID && row->state != STATE_FENCING);
 }
 

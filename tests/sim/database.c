@@ -38,7 +38,8 @@ enum sink_outcome frontier_holds(struct world *world, const struct task *task)
 		world->statistics.fenced++;
 		return SINK_FENCED;
 	}
-	if (predecessor_holds(database, task->changes->predecessor) && (database->started || task->kind == SINK_TOUCH))
+	bool started = database->started || (task->kind == SINK_TOUCH && MUTANT(touch_unstarted));
+	if (predecessor_holds(database, task->changes->predecessor) && started)
 		return SINK_DONE;
 	world->statistics.moved++;
 	/* Whoever has the fence alone can move the frontier, and has to know where it left it. */
@@ -358,6 +359,7 @@ static void answer(struct world *world, struct task *task, enum sink_outcome out
 	struct sink *sink = task->sink;
 	sink->answer.outcome = outcome;
 	sink->on_the_way = true;
+	sink->failed_over = world->database.failed_over;
 	if (outcome != SINK_DONE)
 		error_set(&sink->answer.error, RESULT_CORRUPT, "refused by the database, whose fence is %" PRIu64,
 		    world->database.fence);

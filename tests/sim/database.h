@@ -138,6 +138,7 @@ struct sink {
 	bool connected, busy, on_the_way, answered;
 	bool unsure; /* a commit has got no answer: */
 	struct epoch_id unsure_of;
+	bool failed_over; /* the database had, when it gave the last answer */
 	struct sink_answer answer;
 };
 

@@ -31,6 +31,8 @@
 	ROW(unknown_commit_is_failure, 0, 400, "a commit without an answer is sent again without a look")              \
 	ROW(credit_not_reset, 0, 400, "the epoch credit is not given back at a barrier")                               \
 	ROW(branches_kept, 0, 400, "the newer checkpoints that a restore passes over stay named")                      \
+	ROW(touch_unstarted, 5100696148, 1, "a touch does not ask whether the start is recorded still")                \
+	ROW(stop_unconfirmed, 5100242540, 1, "a coordinator that slept stops the job for what it read before")         \
 	ROW(retirement_trusted, 12010, 20, "checkpoints are retired though none that is newer is named")               \
 	ROW(manifest_first, 0, 400, "the manifest does not wait for the sink")                                         \
 	ROW(cache_early, 0, 400,                                                                                       \
@@ -51,7 +53,7 @@
 	ROW(digits_not_replayed, 0, 400,                                                                               \
 	    "totals with more digits are refused where the checkpoint lies before the frontier")                       \
 	ROW(last_difference_counts, 0, 400, "of a file with other amounts and other totals only the latter counts")    \
-	ROW(choice_unnoticed, 0, 400, "the frontier does not move with a choice: a failover loses it unseen")          \
+	ROW(choice_unnoticed, 500, 20, "the frontier does not move with a choice: a failover loses it unseen")         \
 	ROW(mark_not_compared, 0, 400, "a topic that was made anew is read on")                                        \
 	ROW(mark_of_cut_only, 0, 400, "the last record of what was given back is not the last one before the cut")     \
 	ROW(mark_forgotten, 0, 400, "a partition without new records has no mark after a restart")                     \

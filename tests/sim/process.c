@@ -168,7 +168,8 @@ static void judge_failure(struct process *process, const struct frame_failed *fa
 	struct world *world = process->world;
 	const struct attempt_note *note = world_note(world, process->worker.attempt);
 	bool refused = was_refused(process);
-	bool looked = process->sink_open && world->database.failed_over;
+	/* By now another attempt may have raised the fence, and all begins anew there. */
+	bool looked = process->sink_open && (process->sink.failed_over || world->database.failed_over);
 	world->statistics.failures++;
 	world_trace(world, "    %s fails: %s", process->name, failed->text);
 	if (failed->code == RESULT_CONFIG && !says_other_log(world, failed->text))

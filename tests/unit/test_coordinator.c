@@ -228,6 +228,13 @@ static void say_fenced(struct bed *bed)
 	    .changed = bed->changed, .checkpoints = {named, bed->kept_len});
 }
 
+/* The writer was asked once more: the fence is this attempt's. */
+static void confirm(struct bed *bed)
+{
+	SAY(bed, "sink", FRAME_FENCED, frame_fenced, .actor = actor_id(ROLE_WRITER, 0), .fence = bed->attempt,
+	    .fingerprint = "", .changed = "");
+}
+
 /* Up to where every channel stands, or where it ends before. */
 static void deploy(struct bed *bed)
 {
@@ -841,10 +848,75 @@ static void test_a_damaged_checkpoint_takes_on_no_meaning(void **state)
 	}
 	pass(bed, SECOND);
 	say_fenced(bed);
+	assert_false(bed->stopped);
+	confirm(bed);
 	assert_true(bed->stopped);
 	assert_int_equal(bed->code, EXIT_CONFIG);
 	assert_non_null(strstr(bed->why, "not stopped cleanly"));
 	assert_int_equal(bed->kept_len, kept);
+}
+
+static void refuse_another_file(struct bed *bed)
+{
+	for (uint32_t i = 0; i < WORKERS; i++)
+		enroll(bed, i);
+	pass(bed, 20 * SECOND);
+	say_fenced(bed);
+	assert_state(bed, STATE_CONFIRMING);
+	assert_int_equal(bed->notes[bed->notes_len - 1].kind, FRAME_PREPARE);
+	assert_string_equal(bed->notes[bed->notes_len - 1].worker, "sink");
+}
+
+/* What it knows was true when it was read. Another coordinator may have gone on since: the fence tells. */
+static void test_whoever_slept_stops_nothing(void **state)
+{
+	struct bed *bed = *state;
+	run(bed);
+	commit(bed, epoch(bed)->epoch.n, false, 100);
+	fall(bed);
+	bed->changed = "another width of amounts";
+	refuse_another_file(bed);
+	SAY(bed, "sink", FRAME_FAILED, frame_failed, .code = RESULT_CORRUPT, .text = "the fence is at 7");
+	assert_false(bed->stopped);
+	assert_state(bed, STATE_GATHERING);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		coordinator_on_lost(bed->coordinator, workers[i], "it has started afresh", bed->now_us);
+	refuse_another_file(bed);
+	confirm(bed);
+	assert_true(bed->stopped);
+	assert_non_null(strstr(bed->why, "not stopped cleanly"));
+}
+
+/* An attempt, and in it a checkpoint that nobody writes: how long until the attempt is over for it. */
+static uint64_t patience(struct bed *bed)
+{
+	run(bed);
+	(void)injected(bed);
+	coordinator_checkpoint(bed->coordinator, bed->now_us);
+	const struct frame_inject *inject = injected(bed);
+	assert_non_null(inject);
+	commit(bed, inject->epoch.n, false, bed->frontier + 1);
+	uint64_t began_us = bed->now_us;
+	while (bed->coordinator->state == STATE_RUNNING && bed->now_us < began_us + (uint64_t)60 * MINUTE)
+		pass(bed, SECOND);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		coordinator_on_lost(bed->coordinator, workers[i], "it has started afresh", bed->now_us);
+	return (bed->now_us - began_us) / MINUTE;
+}
+
+/* With a timeout that is too short every attempt would end, each with more to replay. */
+static void test_slow_checkpoints_get_more_time(void **state)
+{
+	struct bed *bed = *state;
+	bed->pipeline.checkpoint.tolerable_failures = 0;
+	for (uint64_t minutes = 1; minutes <= 32; minutes *= 2)
+		assert_int_equal(patience(bed), minutes);
+	assert_int_equal(patience(bed), 32);
+	uint64_t n = checkpoint_under_way(bed);
+	complete(bed, n, bed->frontier + 200);
+	assert_int_equal(report_of(bed).checkpoints_completed, 1);
+	fall(bed);
+	assert_int_equal(patience(bed), 1);
 }
 
 int main(void)
@@ -871,6 +943,8 @@ int main(void)
 	    TEST(test_slow_without_an_error),
 	    TEST(test_another_file_after_a_clean_stop),
 	    TEST(test_a_damaged_checkpoint_takes_on_no_meaning),
+	    TEST(test_whoever_slept_stops_nothing),
+	    TEST(test_slow_checkpoints_get_more_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

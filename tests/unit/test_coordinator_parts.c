@@ -23,6 +23,9 @@ static void test_table(void **state)
 				assert_int_equal(row->next, STATE_STOPPED);
 			else if (e == EVENT_CONFIG)
 				assert_int_equal(row->action, ACTION_STOP);
+			else if (e == EVENT_REFUSED && s != STATE_CONFIRMING)
+				assert_int_equal(row->action,
+				    s == STATE_DESCRIBING || s == STATE_CHOOSING ? ACTION_CONFIRM : ACTION_STOP);
 			if (row->action == ACTION_NONE)
 				assert_int_equal(row->next, s);
 		}

@@ -134,6 +134,7 @@ struct harness {
 	struct share share;
 	struct sum before, after;
 	enum result deployed;
+	bool start_lost; /* as the next look says */
 };
 
 static struct epoch_id epoch_of(uint64_t attempt, uint64_t n)
@@ -196,6 +197,8 @@ static enum result answer(struct harness *harness, enum sink_request_kind asked,
 {
 	assert_asked(harness, asked);
 	harness->script.answer.outcome = outcome;
+	if (asked == SINK_LOOK)
+		harness->script.answer.frontier.started = !harness->start_lost;
 	if (outcome != SINK_DONE)
 		error_set(&harness->script.answer.error, RESULT_RETRY, "the database says %d", (int)outcome);
 	harness->script.answered = true;
@@ -422,6 +425,41 @@ static void test_mark_frontier_moved(void **state)
 	wait_for_backoff(harness);
 	harness->script.answer.frontier.last = epoch_of(3, 8);
 	assert_int_equal(answer(harness, SINK_LOOK, SINK_DONE), RESULT_CORRUPT);
+}
+
+/* The same epoch, and no start: a failover has lost all that there was of a job without records. */
+static void test_look_finds_no_start(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 50);
+	assert_int_equal(barrier(harness, 1, 60, true), RESULT_OK);
+	assert_int_equal(barrier(harness, 2, 100, false), RESULT_OK);
+	answer_ok(harness, SINK_MARK, SINK_UNKNOWN);
+	wait_for_backoff(harness);
+	harness->start_lost = true;
+	harness->script.answer.frontier.last = epoch_of_choice(ATTEMPT);
+	assert_int_equal(answer(harness, SINK_LOOK, SINK_DONE), RESULT_CORRUPT);
+}
+
+/* The coordinator asks before it stops the job. */
+static void test_prepared_once_more(void **state)
+{
+	struct harness *harness = *state;
+	deploy(harness, 50);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+		    deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = harness->writer->id}),
+		    RESULT_OK);
+		assert_int_equal(tick(harness), RESULT_OK);
+		answer_ok(harness, SINK_LOOK, SINK_UNKNOWN);
+		wait_for_backoff(harness);
+		answer_look(harness, epoch_of_choice(ATTEMPT));
+		assert_int_equal(said(harness, FRAME_FENCED)->body.fenced.fence, ATTEMPT);
+	}
+	assert_int_equal(
+	    deliver(harness, 0, FRAME_PREPARE, &(struct frame_prepare){.actor = harness->writer->id}), RESULT_OK);
+	assert_int_equal(tick(harness), RESULT_OK);
+	assert_int_equal(answer(harness, SINK_LOOK, SINK_FENCED), RESULT_CORRUPT);
 }
 
 static void test_choose_unknown(void **state)
@@ -945,6 +983,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_not_known_is_not_compared, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mark_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_mark_frontier_moved, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_look_finds_no_start, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_prepared_once_more, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_choose_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(many_checkpoints_travel, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_retire, setup, teardown),
