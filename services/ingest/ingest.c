@@ -449,8 +449,8 @@ static enum result other_log(
     const struct ingest *ingest, const struct recall *recall, const char *found, struct error *error)
 {
 	return error_stop(error, STOP_OTHER_LOG,
-	    "topic %s is not the one that was read, it was made anew or has lost records: partition %" PRIu32
-	    " was read up to the record at offset %" PRId64 ", and %s",
+	    "topic %s is not the one that was read, it was made anew or has lost records: of partition %" PRIu32
+	    " a record was read at offset %" PRId64 ", and %s",
 	    ingest->process->pipeline->source.topic, recall->mark.partition, recall->mark.offset, found);
 }
 
@@ -485,12 +485,18 @@ static enum result check_recall(
 	return other_log(ingest, recall, found, error);
 }
 
+/* Of the first partition that differs the last record is named. */
 static enum result check_recalls(const struct ingest *ingest, const struct description *found, struct error *error)
 {
-	enum result result = RESULT_OK;
-	for (uint32_t i = 0; i < found->recalls_len && result == RESULT_OK; i++)
-		result = check_recall(ingest, &found->recalls[i], found->partitions, error);
-	return result;
+	bool differs = false;
+	for (uint32_t i = 0; i < found->recalls_len; i++) {
+		const struct recall *recall = &found->recalls[i];
+		if (differs && recall[-1].mark.partition != recall->mark.partition)
+			break;
+		if (check_recall(ingest, recall, found->partitions, error) != RESULT_OK)
+			differs = true;
+	}
+	return differs ? error->code : RESULT_OK;
 }
 
 static void note_cluster(struct ingest *ingest, const struct facts *facts)

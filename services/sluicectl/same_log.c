@@ -19,7 +19,7 @@ enum result same_log_check(
 			return error_stop(error, STOP_OTHER_LOG,
 			    "topic %s is not the one that was read: partition %" PRIu32
 			    " has not the record at offset %" PRId64
-			    " that was the last one before the cut. Nothing was changed",
+			    " that was read in front of the cut. Nothing was changed",
 			    pipeline->source.topic, recall->mark.partition, recall->mark.offset);
 	}
 	return RESULT_OK;

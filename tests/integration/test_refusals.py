@@ -155,7 +155,7 @@ def made_anew_while_stopped(job):
     before = content(it)
     make_anew(it, 2, 100)
     it.start_all()
-    must_refuse(it, before, "offset 999", "the log ends at offset", "was made anew or has lost records")
+    must_refuse(it, before, "partition 0", "the log ends at offset", "was made anew or has lost records")
 
 
 def made_anew_under_a_running_job(job):

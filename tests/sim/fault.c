@@ -6,7 +6,7 @@
 #include "common/base/mutant.h"
 #include "tests/sim/sim.h"
 
-enum { PAUSE_MOST_US = 20000000 };
+enum { PAUSE_MOST_US = 20000000, NEW_RECORDS = 6 };
 
 static struct process *any_process(struct world *world, enum life life)
 {
@@ -234,6 +234,7 @@ static void source_goes(struct world *world)
 	world_trace(world, "fault: the log is away");
 	world->statistics.source_away++;
 	world->source_away = true;
+	world->log.doubts++;
 	world->source_back_us = fault_later(world);
 	world->log_version++;
 }
@@ -401,19 +402,24 @@ static void go_back_to_own_file(struct world *world)
 	take_file(world, file);
 }
 
-/* What has been read is there to be known by, whoever asks for it next. */
-static bool log_is_known(const struct world *world, const int64_t **cut)
+static const int64_t *cut_of_job(const struct world *world)
 {
-	const struct control *control = &world->elastic.controls[0];
+	return world->kind == JOB_SEARCH ? world->elastic.controls[0].cut : world->database.cut;
+}
+
+/* What has been read is there to be known by, whoever asks for it next. */
+static bool partition_is_known(const struct world *world, uint32_t p)
+{
+	bool search = world->kind == JOB_SEARCH;
+	const struct stored_mark *mark = search ? &world->elastic.controls[0].marks[p] : &world->database.marks[p];
+	return mark->len > 0 && mark->entries[0].offset < cut_of_job(world)[p];
+}
+
+static bool log_is_known(const struct world *world)
+{
 	bool known = false;
-	const struct stored_mark *marks = world->database.marks;
-	*cut = world->database.cut;
-	if (world->kind == JOB_SEARCH) {
-		marks = control->marks;
-		*cut = control->cut;
-	}
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
-		known |= marks[p].len > 0 && marks[p].entries[0].offset < (*cut)[p];
+		known |= partition_is_known(world, p);
 	return known;
 }
 
@@ -462,14 +468,77 @@ static void put_state_back(struct world *world)
 	empty_caches(world);
 }
 
+/* The only one of the ingests that reads this partition; NULL: there is none, or several, or one is about to. */
+static const struct source *reader_of(const struct world *world, uint32_t partition)
+{
+	const struct source *found = NULL;
+	for (uint32_t i = 0; i < world->processes_len; i++) {
+		const struct process *process = &world->processes[i];
+		if (process->role != PROCESS_INGEST || process->life == LIFE_DOWN)
+			continue;
+		if (!process->source.assigned || (process->source.cursors[partition].assigned && found != NULL))
+			return NULL;
+		if (process->source.cursors[partition].assigned)
+			found = &process->source;
+	}
+	return found;
+}
+
+/* Of the others the new log is a mirror. */
+static void keep_one(struct world *world, int64_t ends[PARTITIONS_MAX])
+{
+	uint32_t kept;
+	do
+		kept = random_below(&world->random, world->log.len);
+	while (!partition_is_known(world, kept));
+	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
+		if (p != kept)
+			ends[p] = 0;
+}
+
+/* Deleted and made anew, or the cluster is another one, under a job that reads it; told: an ingest can see that something happened. What
+ * was read already is another record now, and, where nothing more will be read, what was not. */
+static void swap_log(struct world *world, bool told)
+{
+	struct record_log *log = &world->log;
+	int64_t ends[PARTITIONS_MAX] = {0};
+	for (uint32_t p = 0; p < log->len; p++) {
+		const struct source *source = reader_of(world, p);
+		int64_t position = source != NULL ? source->cursors[p].position : 0;
+		int64_t least = cut_of_job(world)[p];
+		for (uint32_t i = 0; i < WRITERS_MAX && world->kind == JOB_SEARCH; i++)
+			if (world->elastic.controls[i].there && world->elastic.controls[i].cut[p] > least)
+				least = world->elastic.controls[i].cut[p];
+		if (source == NULL || position < least)
+			return; /* it is being started, or replays */
+		log->read_by_then[p] = position;
+		ends[p] = told ? log->partitions[p].end : position;
+	}
+	if (!told)
+		keep_one(world, ends);
+	memcpy(log->foreign_end, ends, sizeof ends);
+	log->foreign = log->swapped = true;
+	log->told = told;
+	log->doubts += told;
+	for (uint32_t i = 0; i < NEW_RECORDS; i++)
+		log_produce(world);
+	world->log_version++;
+	world_trace(world, "fault: the topic is made anew while it is read%s", told ? "" : ", and nobody sees it");
+	world->statistics.swapped++;
+	world->statistics.swapped_untold += !told;
+}
+
 /* Everything is stopped, and comes back with another topic: one of another cluster, or one made anew with as many records. */
 static void other_log(struct world *world)
 {
-	const int64_t *cut;
 	struct record_log *log = &world->log;
 	uint32_t remembered = world->kind == JOB_SEARCH ? world->elastic.controls[0].cluster : world->database.cluster;
-	if (!log_is_known(world, &cut) || remembered == 0 || something_is_another(world))
+	if (!log_is_known(world) || remembered == 0 || something_is_another(world))
 		return;
+	if (random_chance(&world->random, 300)) {
+		swap_log(world, random_chance(&world->random, 500));
+		return;
+	}
 	fault_stop_all(world);
 	tasks_free(world);
 	calls_free(world);
@@ -481,7 +550,7 @@ static void other_log(struct world *world)
 		/* Now and then only what a checkpoint remembers differs. */
 		log->foreign = true;
 		for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
-			log->foreign_end[p] = cut[p];
+			log->foreign_end[p] = cut_of_job(world)[p];
 	}
 	world_trace(world, "fault: the topic is another one (%s)", log->foreign ? "made anew" : "of another cluster");
 	world->statistics.other_log++;
@@ -490,9 +559,10 @@ static void other_log(struct world *world)
 static void put_back(struct world *world)
 {
 	fault_stop_all(world);
-	world->statistics.other_log_refused += world->log.foreign || world->log.cluster != 1;
+	world->statistics.swapped_refused += world->log.swapped;
+	world->statistics.other_log_refused += (world->log.foreign && !world->log.swapped) || world->log.cluster != 1;
 	world->statistics.altered_refused += world->log.alteration.there;
-	world->log.foreign = false;
+	world->log.foreign = world->log.swapped = world->log.told = false;
 	world->log.cluster = 1;
 	world->log.alteration.there = false;
 	if (world->store.foreign)

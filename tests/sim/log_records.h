@@ -47,6 +47,9 @@ struct record_log {
 	bool foreign; /* in front of foreign_end there are other records */
 	int64_t foreign_end[PARTITIONS_MAX];
 	struct alteration alteration;
+	bool swapped; /* so while it was read: nobody may begin on it, nor end; */
+	bool told; /* and an ingest could see it: nothing is committed that was not read by then */
+	int64_t read_by_then[PARTITIONS_MAX];
 	uint64_t doubts; /* how often an ingest could see that something happened to it */
 };
 

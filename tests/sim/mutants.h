@@ -57,6 +57,9 @@
 	ROW(mark_not_compared, 0, 400, "a topic that was made anew is read on")                                        \
 	ROW(mark_of_cut_only, 0, 400, "the last record of what was given back is not the last one before the cut")     \
 	ROW(mark_forgotten, 0, 400, "a partition without new records has no mark after a restart")                     \
+	ROW(log_not_confirmed, 0, 400, "a topic that is made anew while it is read is read on")                        \
+	ROW(read_in_doubt, 0, 800, "a topic that may be another one is read before it was looked at")                  \
+	ROW(sure_of_the_last, 0, 800, "the record that was read last counts as one of the log of before")              \
 	ROW(facts_not_compared, 0, 400, "another cluster is read on")                                                  \
 	ROW(counters_not_compared, 0, 400, "a replay of other records is not noticed by its counters")                 \
 	ROW(sums_not_compared, 0, 400, "a state that is not the one of its checkpoint is not noticed")                 \

@@ -31,6 +31,8 @@ struct source {
 	struct world *world;
 	struct source_cursor cursors[PARTITIONS_MAX];
 	uint32_t lent;
+	bool assigned;
+	uint64_t doubts_before; /* of the log, when it was assigned */
 	uint64_t seen[INGESTS_MAX]; /* log_version, by actor: an eventfd that was read empty */
 };
 

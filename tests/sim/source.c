@@ -194,6 +194,9 @@ void marks_check(struct world *world, const char *who, const struct stored_mark 
 		const struct log_record *last =
 		    from == NULL ? NULL : last_within(&world->log.partitions[p], from[p], cut[p]);
 		const struct log_record *record = NULL;
+		if (world->log.told && cut[p] > world->log.read_by_then[p])
+			world_violate(world, "%s: %u/%lld was read of a topic that may be another one", who, p,
+			    (long long)cut[p] - 1);
 		for (uint32_t i = 0; i < marks[p].len; i++) {
 			record = log_find(&world->log, p, marks[p].entries[i].offset);
 			if (record == NULL || log_mark(p, record) != marks[p].entries[i].hash)
@@ -210,6 +213,8 @@ void marks_check(struct world *world, const char *who, const struct stored_mark 
 
 void marks_check_own(struct world *world, const char *who, const struct stored_mark marks[PARTITIONS_MAX])
 {
+	if (world->log.swapped)
+		world_violate(world, "%s begins, though the topic was made anew while the job ran", who);
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
 		for (uint32_t i = 0; i < marks[p].len; i++)
 			if (log_is_foreign(&world->log, p, marks[p].entries[i].offset))
@@ -267,11 +272,20 @@ static struct recall recall(const struct record_log *log, const struct mark *mar
 	return answer;
 }
 
+static uint64_t port_doubts(struct source_port *port)
+{
+	const struct source *source = source_of(port);
+	return source->assigned ? source->world->log.doubts - source->doubts_before : 0;
+}
+
 static enum result port_describe(
     struct source_port *port, const struct marks *marks, struct description *description, struct error *error)
 {
-	struct world *world = source_of(port)->world;
-	if (world->source_away || (!world->settling && random_chance(&world->random, 200)))
+	const struct source *source = source_of(port);
+	struct world *world = source->world;
+	/* Asked again while nobody has a doubt, there is nothing that an answer could be late for. */
+	bool matters = !source->assigned || port_doubts(port) != 0;
+	if (world->source_away || (!world->settling && matters && random_chance(&world->random, 200)))
 		return away(error);
 	description->partitions = world->log.len;
 	cluster_tell(world->log.cluster, &description->facts, &description->arena);
@@ -288,6 +302,8 @@ static enum result port_assign(struct source_port *port, const struct cut *posit
 {
 	struct source *source = source_of(port);
 	(void)error;
+	source->assigned = true;
+	source->doubts_before = source->world->log.doubts;
 	for (uint32_t i = 0; i < positions->len; i++)
 		source->cursors[positions->entries[i].partition] =
 		    (struct source_cursor){true, positions->entries[i].offset, -1};
@@ -327,11 +343,6 @@ static void port_give_back(struct source_port *port, struct source_record *recor
 	(void)records;
 	CHECK(len > 0 && source->lent > 0);
 	source->lent--;
-}
-
-static uint64_t port_doubts(struct source_port *port)
-{
-	return source_of(port)->world->log.doubts;
 }
 
 static enum result port_health(struct source_port *port, struct error *error)

@@ -57,6 +57,9 @@
 	STATISTIC(BOTH, killed_running, "of these in RUNNING")                                                         \
 	STATISTIC(BOTH, other_log, "fault: the topic is another one")                                                  \
 	STATISTIC(BOTH, other_log_refused, "of these refused")                                                         \
+	STATISTIC(BOTH, swapped, "fault: the topic is made anew while it is read")                                     \
+	STATISTIC(BOTH, swapped_untold, "of these seen by nobody at first")                                            \
+	STATISTIC(BOTH, swapped_refused, "of these refused")                                                           \
 	STATISTIC(TOTALS, altered, "fault: a record that is to be replayed is another one")                            \
 	STATISTIC(TOTALS, altered_refused, "of these refused")                                                         \
 	STATISTIC(TOTALS, states_altered, "fault: the rollups' files are of another history")                          \
