@@ -211,13 +211,14 @@ static void out_of_range_report(struct kafka_watch *watch, struct kafka_partitio
 		    watch->topic_name, partition->id, wanted, low, high);
 	else if (known)
 		(void)error_stop(&failure, STOP_OTHER_LOG,
-		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64 ", but the log holds %" PRId64
-		    " up to %" PRId64 ": records were lost or the topic was made anew",
+		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64
+		    ", which is out of range: the log holds %" PRId64 " up to %" PRId64
+		    "; records were lost or the topic was made anew",
 		    watch->topic_name, partition->id, wanted, low, high);
 	else
 		(void)error_stop(&failure, STOP_OTHER_LOG,
 		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64
-		    ", which is out of range of the log: records were lost or the topic was made anew",
+		    ", which is out of range: records were lost or the topic was made anew",
 		    watch->topic_name, partition->id, wanted);
 	kafka_watch_fail(watch, &failure);
 }
@@ -231,8 +232,9 @@ static void end_check(struct kafka_watch *watch, struct kafka_partition *partiti
 	if (is_short && partition->short_before && range_ask(watch, partition, &low, &high) && high < next) {
 		struct error failure;
 		(void)error_stop(&failure, STOP_OTHER_LOG,
-		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64 ", but the log holds %" PRId64
-		    " up to %" PRId64 ": records were lost or the topic was made anew",
+		    "topic %s partition %" PRIu32 ": read up to offset %" PRId64
+		    ", which is out of range: the log holds %" PRId64 " up to %" PRId64
+		    "; records were lost or the topic was made anew",
 		    watch->topic_name, partition->id, next, low, high);
 		kafka_watch_fail(watch, &failure);
 	}
