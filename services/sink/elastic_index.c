@@ -1,6 +1,7 @@
 /* services/sink/elastic_index.c - see elastic_index.h. */
 #include "services/sink/elastic_index.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,11 +244,43 @@ static enum sink_outcome claim_take(
 	return claim_write(indices->http, indices->request, name, claim, error);
 }
 
+static bool on_count(void *context, const struct json_reader *json, const struct json_value *value)
+{
+	if (json->depth == 1 && json_step_is(&json->steps[0], "count"))
+		*(int64_t *)context = value->integer;
+	return true;
+}
+
+/* One that nobody has claimed may be somebody's all the same: what every document and letter of a job has, theirs have not. After a
+ * reset that left the documents, those are there, and are ours. */
+static enum sink_outcome strangers_refuse(
+    struct indices *indices, const char *name, enum index_role role, struct error *error)
+{
+	const struct pipeline *pipeline = indices->pipeline;
+	struct buffer body = {0};
+	int64_t count = -1;
+
+	buffer_printf(&body, "{\"query\":{\"bool\":{\"must_not\":{\"exists\":{\"field\":\"%s\"}}}}}",
+	    role == INDEX_LETTERS ? "partition" : pipeline->record.fields[pipeline->record.key].name);
+	path_set(indices, "/_count", name);
+	bool sent = ask(indices, "POST", buffer_bytes(&body));
+	buffer_fini(&body);
+	if (!sent || indices->request->status != 200 ||
+	    !json_scan(buffer_bytes(&indices->request->answer), on_count, &count) || count < 0)
+		return elastic_trouble(indices->http, indices->request, sent, "counting what is in an index", error);
+	if (count == 0)
+		return SINK_DONE;
+	error_stop(error, STOP_INDEX_OF_ANOTHER,
+	    "index %s at %s has %" PRId64 " documents that no job of Sluice has written: it is somebody's", name,
+	    http_where(indices->http, indices->request), count);
+	return SINK_CONFIG;
+}
+
 /* --- all of it --------------------------------------------------------------------------------------------------- */
 
-/* One that is there: judged, mapped and claimed. */
-static enum sink_outcome found_settle(
-    struct indices *indices, const char *name, enum index_role role, struct index_look *look, struct error *error)
+/* One that is there: judged, mapped and claimed. made: just now, by us. */
+static enum sink_outcome found_settle(struct indices *indices, const char *name, enum index_role role, bool made,
+    struct index_look *look, struct error *error)
 {
 	struct claim claim = {.exists = false};
 	bool found = true;
@@ -257,6 +290,8 @@ static enum sink_outcome found_settle(
 		outcome = claim_check(indices, name, role, look, &claim, error);
 	if (outcome == SINK_DONE)
 		outcome = look_judge(indices, name, look, error);
+	if (outcome == SINK_DONE && role != INDEX_CONTROL && !made && !claim.exists)
+		outcome = strangers_refuse(indices, name, role, error);
 	if (outcome == SINK_DONE && look->lacks) {
 		outcome = mapping_add(indices, name, error);
 		if (outcome == SINK_DONE)
@@ -281,7 +316,7 @@ static enum sink_outcome index_settle_once(struct indices *indices, const char *
 	enum sink_outcome outcome = index_look(indices, name, role, look, &found, error);
 
 	if (outcome != SINK_DONE || found)
-		return outcome == SINK_DONE ? found_settle(indices, name, role, look, error) : outcome;
+		return outcome == SINK_DONE ? found_settle(indices, name, role, false, look, error) : outcome;
 	if (role == INDEX_DOCUMENTS) {
 		outcome = claim_check(indices, name, role, NULL, &claim, error);
 		if (outcome == SINK_DONE && started)
@@ -296,7 +331,7 @@ static enum sink_outcome index_settle_once(struct indices *indices, const char *
 		    http_where(indices->http, indices->request));
 		return SINK_UNKNOWN;
 	}
-	return outcome == SINK_DONE ? found_settle(indices, name, role, look, error) : outcome;
+	return outcome == SINK_DONE ? found_settle(indices, name, role, true, look, error) : outcome;
 }
 
 /* Makes it where it is missing, looks at it, and claims it. started: documents are in it. */

@@ -23,6 +23,7 @@ struct search {
 	struct names controls; /* ids of control documents */
 	struct names claims; /* indices that are this job's */
 	struct names taken; /* and those that are another's */
+	size_t claimed; /* of the claims: the others are of the pipeline file, and claimed by nobody */
 };
 
 static void names_add(struct names *names, const char *name, size_t len)
@@ -184,6 +185,7 @@ static enum result unclaimed_find(struct search *search, struct error *error)
 	buffer_printf(&names, ",%.*s", (int)letters.len, (const char *)letters.data);
 	buffer_append(&names, "", 1);
 	buffer_append(&letters, "", 1);
+	search->claimed = search->claims.len;
 	buffer_printf(&path,
 	    "/%s/_settings?ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
 	    "&filter_path=*.settings.index.uuid",
@@ -234,6 +236,31 @@ static enum result index_check(
 	return RESULT_OK;
 }
 
+/* One that nobody has claimed, with documents that are no job's, is somebody's; see strangers_refuse of the sink. */
+static enum result strangers_check(struct search *search, const char *name, const char *letters, struct error *error)
+{
+	const struct pipeline *pipeline = search->reset->pipeline;
+	const char *field =
+	    strcmp(name, letters) == 0 ? "partition" : pipeline->record.fields[pipeline->record.key].name;
+	struct buffer path = {0}, behind = {0};
+	int64_t count = 0;
+
+	buffer_printf(&behind, "/_count?q=NOT%%20_exists_:%s", field);
+	buffer_append(&behind, "", 1);
+	enum result result = ask(search, "GET", path_of(&path, "/", name, (const char *)behind.data), error);
+	if (result == RESULT_OK && search->elastic.http.status == 200 &&
+	    tree_read(&search->elastic.tree, buffer_bytes(&search->elastic.http.answer)) == NULL)
+		(void)tree_integer(tree_member(search->elastic.tree.root, "count"), &count);
+	buffer_fini(&path);
+	buffer_fini(&behind);
+	if (result != RESULT_OK || count == 0)
+		return result;
+	return error_stop(error, STOP_INDEX_OF_ANOTHER,
+	    "index %s has %" PRId64 " documents that no job of Sluice has written: it is somebody's, and nothing was "
+	    "changed",
+	    name, count);
+}
+
 static enum result name_check(struct search *search, const char *name, struct error *error)
 {
 	struct buffer path = {0};
@@ -257,12 +284,14 @@ static enum result indices_check(struct search *search, struct error *error)
 
 	if (!search->reset->with_index)
 		return RESULT_OK;
-	for (size_t i = 0; i < search->claims.len && result == RESULT_OK; i++)
-		result = name_check(search, search->claims.names[i], error);
-	if (result == RESULT_OK && !search->index.dated)
-		result = name_check(search, search->index.pattern, error);
 	index_print_letters(&search->index, &letters);
 	buffer_append(&letters, "", 1);
+	for (size_t i = 0; i < search->claims.len && result == RESULT_OK; i++)
+		result = name_check(search, search->claims.names[i], error);
+	for (size_t i = search->claimed; i < search->claims.len && result == RESULT_OK; i++)
+		result = strangers_check(search, search->claims.names[i], (const char *)letters.data, error);
+	if (result == RESULT_OK && !search->index.dated)
+		result = name_check(search, search->index.pattern, error);
 	if (result == RESULT_OK)
 		result = name_check(search, (const char *)letters.data, error);
 	buffer_fini(&letters);

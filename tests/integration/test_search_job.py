@@ -245,6 +245,26 @@ def a_reset_that_does_not_get_through(job):
             it.stop()
 
 
+def an_index_of_somebodys(job):
+    """With the name of ours, and nobody's claim: it is left alone, also by a reset. One that is empty is taken, and so is one of ours."""
+    for letters in (True, False):
+        it = job()
+        name = f"{it.name}-dead-letters" if letters else it.name
+        it.elasticsearch.ask("POST", f"/{name}/_doc/1?refresh=true", {"reason": 7, "mine": "precious"})
+        send(it, [record(f"k{i}") for i in range(20)])
+        it.start("coordinator")
+        it.start_search()
+        stopped_for(it, "INDEX_OF_ANOTHER", f"index {name}", "has 1 documents that no job of Sluice has written")
+        it.end()
+        says(ctl(it, "reset", "--job", "search", "--with-index", "--yes", code=EXIT_CONFIG), f"index {name} has 1 documents", "nothing was changed")
+        must_be("what is somebody's", it.elasticsearch.count(name), 1)
+        it.elasticsearch.ask("DELETE", f"/{name}")
+        goes_on(it)
+        it.end()
+        ctl(it, "reset", "--job", "search", "--yes")
+        goes_on(it)
+
+
 def letters_that_are_refused(job):
     """Somebody has made their index, in a shape that takes none; and again, when there are some."""
     it, nothing = job(), {"mappings": {"dynamic": "strict", "properties": {}}}
@@ -481,7 +501,7 @@ def up_and_down(job, scripts):
 
 
 CASES = (refused, no_index_may_be_made, the_index_is_deleted, an_index_that_is_closed, a_control_document_that_is_none,
-         the_index_has_another_name, an_unfit_index, a_reset_that_does_not_get_through, letters_that_are_refused,
+         the_index_has_another_name, an_unfit_index, a_reset_that_does_not_get_through, an_index_of_somebodys, letters_that_are_refused,
          retention_over_the_cut, skipped_behind_a_crash, killed, a_zombie, a_second_coordinator, search_alone, totals_alone, more_and_fewer_writers,
          more_processes_than_writers, up_and_down)
 
