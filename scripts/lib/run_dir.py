@@ -116,6 +116,8 @@ def make_folder(path):
 
 def check_folder(path):
     """A run dir that a person named may be one yet to be made."""
+    if not path or not path.isprintable():
+        raise Trouble(f"--run-dir {path!r}: it is the name of a directory, on one line")
     if os.path.lexists(path) and not os.path.isdir(path):
         raise Trouble(f"{path}: it is no directory, so no run dir")
 

@@ -358,6 +358,9 @@ def typed_wrongly(job, scripts):
         done = subprocess.run([ROOT / "scripts" / script, "--run-dir", file], env=run.environment, text=True, capture_output=True, check=False)
         must_be(f"what {script} says of a file", (done.returncode, done.stdout, done.stderr),
                 (1, "", f"{script}: {file}: it is no directory, so no run dir\n"))
+        for name in ("", f"{file}\nx"):  # which supervisord's configuration could not say
+            done = subprocess.run([ROOT / "scripts" / script, "--run-dir", name], env=run.environment, text=True, capture_output=True, check=False)
+            must_be(f"what {script} says of {name!r}", (done.returncode, done.stdout, "it is the name of a directory, on one line" in done.stderr), (1, "", True))
 
 
 def programs_but(it, sluicectl):
