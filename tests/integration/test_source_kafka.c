@@ -559,6 +559,66 @@ static void queued_records_do_not_end_an_outage(void **state)
 	assert_int_equal(rd_kafka_mock_broker_set_up(world->cluster, 1), 0);
 }
 
+/* Asked again while reading: the record at this offset of partition 0. */
+static struct recall recall_again(struct world *world, int64_t offset)
+{
+	struct mark mark = {.partition = 0, .offset = offset};
+	struct description found = {0};
+	struct error error;
+	world->marks = (struct marks){&mark, 1};
+	assert_int_equal(describe_wait(world, &found, &error), RESULT_OK);
+	assert_int_equal(found.partitions, PARTITIONS);
+	assert_int_equal(found.recalls_len, 1);
+	struct recall recall = found.recalls[0];
+	description_fini(&found);
+	world->marks = (struct marks){0};
+	return recall;
+}
+
+/* An outage raises a doubt; what was read can be asked for again, during a doubt and without one. */
+static void a_doubt_is_raised_by_an_outage(void **state)
+{
+	struct world *world = *state;
+	struct description found = {0};
+	struct error error;
+	skip_unless_mock(world);
+	produce(world, 0, 0, 10);
+	source_open(world);
+	assert_int_equal(describe_wait(world, &found, &error), RESULT_OK);
+	description_fini(&found);
+	source_assign_list(world, (struct cut_entry[]){{0, 0}}, 1);
+	expect(world, 0, 0, 10);
+	const struct recall first = recall_again(world, 9);
+	assert_int_equal(first.now, RECALLED_THERE);
+	uint64_t doubts = world->source->ops->doubts(world->source);
+	assert_int_equal(rd_kafka_mock_broker_set_down(world->cluster, 1), 0);
+	assert_int_equal(health_wait(world, &error, PATIENCE_MS), RESULT_RETRY);
+	assert_int_not_equal(world->source->ops->doubts(world->source), doubts);
+	assert_int_equal(rd_kafka_mock_broker_set_up(world->cluster, 1), 0);
+	const struct recall again = recall_again(world, 9), other = recall_again(world, 8);
+	assert_int_equal(again.now, RECALLED_THERE);
+	assert_true(again.hash == first.hash && other.hash != first.hash);
+}
+
+/* A partition that its broker does not know: librdkafka asks for it again, and tells nobody. */
+static void what_a_broker_does_not_know_raises_a_doubt(void **state)
+{
+	struct world *world = *state;
+	skip_unless_mock(world);
+	produce(world, 0, 0, 10);
+	source_open(world);
+	source_assign_list(world, (struct cut_entry[]){{0, 0}}, 1);
+	expect(world, 0, 0, 10);
+	uint64_t doubts = world->source->ops->doubts(world->source), until = deadline(PATIENCE_MS);
+	rd_kafka_mock_push_request_errors(world->cluster, 1 /* Fetch */, 1, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+	while (world->source->ops->doubts(world->source) == doubts) {
+		usleep(10000);
+		assert_true(clock_monotonic_us() < until);
+	}
+	produce(world, 0, 10, 10);
+	expect(world, 0, 10, 20);
+}
+
 static void settings_that_carry_exactness_cannot_be_changed(void **state)
 {
 	struct world *world = *state;
@@ -668,6 +728,8 @@ int main(void)
 	    WORLD_TEST(a_topic_that_may_not_be_read_is_config),
 	    WORLD_TEST(an_outage_is_said_while_it_lasts_and_loses_nothing),
 	    WORLD_TEST(queued_records_do_not_end_an_outage),
+	    WORLD_TEST(a_doubt_is_raised_by_an_outage),
+	    WORLD_TEST(what_a_broker_does_not_know_raises_a_doubt),
 	    WORLD_TEST(settings_that_carry_exactness_cannot_be_changed),
 	    WORLD_TEST(unknown_and_invalid_settings_are_config),
 	    WORLD_TEST(a_source_without_partitions_is_quiet),

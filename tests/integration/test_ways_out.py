@@ -739,7 +739,7 @@ CASES["COLUMN_DIFFERS"] += (rounded_while_it_runs,)
 CASES |= {"KEY_MISSING": (key_missing,), "TABLE_REPLACED": (table_replaced, table_kept)}
 # Their way out is taken where what they need is there already.
 ELSEWHERE = {
-    "OTHER_LOG": ("test_remembered.py", "as_long_after_down"),
+    "OTHER_LOG": ("test_other_log.py", "at_once_longer"),
     "FACT_CHANGED": ("test_remembered.py", "isolation_after_down"),
     "OTHER_ZONE_RULES": ("test_remembered.py", "zone_rules_of_one_process"),
     "COMPACTED": ("test_remembered.py", "compacted"),
