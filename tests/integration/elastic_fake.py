@@ -166,7 +166,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             documents = {} if index.get("state") else index["documents"]  # left out without a word
             return self.page([{"_index": name, "_id": id, "_source": at[0]} for id, at in documents.items()], "_search")
         if rest == ["_count"]:
-            return 200, {"count": len(index["documents"])}
+            lacking = json.loads(body)["query"]["bool"]["must_not"]["exists"]["field"] if body else None
+            return 200, {"count": sum(lacking is None or at[0].get(lacking) is None for at in index["documents"].values())}
         if rest[0] == "_doc" and self.command == "GET":
             found = index["documents"].get(rest[1])
             if not found:

@@ -585,7 +585,7 @@ def what_stands_in_the_way(job):
     must_be("a job that there is not", audit(it, "--job", "sarch")[0], 2)
     must_be("no broker", audit(it, "--job", "search", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")[0], EXIT_UNAVAILABLE)
     for name, code, words, changes in (
-            ("no cut yet", EXIT_UNAVAILABLE, "no cut yet", {"cut": None}),
+            ("no cut yet", EXIT_CONFIG, "has not committed anything", {"cut": None}),
             ("a writer is missing", EXIT_UNAVAILABLE, "share out", {"writers": 2, "groups": 64}),
             ("groups that two have", EXIT_UNAVAILABLE, "share out", {"first_group": 1}),
             ("another index", EXIT_CONFIG, "writes to index sales", {"index": "sales"}),
