@@ -76,6 +76,7 @@ struct ingest {
 	struct buffer values; /* scratch */
 	struct marks
 	    marks; /* PREPARE: to be compared with what the log holds now; later those that are compared again */
+	struct marks told; /* by DEPLOY, of every partition */
 	char *cluster; /* as PREPARE found it; NULL: not told */
 	bool asking; /* a question is under way: */
 	uint64_t asked_us, asked_doubts; /* when it was asked, and the source's doubts by then */
@@ -538,6 +539,13 @@ static enum result describe(struct ingest *ingest, uint64_t now_us, struct outbo
 
 /* --- still the same log? ------------------------------------------------------------------------------------------- */
 
+/* A topic is made anew as a whole, so where none of our partitions was read yet those of others tell. */
+static void ask_of_others(struct ingest *ingest)
+{
+	for (uint32_t i = 0; i < ingest->told.len && !MUTANT(own_marks_only); i++)
+		marks_add(&ingest->marks, &ingest->told.entries[i]);
+}
+
 /* A topic may be deleted and made anew under an ingest that reads it, or its cluster be another one. So records that were read are
  * read again, now and then, and before anything more is read where the source has a doubt. Asked are, of each partition, the last
  * record (`next_sure`), and one that was the last when it was asked before (`sure`): as that is still there, all that was read up to
@@ -558,6 +566,8 @@ static void confirm_begin(struct ingest *ingest, uint64_t now_us)
 		marks_add(&ingest->marks, &partition->sure);
 		marks_add(&ingest->marks, &partition->next_sure);
 	}
+	if (ingest->marks.len == 0)
+		ask_of_others(ingest);
 }
 
 static void confirm_end(struct ingest *ingest, uint64_t now_us)
@@ -690,6 +700,7 @@ static enum result on_deploy(struct ingest *ingest, const struct frame_deploy *d
 {
 	const struct topology *topology = &ingest->process->topology;
 	ingest->described = (uint32_t)deploy->partitions;
+	marks_copy(&ingest->told, &deploy->marks);
 	for (uint32_t p = 0; p < deploy->partitions; p++)
 		if (p % topology->ingest == actor_index(ingest->actor.id))
 			add_partition(ingest, p, cut_get(&deploy->base_cut, p, 0), &deploy->marks);
@@ -822,6 +833,7 @@ static void ingest_free(struct actor *actor)
 	buffer_fini(&ingest->values);
 	cut_fini(&ingest->said.ends);
 	marks_fini(&ingest->marks);
+	marks_fini(&ingest->told);
 	free(ingest->cluster);
 	free(ingest->partitions);
 	free(ingest->outputs);

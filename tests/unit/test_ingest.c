@@ -134,11 +134,12 @@ struct world {
 	struct ingest_process process;
 };
 
-/* An ingest that replays from 0 up to the frontier. */
+/* An ingest that replays from 0 up to the frontier; a record of partition 1, which is another's, was read before. */
 static int replay_begin(void **state)
 {
 	static struct world world;
 	static struct cut_entry first = {0, 0}, last = {0, FRONTIER};
+	static struct mark of_another = {1, 11, 4711};
 	struct harness *harness = &world.harness;
 	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
 	world = (struct world){.harness.topology = {1, 1, 1, 1}, .source = {.port = {&quiet_ops, -1}, .end = -1}};
@@ -146,7 +147,8 @@ static int replay_begin(void **state)
 	world.process = (struct ingest_process){&harness->pipeline, harness->topology, &world.source.port, false};
 	harness->actor = ingest_new(&world.process, actor_id(ROLE_INGEST, 0), ATTEMPT, &harness->error);
 	assert_non_null(harness->actor);
-	const struct frame_deploy deploy = {.partitions = 1, .base_cut = {&first, 1}, .frontier_cut = {&last, 1}};
+	const struct frame_deploy deploy = {
+	    .partitions = 1, .base_cut = {&first, 1}, .frontier_cut = {&last, 1}, .marks = {&of_another, 1}};
 	assert_int_equal(harness_frame(harness, 0, FRAME_DEPLOY, &deploy, true), RESULT_OK);
 	assert_int_equal(harness_frame(harness, 0, FRAME_START, &(struct frame_start){0}, true), RESULT_OK);
 	*state = &world;
@@ -674,6 +676,19 @@ static void nothing_is_read_in_doubt(void **state)
 	assert_int_equal(tick(world, 61, FRONTIER), RESULT_CONFIG);
 }
 
+static void others_tell_whoever_has_read_nothing(void **state)
+{
+	struct world *world = *state;
+	world->source.doubts = 1;
+	assert_int_equal(tick(world, 1, FRONTIER), RESULT_OK);
+	world->source.doubts = 2;
+	world->source.has_record = true;
+	world->source.hash = 4712;
+	assert_int_equal(tick(world, 2, FRONTIER), RESULT_CONFIG);
+	assert_non_null(strstr(world->harness.error.text, "of partition 1 a record was read at offset 11"));
+	assert_true(world->source.has_record);
+}
+
 /* Retention goes on, and one partition does not answer: neither is another log. */
 static void what_is_not_seen_is_no_other_log(void **state)
 {
@@ -747,6 +762,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(the_same_record_and_one_that_is_gone_are_not, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(what_was_read_is_looked_at_again, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(nothing_is_read_in_doubt, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(others_tell_whoever_has_read_nothing, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(what_is_not_seen_is_no_other_log, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(another_cluster_ends_the_attempt, replay_begin, replay_end),
 	    cmocka_unit_test(a_record_is_known_by_all_of_it),
