@@ -602,6 +602,10 @@ static enum result confirm(struct ingest *ingest, uint64_t now_us, struct error 
 		return RESULT_OK;
 	if (!ingest->asking)
 		confirm_begin(ingest, now_us);
+	if (ingest->marks.len == 0 && in_doubt(ingest) && !MUTANT(doubt_forgotten))
+		return error_set(error, RESULT_RETRY,
+		    "Kafka was away, or the topic, before any record had been read here: the next attempt finds out "
+		    "whether it is the same topic");
 	enum result result = source->ops->describe(source, &ingest->marks, &found, &why);
 	ingest->unsure[0] = '\0';
 	if (result == RESULT_RETRY) {

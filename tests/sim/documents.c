@@ -158,8 +158,10 @@ static void start_set_cut(struct document_port *port, const struct cut *cut, con
 		wanted->base[p] = wanted->cut[p] = cut_get(cut, p, UNNAMED);
 	}
 	bool remembers = port->writer == 0 && cluster_of(remember) != 0;
-	marks_check_own(port->world, "an attempt at this control document", port->seen.marks);
-	check_cluster(port->world, port->seen.cluster);
+	if (!documents_overtaken(port->world, port->attempt)) {
+		marks_check_own(port->world, "an attempt at this control document", port->seen.marks);
+		check_cluster(port->world, port->seen.cluster);
+	}
 	if (stays && !remembers) {
 		document_answer_frontier(port);
 		return;

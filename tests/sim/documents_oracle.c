@@ -277,10 +277,19 @@ void documents_check_base(struct world *world, const struct cut *base)
 			    cut_get(base, p, 0), p, world->elastic.cut[p]);
 }
 
+bool documents_overtaken(const struct world *world, uint64_t attempt)
+{
+	for (uint32_t k = 0; k < WRITERS_MAX; k++)
+		if (world->elastic.controls[k].there && world->elastic.controls[k].fence > attempt)
+			return true;
+	return false;
+}
+
 void documents_check_inject(const struct coordinator_process *coordinator, struct epoch_id epoch)
 {
 	struct world *world = coordinator->world;
-	for (uint32_t k = 0; k < coordinator->setup.topology.writers; k++) {
+	for (uint32_t k = 0; k < coordinator->setup.topology.writers && !documents_overtaken(world, epoch.attempt);
+	     k++) {
 		const struct control *control = &world->elastic.controls[k];
 		uint64_t done = control->last.attempt == epoch.attempt ? control->last.n : 0;
 		if (control->fence == epoch.attempt && epoch.n - done > world->pipeline.epoch.max_in_flight)

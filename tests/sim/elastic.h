@@ -174,6 +174,9 @@ bool documents_complete(const struct world *world);
 /* What a coordinator tells people, and its workers. */
 struct coordinator_process;
 void documents_check_report(struct coordinator_process *coordinator);
+/* A later attempt has raised the fence: nothing that this one does comes to anything. Its documents may be deleted by now, and made anew by
+ * a call of before. */
+bool documents_overtaken(const struct world *world, uint64_t attempt);
 void documents_check_base(struct world *world, const struct cut *base);
 void documents_check_inject(const struct coordinator_process *coordinator, struct epoch_id epoch);
 

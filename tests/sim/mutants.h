@@ -60,7 +60,7 @@
 	ROW(log_not_confirmed, 0, 400, "a topic that is made anew while it is read is read on")                        \
 	ROW(read_in_doubt, 0, 800, "a topic that may be another one is read before it was looked at")                  \
 	ROW(sure_of_the_last, 0, 800, "the record that was read last counts as one of the log of before")              \
-	ROW(own_marks_only, 5400040056, 1, "who has read nothing yet reads on in a topic that was made anew")          \
+	ROW(doubt_forgotten, 5500345753, 1, "who has nothing to compare reads on in a doubt")                          \
 	ROW(facts_not_compared, 0, 400, "another cluster is read on")                                                  \
 	ROW(counters_not_compared, 0, 400, "a replay of other records is not noticed by its counters")                 \
 	ROW(sums_not_compared, 0, 400, "a state that is not the one of its checkpoint is not noticed")                 \

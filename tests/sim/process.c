@@ -170,11 +170,13 @@ static void judge_failure(struct process *process, const struct frame_failed *fa
 	bool refused = was_refused(process);
 	/* By now another attempt may have raised the fence, and all begins anew there. */
 	bool looked = process->sink_open && (process->sink.failed_over || world->database.failed_over);
+	bool overtaken = world->kind == JOB_SEARCH && documents_overtaken(world, process->worker.attempt);
 	world->statistics.failures++;
 	world_trace(world, "    %s fails: %s", process->name, failed->text);
 	if (failed->code == RESULT_CONFIG && !says_other_log(world, failed->text))
 		world_violate(world, "%s stops the job: %s", process->name, failed->text);
-	else if (failed->code == RESULT_CORRUPT && !refused && !looked && !(note != NULL && note->broken_link))
+	else if (failed->code == RESULT_CORRUPT && !refused && !looked && !overtaken &&
+	         !(note != NULL && note->broken_link))
 		world_violate(world, "%s ends attempt %" PRIu64 " though nothing was broken: %s", process->name,
 		    process->worker.attempt, failed->text);
 }

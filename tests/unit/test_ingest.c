@@ -104,12 +104,6 @@ static uint32_t port_partitions(struct source_port *port)
 	return 0;
 }
 
-static uint64_t port_doubts(struct source_port *port)
-{
-	(void)port;
-	return 0;
-}
-
 static uint64_t quiet_doubts(struct source_port *port)
 {
 	return ((struct quiet_source *)(void *)port)->doubts;
@@ -302,6 +296,7 @@ enum { PARTITIONS = 4 };
 struct backlog {
 	struct source_port port;
 	int64_t left[PARTITIONS], taken[PARTITIONS];
+	uint64_t doubts;
 	struct bytes key, payload[PARTITIONS];
 	char texts[PARTITIONS][512];
 };
@@ -345,7 +340,12 @@ static uint64_t backlog_heard_us(struct source_port *port)
 	return 0;
 }
 
-static const struct source_port_ops backlog_ops = {.doubts = port_doubts,
+static uint64_t backlog_doubts(struct source_port *port)
+{
+	return ((struct backlog *)(void *)port)->doubts;
+}
+
+static const struct source_port_ops backlog_ops = {.doubts = backlog_doubts,
     .describe = backlog_describe,
     .assign = quiet_assign,
     .take = backlog_take,
@@ -689,6 +689,19 @@ static void others_tell_whoever_has_read_nothing(void **state)
 	assert_true(world->source.has_record);
 }
 
+static void without_any_record_the_next_attempt_finds_out(void **state)
+{
+	struct bed *bed = bed_start(state, 1 << 20, 1 << 20);
+	struct harness *harness = &bed->harness;
+	bed_tick(bed);
+	bed->source.left[0] = 1;
+	bed->source.doubts = 1;
+	assert_int_equal(
+	    harness->actor->ops->on_tick(harness->actor, SECOND_US, &harness->outbox, &harness->error), RESULT_RETRY);
+	assert_non_null(strstr(harness->error.text, "the next attempt finds out"));
+	assert_int_equal(bed->source.left[0], 1);
+}
+
 /* Retention goes on, and one partition does not answer: neither is another log. */
 static void what_is_not_seen_is_no_other_log(void **state)
 {
@@ -763,6 +776,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(what_was_read_is_looked_at_again, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(nothing_is_read_in_doubt, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(others_tell_whoever_has_read_nothing, replay_begin, replay_end),
+	    cmocka_unit_test_setup_teardown(without_any_record_the_next_attempt_finds_out, bed_begin, bed_end),
 	    cmocka_unit_test_setup_teardown(what_is_not_seen_is_no_other_log, replay_begin, replay_end),
 	    cmocka_unit_test_setup_teardown(another_cluster_ends_the_attempt, replay_begin, replay_end),
 	    cmocka_unit_test(a_record_is_known_by_all_of_it),
