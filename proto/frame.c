@@ -37,6 +37,18 @@ const struct frame_row frame_rows[] = {
 };
 const size_t frame_rows_len = sizeof frame_rows / sizeof *frame_rows;
 
+const struct frame_route frame_routes[] = {
+#define ROUTE(KIND, sender, receiver) {FRAME_##KIND, PARTY_##sender, PARTY_##receiver},
+    FRAME_ROUTES(ROUTE)
+#undef ROUTE
+};
+const size_t frame_routes_len = sizeof frame_routes / sizeof *frame_routes;
+
+#define FRAME(KIND, frame_name, number, frame_what)                                                                    \
+	_Static_assert((number) < FRAME_KINDS, "a table by kind has room for " #KIND);
+FRAMES(FRAME)
+#undef FRAME
+
 const struct frame_row *frame_row_of(enum frame_kind kind)
 {
 	for (size_t i = 0; i < frame_rows_len; i++)
@@ -49,6 +61,24 @@ const char *frame_kind_name(enum frame_kind kind)
 {
 	const struct frame_row *row = frame_row_of(kind);
 	return row ? row->name : "(unknown kind)";
+}
+
+const char *frame_party_name(enum frame_party party)
+{
+	static const char *const names[PARTIES] = {"nobody",
+#define PARTY(name, words) words,
+	    FRAME_PARTIES(PARTY)
+#undef PARTY
+	};
+	return (unsigned)party < PARTIES ? names[party] : names[PARTY_NONE];
+}
+
+bool frame_travels(enum frame_kind kind, enum frame_party from, enum frame_party to)
+{
+	for (size_t i = 0; i < frame_routes_len; i++)
+		if (frame_routes[i].kind == kind && frame_routes[i].from == from && frame_routes[i].to == to)
+			return true;
+	return false;
 }
 
 uint32_t frame_job(const char *job)

@@ -95,6 +95,16 @@ enum frame_kind {
 #undef FRAME
 };
 
+enum { FRAME_KINDS = 65 }; /* above every number: a table by kind has so many places */
+
+enum frame_party {
+	PARTY_NONE = 0,
+#define PARTY(name, words) PARTY_##name,
+	FRAME_PARTIES(PARTY)
+#undef PARTY
+	    PARTIES
+};
+
 #define TYPE(type, ctype) typedef ctype field_##type;
 FIELD_TYPES(TYPE)
 #undef TYPE
@@ -130,6 +140,15 @@ extern const size_t frame_rows_len;
 /* NULL: no such kind. */
 const struct frame_row *frame_row_of(enum frame_kind kind);
 const char *frame_kind_name(enum frame_kind kind);
+
+struct frame_route {
+	enum frame_kind kind;
+	enum frame_party from, to;
+};
+extern const struct frame_route frame_routes[];
+extern const size_t frame_routes_len;
+const char *frame_party_name(enum frame_party party);
+bool frame_travels(enum frame_kind kind, enum frame_party from, enum frame_party to);
 
 struct frame_header {
 	enum frame_kind kind;

@@ -2,11 +2,12 @@
  *
  * From these rows come the structs, the codec, the printer, the tests and proto/README.md.
  *
- * FRAMES:          FRAME(KIND, struct suffix, number on the wire, who sends it to whom and why)
+ * FRAMES:          FRAME(KIND, struct suffix, number on the wire, why it is sent)
+ * FRAME_ROUTES:    ROUTE(KIND, from, to), a row per pair of parties: who may send it to whom. Whatever else comes is refused.
  * FRAME_*_FIELDS:  FIELD(S, type, name, what it says), S being the struct suffix; the order is the order on the wire.
  *
- * To add a frame: a row in FRAMES with a new number (numbers are never reused), its FIELDS list, WIRE_VERSION in
- * frame.h, the handler in the actor, `SLUICE_WRITE_GOLDEN=1 test_frame` for the golden bytes (proto/README.md has all). To add a type: FIELD_TYPES here, its
+ * To add a frame: a row in FRAMES with a new number (numbers are never reused), its ROUTES and its FIELDS list, WIRE_VERSION in
+ * frame.h, a row in the table of handlers of whoever gets it, `SLUICE_WRITE_GOLDEN=1 test_frame` for the golden bytes (proto/README.md has all). To add a type: FIELD_TYPES here, its
  * three functions in field_encode.c, field_decode.c and field_print.c.
  */
 #ifndef PROTO_FRAME_TABLE_H
@@ -37,50 +38,127 @@
 
 #define FRAMES(FRAME)                                                                                                  \
 	/* data plane: on channels, in sequence */                                                                     \
-	FRAME(HELLO, hello, 1, "sender to receiver: the first frame of every channel")                                 \
-	FRAME(ROWS, rows, 2, "ingest to dedup, dedup to writer: rows, see row.h")                                      \
-	FRAME(DELTAS, deltas, 3, "dedup to rollup: what this epoch adds to groups")                                    \
-	FRAME(TOTALS, totals, 4, "rollup to writer: absolute totals of the groups touched")                            \
-	FRAME(DEAD_LETTERS, dead_letters, 5, "ingest to dedup to writer: records not accepted, with reasons")          \
-	FRAME(DECISIONS, decisions, 6, "dedup to writer: decided now; writer to coordinator to dedup: handed back")    \
+	FRAME(HELLO, hello, 1, "the first frame of every channel: who sends on it, and who receives")                  \
+	FRAME(ROWS, rows, 2, "rows, see row.h")                                                                        \
+	FRAME(DELTAS, deltas, 3, "what this epoch adds to groups")                                                     \
+	FRAME(TOTALS, totals, 4, "absolute totals of the groups touched")                                              \
+	FRAME(DEAD_LETTERS, dead_letters, 5, "records not accepted, with reasons")                                     \
+	FRAME(DECISIONS, decisions, 6, "about records: decided now; or, by way of the coordinator, handed back")       \
 	FRAME(BARRIER, barrier, 7, "ends an epoch on a channel")                                                       \
 	/* control link: worker to coordinator */                                                                      \
-	FRAME(HEARTBEAT, heartbeat, 16, "both ways: opens every message of the control link")                          \
-	FRAME(REGISTER, registration, 17, "worker to coordinator: here I am, I can host actors of a role")             \
-	FRAME(WAITING, waiting, 18,                                                                                    \
-	    "worker to coordinator: an actor waits for somebody outside (empty text: no longer)")                      \
-	FRAME(FENCED, fenced, 19, "writer to coordinator: the fence is raised, this is what the database holds")       \
-	FRAME(DESCRIBED, described, 20, "ingest to coordinator: partitions and resolved start")                        \
-	FRAME(CUT_SET, cut_set, 21, "writer to coordinator: the start is recorded by the sink")                        \
-	FRAME(DEPLOYED, deployed, 22, "worker to coordinator: actors exist, these are the addresses they listen on")   \
-	FRAME(READY, ready, 23, "worker to coordinator: HELLO came in on every channel")                               \
-	FRAME(PENDING, pending, 24, "ingest to coordinator: there is data behind the last cut (a level, not an edge)") \
-	FRAME(COMMITTED, committed, 25,                                                                                \
-	    "writer to coordinator: this epoch is in the database; coordinator to ingest: now and then")               \
-	FRAME(FAILED, failed, 26, "worker to coordinator: the attempt cannot go on")                                   \
-	FRAME(SNAPSHOT_DONE, snapshot_done, 27,                                                                        \
-	    "dedup and rollup to coordinator: my state of this checkpoint is written")                                 \
-	FRAME(DAMAGED, damaged, 28, "worker to coordinator: a file of the checkpoint restored does not verify")        \
-	FRAME(RETIRED, retired, 29, "writer to coordinator: these checkpoints are no longer named by the database")    \
-	FRAME(LEAVING, leaving, 30, "worker to coordinator: told to end; a last checkpoint, then without me")          \
+	FRAME(HEARTBEAT, heartbeat, 16, "opens every message of the control link")                                     \
+	FRAME(REGISTER, registration, 17, "here I am, I can host actors of a role")                                    \
+	FRAME(WAITING, waiting, 18, "an actor waits for somebody outside (empty text: no longer)")                     \
+	FRAME(FENCED, fenced, 19, "the fence is raised, this is what the database holds")                              \
+	FRAME(DESCRIBED, described, 20, "partitions and resolved start")                                               \
+	FRAME(CUT_SET, cut_set, 21, "the start is recorded by the sink")                                               \
+	FRAME(DEPLOYED, deployed, 22, "actors exist, these are the addresses they listen on")                          \
+	FRAME(READY, ready, 23, "HELLO came in on every channel")                                                      \
+	FRAME(PENDING, pending, 24, "there is data behind the last cut (a level, not an edge)")                        \
+	FRAME(COMMITTED, committed, 25, "this epoch is in the database; an ingest hears it now and then")              \
+	FRAME(FAILED, failed, 26, "the attempt cannot go on")                                                          \
+	FRAME(SNAPSHOT_DONE, snapshot_done, 27, "my state of this checkpoint is written")                              \
+	FRAME(DAMAGED, damaged, 28, "a file of the checkpoint restored does not verify")                               \
+	FRAME(RETIRED, retired, 29, "these checkpoints are no longer named by the database")                           \
+	FRAME(LEAVING, leaving, 30, "told to end; a last checkpoint, then without me")                                 \
 	/* control link: coordinator to worker */                                                                      \
-	FRAME(PREPARE, prepare, 32, "coordinator to writer: fence, then once more: is it still; to ingest: describe")  \
-	FRAME(SET_CUT, set_cut, 33, "coordinator to writer: record the resolved start")                                \
-	FRAME(DEPLOY, deploy, 34, "coordinator to worker: the whole placement of an attempt")                          \
-	FRAME(CONNECT, connect, 35, "coordinator to worker: where every channel listens; dial and say HELLO")          \
-	FRAME(START, start, 36, "coordinator to worker: every channel stands; read")                                   \
-	FRAME(INJECT, inject, 37, "coordinator to ingest: cut here")                                                   \
-	FRAME(CANCEL, cancel, 38, "coordinator to worker: this attempt is over; start afresh")                         \
-	FRAME(STOP, stop, 39, "coordinator to worker: the job is over; exit with this code")                           \
-	FRAME(CHOOSE, choose, 40, "coordinator to writer: this checkpoint is restored; name none that is newer")       \
-	FRAME(CHECKPOINT_COMPLETE, checkpoint_complete, 41, "coordinator to dedup and rollup: caches may hold it now") \
-	FRAME(RETIRE, retire, 42, "coordinator to writer: name these checkpoints no longer")                           \
+	FRAME(PREPARE, prepare, 32, "a writer: fence, then once more: is it still; an ingest: describe")               \
+	FRAME(SET_CUT, set_cut, 33, "record the resolved start")                                                       \
+	FRAME(DEPLOY, deploy, 34, "the whole placement of an attempt")                                                 \
+	FRAME(CONNECT, connect, 35, "where every channel listens; dial and say HELLO")                                 \
+	FRAME(START, start, 36, "every channel stands; read")                                                          \
+	FRAME(INJECT, inject, 37, "cut here")                                                                          \
+	FRAME(CANCEL, cancel, 38, "this attempt is over; start afresh")                                                \
+	FRAME(STOP, stop, 39, "the job is over; exit with this code")                                                  \
+	FRAME(CHOOSE, choose, 40, "this checkpoint is restored; name none that is newer")                              \
+	FRAME(CHECKPOINT_COMPLETE, checkpoint_complete, 41, "caches may hold it now")                                  \
+	FRAME(RETIRE, retire, 42, "name these checkpoints no longer")                                                  \
 	/* control link: status */                                                                                     \
-	FRAME(STATUS, status, 48, "sluicectl to coordinator: how are you")                                             \
-	FRAME(STATUS_REPORT, status_report, 49, "coordinator to sluicectl")                                            \
-	FRAME(CHECKPOINT, checkpoint, 50, "sluicectl to coordinator: take a checkpoint now")                           \
+	FRAME(STATUS, status, 48, "how are you")                                                                       \
+	FRAME(STATUS_REPORT, status_report, 49, "the answer to both")                                                  \
+	FRAME(CHECKPOINT, checkpoint, 50, "take a checkpoint now")                                                     \
 	/* files */                                                                                                    \
 	FRAME(MANIFEST, manifest, 64, "what a checkpoint is made of; a file in the checkpoint folder")
+
+/* PARTY(name, in words). The first ones are actors; enum role has the same numbers. */
+#define FRAME_PARTIES(PARTY)                                                                                           \
+	PARTY(INGEST, "ingest")                                                                                        \
+	PARTY(DEDUP, "dedup")                                                                                          \
+	PARTY(ROLLUP, "rollup")                                                                                        \
+	PARTY(WRITER, "writer")                                                                                        \
+	PARTY(WORKER, "worker")                                                                                        \
+	PARTY(COORDINATOR, "coordinator")                                                                              \
+	PARTY(SLUICECTL, "sluicectl")
+
+/* What goes from actor to actor travels on a channel, everything else but HELLO on the control link. A worker hands on what is for actors:
+ * to each of its own. MANIFEST travels nowhere: it is a file. */
+#define FRAME_ROUTES(ROUTE)                                                                                            \
+	ROUTE(HELLO, WORKER, WORKER)                                                                                   \
+	ROUTE(ROWS, INGEST, DEDUP)                                                                                     \
+	ROUTE(ROWS, INGEST, WRITER)                                                                                    \
+	ROUTE(ROWS, DEDUP, WRITER)                                                                                     \
+	ROUTE(DELTAS, DEDUP, ROLLUP)                                                                                   \
+	ROUTE(TOTALS, ROLLUP, WRITER)                                                                                  \
+	ROUTE(DEAD_LETTERS, INGEST, DEDUP)                                                                             \
+	ROUTE(DEAD_LETTERS, DEDUP, WRITER)                                                                             \
+	ROUTE(DECISIONS, DEDUP, WRITER)                                                                                \
+	ROUTE(DECISIONS, WRITER, COORDINATOR)                                                                          \
+	ROUTE(DECISIONS, COORDINATOR, DEDUP)                                                                           \
+	ROUTE(BARRIER, INGEST, DEDUP)                                                                                  \
+	ROUTE(BARRIER, INGEST, WRITER)                                                                                 \
+	ROUTE(BARRIER, DEDUP, ROLLUP)                                                                                  \
+	ROUTE(BARRIER, DEDUP, WRITER)                                                                                  \
+	ROUTE(BARRIER, ROLLUP, WRITER)                                                                                 \
+	ROUTE(HEARTBEAT, WORKER, COORDINATOR)                                                                          \
+	ROUTE(HEARTBEAT, COORDINATOR, WORKER)                                                                          \
+	ROUTE(HEARTBEAT, SLUICECTL, COORDINATOR)                                                                       \
+	ROUTE(HEARTBEAT, COORDINATOR, SLUICECTL)                                                                       \
+	ROUTE(REGISTER, WORKER, COORDINATOR)                                                                           \
+	ROUTE(WAITING, INGEST, COORDINATOR)                                                                            \
+	ROUTE(WAITING, DEDUP, COORDINATOR)                                                                             \
+	ROUTE(WAITING, ROLLUP, COORDINATOR)                                                                            \
+	ROUTE(WAITING, WRITER, COORDINATOR)                                                                            \
+	ROUTE(FENCED, WRITER, COORDINATOR)                                                                             \
+	ROUTE(DESCRIBED, INGEST, COORDINATOR)                                                                          \
+	ROUTE(CUT_SET, WRITER, COORDINATOR)                                                                            \
+	ROUTE(DEPLOYED, WORKER, COORDINATOR)                                                                           \
+	ROUTE(READY, WORKER, COORDINATOR)                                                                              \
+	ROUTE(PENDING, INGEST, COORDINATOR)                                                                            \
+	ROUTE(COMMITTED, WRITER, COORDINATOR)                                                                          \
+	ROUTE(COMMITTED, COORDINATOR, INGEST)                                                                          \
+	ROUTE(FAILED, WORKER, COORDINATOR)                                                                             \
+	ROUTE(FAILED, WRITER, COORDINATOR)                                                                             \
+	ROUTE(SNAPSHOT_DONE, DEDUP, COORDINATOR)                                                                       \
+	ROUTE(SNAPSHOT_DONE, ROLLUP, COORDINATOR)                                                                      \
+	ROUTE(DAMAGED, DEDUP, COORDINATOR)                                                                             \
+	ROUTE(DAMAGED, ROLLUP, COORDINATOR)                                                                            \
+	ROUTE(RETIRED, WRITER, COORDINATOR)                                                                            \
+	ROUTE(LEAVING, WORKER, COORDINATOR)                                                                            \
+	ROUTE(PREPARE, COORDINATOR, WORKER)                                                                            \
+	ROUTE(PREPARE, COORDINATOR, INGEST)                                                                            \
+	ROUTE(PREPARE, COORDINATOR, WRITER)                                                                            \
+	ROUTE(SET_CUT, COORDINATOR, WRITER)                                                                            \
+	ROUTE(DEPLOY, COORDINATOR, WORKER)                                                                             \
+	ROUTE(DEPLOY, COORDINATOR, INGEST)                                                                             \
+	ROUTE(DEPLOY, COORDINATOR, DEDUP)                                                                              \
+	ROUTE(DEPLOY, COORDINATOR, ROLLUP)                                                                             \
+	ROUTE(DEPLOY, COORDINATOR, WRITER)                                                                             \
+	ROUTE(CONNECT, COORDINATOR, WORKER)                                                                            \
+	ROUTE(START, COORDINATOR, WORKER)                                                                              \
+	ROUTE(START, COORDINATOR, INGEST)                                                                              \
+	ROUTE(START, COORDINATOR, DEDUP)                                                                               \
+	ROUTE(START, COORDINATOR, ROLLUP)                                                                              \
+	ROUTE(START, COORDINATOR, WRITER)                                                                              \
+	ROUTE(INJECT, COORDINATOR, INGEST)                                                                             \
+	ROUTE(CANCEL, COORDINATOR, WORKER)                                                                             \
+	ROUTE(STOP, COORDINATOR, WORKER)                                                                               \
+	ROUTE(CHOOSE, COORDINATOR, WRITER)                                                                             \
+	ROUTE(CHECKPOINT_COMPLETE, COORDINATOR, DEDUP)                                                                 \
+	ROUTE(CHECKPOINT_COMPLETE, COORDINATOR, ROLLUP)                                                                \
+	ROUTE(RETIRE, COORDINATOR, WRITER)                                                                             \
+	ROUTE(STATUS, SLUICECTL, COORDINATOR)                                                                          \
+	ROUTE(STATUS_REPORT, COORDINATOR, SLUICECTL)                                                                   \
+	ROUTE(CHECKPOINT, SLUICECTL, COORDINATOR)
 
 #define FRAME_HELLO_FIELDS(FIELD, S)                                                                                   \
 	FIELD(S, UNSIGNED, from, "actor that sends on this channel")                                                   \

@@ -1,7 +1,26 @@
 #include "common/runtime/actor.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum result actor_frame(struct actor *actor, enum frame_party from, uint32_t channel, const struct frame *frame,
+    struct outbox *outbox, struct error *error)
+{
+	enum frame_kind kind = frame->header.kind;
+	if (!frame_travels(kind, from, actor_party(actor->id)))
+		return error_set(
+		    error, RESULT_CORRUPT, "channel %" PRIu32 " may not carry %s", channel, frame_kind_name(kind));
+	return actor->ops->handlers[kind](actor, channel, frame, outbox, error);
+}
+
+enum result actor_command(struct actor *actor, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	enum frame_kind kind = command->header.kind;
+	if (!frame_travels(kind, PARTY_COORDINATOR, actor_party(actor->id)))
+		return RESULT_OK;
+	return actor->ops->handlers[kind](actor, 0, command, outbox, error);
+}
 
 static struct buffer *add(struct outbox *outbox, uint32_t channel, enum frame_kind kind)
 {

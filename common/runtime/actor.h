@@ -17,15 +17,15 @@
 struct actor;
 struct outbox;
 
+/* A frame of the data plane; or a command of the coordinator's: channel 0. */
+typedef enum result actor_handler(
+    struct actor *, uint32_t channel, const struct frame *, struct outbox *, struct error *);
+
 struct actor_ops {
 	/* May a frame be delivered from this channel now? No: it is left where it is. */
 	bool (*accepts)(const struct actor *, uint32_t channel);
-	/* A frame of the data plane. */
-	enum result (*on_frame)(
-	    struct actor *, uint32_t channel, const struct frame *, struct outbox *, struct error *);
-	/* A frame of the coordinator's: PREPARE, SET_CUT, CHOOSE, DEPLOY, DECISIONS, START, INJECT, COMMITTED,
-	 * CHECKPOINT_COMPLETE, RETIRE. */
-	enum result (*on_command)(struct actor *, const struct frame *, struct outbox *, struct error *);
+	/* By kind: of every frame that may travel to it, see FRAME_ROUTES. */
+	actor_handler *handlers[FRAME_KINDS];
 	/* wake_us has come, or event_fd was readable, or a frame or command was just handled. */
 	enum result (*on_tick)(struct actor *, uint64_t now_us, struct outbox *, struct error *);
 	void (*free)(struct actor *);
@@ -40,6 +40,13 @@ struct actor {
 	uint64_t wake_us; /* monotonic: tick me then; WAKE_NEVER, WAKE_NOW */
 	bool restoring; /* its worker is not READY yet */
 };
+
+/* From the actor at the other end of the channel: CORRUPT where such a frame does not travel from there to here. */
+enum result actor_frame(struct actor *actor, enum frame_party from, uint32_t channel, const struct frame *frame,
+    struct outbox *outbox, struct error *error) MUST_USE;
+/* One that is for others of the same worker is passed over. */
+enum result actor_command(
+    struct actor *actor, const struct frame *command, struct outbox *outbox, struct error *error) MUST_USE;
 
 /* What a call to an actor sends, in order. channel 0 is the coordinator. */
 struct outbox_item {

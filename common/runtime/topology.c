@@ -4,24 +4,9 @@
 
 #include "common/base/error.h"
 
-static const char *role_name(enum role role)
-{
-	switch (role) {
-	case ROLE_INGEST:
-		return "ingest";
-	case ROLE_DEDUP:
-		return "dedup";
-	case ROLE_ROLLUP:
-		return "rollup";
-	case ROLE_WRITER:
-		return "writer";
-	}
-	return "unknown";
-}
-
 const char *actor_name(uint32_t id, char out[ACTOR_NAME_MAX])
 {
-	(void)snprintf(out, ACTOR_NAME_MAX, "%s.%u", role_name(actor_role(id)), actor_index(id));
+	(void)snprintf(out, ACTOR_NAME_MAX, "%s.%u", frame_party_name(actor_party(id)), actor_index(id));
 	return out;
 }
 
@@ -136,25 +121,4 @@ uint32_t topology_channel(const struct topology *topology, uint32_t from, uint32
 			return channel;
 	}
 	return 0;
-}
-
-static const struct {
-	enum role from, to;
-	enum frame_kind kinds[5];
-} allowed[] = {
-    {ROLE_INGEST, ROLE_DEDUP, {FRAME_ROWS, FRAME_DEAD_LETTERS, FRAME_BARRIER}},
-    {ROLE_INGEST, ROLE_WRITER, {FRAME_ROWS, FRAME_BARRIER}},
-    {ROLE_DEDUP, ROLE_ROLLUP, {FRAME_DELTAS, FRAME_BARRIER}},
-    {ROLE_DEDUP, ROLE_WRITER, {FRAME_ROWS, FRAME_DEAD_LETTERS, FRAME_DECISIONS, FRAME_BARRIER}},
-    {ROLE_ROLLUP, ROLE_WRITER, {FRAME_TOTALS, FRAME_BARRIER}},
-};
-
-bool topology_allows(enum role from, enum role to, enum frame_kind kind)
-{
-	for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
-		if (allowed[i].from == from && allowed[i].to == to)
-			for (size_t k = 0; k < 5 && allowed[i].kinds[k] != FRAME_NONE; k++)
-				if (allowed[i].kinds[k] == kind)
-					return true;
-	return false;
 }

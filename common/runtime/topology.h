@@ -14,7 +14,13 @@
 #include "common/base/job.h"
 #include "proto/frame.h"
 
-enum role { ROLE_INGEST = 1, ROLE_DEDUP, ROLE_ROLLUP, ROLE_WRITER };
+/* An actor's: the party that it is of the frame table. */
+enum role {
+	ROLE_INGEST = PARTY_INGEST,
+	ROLE_DEDUP = PARTY_DEDUP,
+	ROLE_ROLLUP = PARTY_ROLLUP,
+	ROLE_WRITER = PARTY_WRITER,
+};
 enum process_role { PROCESS_INGEST = 1, PROCESS_AGGREGATOR, PROCESS_SINK };
 
 static inline uint32_t actor_id(enum role role, uint32_t index)
@@ -24,6 +30,10 @@ static inline uint32_t actor_id(enum role role, uint32_t index)
 static inline enum role actor_role(uint32_t id)
 {
 	return (enum role)(id >> 16);
+}
+static inline enum frame_party actor_party(uint32_t id)
+{
+	return (enum frame_party)(id >> 16);
 }
 static inline uint32_t actor_index(uint32_t id)
 {
@@ -64,7 +74,5 @@ uint32_t topology_channels(const struct topology *topology);
 struct edge topology_edge(const struct topology *topology, uint32_t channel);
 /* 0: these two are not joined. */
 uint32_t topology_channel(const struct topology *topology, uint32_t from, uint32_t to);
-/* The channel table's rule: may a frame of this kind travel from such an actor to such an actor? */
-bool topology_allows(enum role from, enum role to, enum frame_kind kind);
 
 #endif

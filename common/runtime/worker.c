@@ -168,7 +168,7 @@ static void on_prepare(struct worker *worker, const struct frame *command)
 	}
 	if (worker->state == WORKER_REGISTERED)
 		worker->state = WORKER_PREPARED;
-	settle(worker, actor, actor->ops->on_command(actor, command, &worker->outbox, &error), &error);
+	settle(worker, actor, actor_command(actor, command, &worker->outbox, &error), &error);
 }
 
 static bool hosts(const struct worker *worker, const struct places *places, uint32_t actor)
@@ -213,7 +213,7 @@ static void on_deploy(struct worker *worker, const struct frame *command)
 	worker->state = WORKER_DEPLOYED;
 	for (uint32_t i = 0; i < worker->actors_len; i++) {
 		struct actor *actor = worker->actors[i];
-		settle(worker, actor, actor->ops->on_command(actor, command, &worker->outbox, &error), &error);
+		settle(worker, actor, actor_command(actor, command, &worker->outbox, &error), &error);
 		if (worker->state == WORKER_OVER)
 			return;
 	}
@@ -270,8 +270,25 @@ static void for_all_actors(struct worker *worker, const struct frame *command)
 	struct error error = {0};
 	for (uint32_t i = 0; i < worker->actors_len && worker->state != WORKER_OVER; i++) {
 		struct actor *actor = worker->actors[i];
-		settle(worker, actor, actor->ops->on_command(actor, command, &worker->outbox, &error), &error);
+		settle(worker, actor, actor_command(actor, command, &worker->outbox, &error), &error);
 	}
+}
+
+static void on_start(struct worker *worker, const struct frame *command)
+{
+	worker->state = WORKER_STARTED;
+	for_all_actors(worker, command);
+}
+
+static void on_cancel(struct worker *worker, const struct frame *command)
+{
+	if (command->header.attempt == 0 || command->header.attempt >= worker->attempt)
+		worker->host->ops->restart(worker->host, command->body.cancel.text);
+}
+
+static void on_stop(struct worker *worker, const struct frame *command)
+{
+	worker->host->ops->stop(worker->host, (int)command->body.stop.code, command->body.stop.text);
 }
 
 /* A worker obeys one attempt in its life. */
@@ -287,12 +304,38 @@ static bool obeys(struct worker *worker, const struct frame *command)
 	return attempt == worker->attempt && worker->state != WORKER_OVER;
 }
 
+/* Those that concern more than its actors; whatever else the coordinator may tell an actor goes to them all. */
+static const struct {
+	enum frame_kind kind;
+	bool any_attempt; /* the handler judges it */
+	void (*handle)(struct worker *, const struct frame *);
+} commands[] = {
+    {FRAME_PREPARE, false, on_prepare},
+    {FRAME_DEPLOY, false, on_deploy},
+    {FRAME_CONNECT, false, on_connect},
+    {FRAME_START, false, on_start},
+    {FRAME_CANCEL, true, on_cancel},
+    {FRAME_STOP, true, on_stop},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static size_t command_row(enum frame_kind kind)
+{
+	size_t row = 0;
+	while (row < COMMANDS && commands[row].kind != kind)
+		row++;
+	return row;
+}
+
+bool worker_takes(enum frame_kind kind)
+{
+	return command_row(kind) < COMMANDS;
+}
+
 static bool is_for_actors(enum frame_kind kind)
 {
-	static const enum frame_kind kinds[] = {FRAME_SET_CUT, FRAME_CHOOSE, FRAME_DECISIONS, FRAME_START, FRAME_INJECT,
-	    FRAME_COMMITTED, FRAME_CHECKPOINT_COMPLETE, FRAME_RETIRE};
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		if (kinds[i] == kind)
+	for (enum frame_party party = PARTY_INGEST; party <= PARTY_WRITER; party++)
+		if (frame_travels(kind, PARTY_COORDINATOR, party))
 			return true;
 	return false;
 }
@@ -300,27 +343,17 @@ static bool is_for_actors(enum frame_kind kind)
 void worker_command(struct worker *worker, const struct frame *command)
 {
 	enum frame_kind kind = command->header.kind;
-	if (kind == FRAME_STOP) {
-		worker->host->ops->stop(worker->host, (int)command->body.stop.code, command->body.stop.text);
-	} else if (kind == FRAME_CANCEL) {
-		if (command->header.attempt == 0 || command->header.attempt >= worker->attempt)
-			worker->host->ops->restart(worker->host, command->body.cancel.text);
-	} else if (!obeys(worker, command)) {
+	size_t row = command_row(kind);
+	bool any_attempt = row < COMMANDS && commands[row].any_attempt;
+	if (!any_attempt && !obeys(worker, command))
 		log_debug("%s of attempt %llu is not for me", frame_kind_name(kind),
 		    (unsigned long long)command->header.attempt);
-	} else if (kind == FRAME_PREPARE) {
-		on_prepare(worker, command);
-	} else if (kind == FRAME_DEPLOY) {
-		on_deploy(worker, command);
-	} else if (kind == FRAME_CONNECT) {
-		on_connect(worker, command);
-	} else if (is_for_actors(kind)) {
-		if (kind == FRAME_START)
-			worker->state = WORKER_STARTED;
+	else if (row < COMMANDS)
+		commands[row].handle(worker, command);
+	else if (is_for_actors(kind))
 		for_all_actors(worker, command);
-	} else {
+	else
 		log_warn("a coordinator does not send %s", frame_kind_name(kind));
-	}
 }
 
 /* --- channels ------------------------------------------------------------------------------------------------------ */
@@ -413,10 +446,7 @@ static enum result deliver(struct worker *worker, struct worker_channel *channel
 		result = check_link(worker, channel, &frame, &stale, error);
 	if (result != RESULT_OK || stale)
 		return result;
-	if (!topology_allows(actor_role(channel->edge.from), actor_role(channel->edge.to), frame.header.kind))
-		return error_set(error, RESULT_CORRUPT, "channel %u may not carry %s", channel->id,
-		    frame_kind_name(frame.header.kind));
-	return actor->ops->on_frame(actor, channel->id, &frame, &worker->outbox, error);
+	return actor_frame(actor, actor_party(channel->edge.from), channel->id, &frame, &worker->outbox, error);
 }
 
 void worker_deliver(struct worker *worker, uint32_t id)

@@ -86,6 +86,8 @@ void worker_fini(struct worker *worker);
 
 /* A frame of the coordinator's. Failures are handled inside: FAILED is reported, or the host restarts. */
 void worker_command(struct worker *worker, const struct frame *command);
+/* It has a handler of its own. */
+bool worker_takes(enum frame_kind kind);
 /* A message came in on a channel from outside; takes it. */
 void worker_message(struct worker *worker, uint32_t channel, struct buffer *message);
 /* The other end of a channel is gone. */

@@ -38,16 +38,17 @@ void actor_state_fini(struct actor_state *state)
 	state_free(state->state);
 }
 
-void actor_state_command(struct actor_state *state, const struct frame *command)
+void actor_state_deploy(struct actor_state *state, const struct frame_deploy *deploy)
 {
-	if (command->header.kind == FRAME_DEPLOY) {
-		state->restored = command->body.deploy.base;
-		state->actor->restoring = true;
-		state->actor->wake_us = WAKE_NOW;
-		state_restore(state->state, state->restored);
-	} else if (command->header.kind == FRAME_CHECKPOINT_COMPLETE) {
-		state_complete(state->state, command->body.checkpoint_complete.checkpoint);
-	}
+	state->restored = deploy->base;
+	state->actor->restoring = true;
+	state->actor->wake_us = WAKE_NOW;
+	state_restore(state->state, state->restored);
+}
+
+void actor_state_complete(struct actor_state *state, const struct frame_checkpoint_complete *complete)
+{
+	state_complete(state->state, complete->checkpoint);
 }
 
 static void say_done(

@@ -24,8 +24,8 @@ void actor_state_fini(struct actor_state *state);
 /* Of an actor: first and number. */
 uint32_t actor_groups(uint32_t index, uint32_t key_groups, uint32_t actors, uint32_t *first);
 
-/* DEPLOY and CHECKPOINT_COMPLETE concern it; others are ignored. */
-void actor_state_command(struct actor_state *state, const struct frame *command);
+void actor_state_deploy(struct actor_state *state, const struct frame_deploy *deploy);
+void actor_state_complete(struct actor_state *state, const struct frame_checkpoint_complete *complete);
 /* At the end of the epoch that this barrier ends. */
 void actor_state_barrier(struct actor_state *state, const struct frame_barrier *barrier, struct outbox *outbox);
 enum result actor_state_tick(

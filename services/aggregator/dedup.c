@@ -78,19 +78,24 @@ struct dedup {
 	struct buffer scratch;
 };
 
-static bool dedup_accepts(const struct actor *actor, uint32_t channel);
-static enum result dedup_on_frame(
-    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error);
-static enum result dedup_on_command(
-    struct actor *actor, const struct frame *frame, struct outbox *outbox, struct error *error);
-static enum result dedup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error);
+static bool accepts(const struct actor *actor, uint32_t channel);
+static actor_handler on_rows, on_dead_letters, on_barrier, on_decisions, on_deploy, on_start, on_checkpoint_complete;
+static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error);
 static void dedup_free(struct actor *actor);
 
-static const struct actor_ops dedup_ops = {
-    .accepts = dedup_accepts,
-    .on_frame = dedup_on_frame,
-    .on_command = dedup_on_command,
-    .on_tick = dedup_on_tick,
+const struct actor_ops dedup_ops = {
+    .accepts = accepts,
+    .handlers =
+        {
+            [FRAME_ROWS] = on_rows,
+            [FRAME_DEAD_LETTERS] = on_dead_letters,
+            [FRAME_BARRIER] = on_barrier,
+            [FRAME_DECISIONS] = on_decisions,
+            [FRAME_DEPLOY] = on_deploy,
+            [FRAME_START] = on_start,
+            [FRAME_CHECKPOINT_COMPLETE] = on_checkpoint_complete,
+        },
+    .on_tick = on_tick,
     .free = dedup_free,
 };
 
@@ -146,72 +151,61 @@ static void dedup_free(struct actor *actor)
 	free(dedup);
 }
 
-/* --- dispatch -------------------------------------------------------------------------------------------------- */
+static struct dedup *dedup_of(struct actor *actor)
+{
+	return (struct dedup *)actor;
+}
 
-static enum result on_rows(struct dedup *dedup, struct bytes body, struct outbox *outbox, struct error *error);
-static enum result on_barrier(struct dedup *dedup, uint32_t channel, const struct frame_barrier *barrier,
-    struct outbox *outbox, struct error *error);
-static enum result on_decisions(struct dedup *dedup, const struct decisions *page, struct error *error);
-static enum result on_start(struct dedup *dedup, const struct frame_start *start, struct error *error);
-
-static bool dedup_accepts(const struct actor *actor, uint32_t channel)
+static bool accepts(const struct actor *actor, uint32_t channel)
 {
 	const struct dedup *dedup = (const struct dedup *)actor;
 	/* START comes to every process by a road of its own: an ingest elsewhere may have it, and send, before this one. */
 	return dedup->started && aligner_accepts(&dedup->aligner, channel);
 }
 
-static enum result dedup_on_frame(
-    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
+static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
-	struct dedup *dedup = (struct dedup *)actor;
-	enum frame_kind kind = frame->header.kind;
-	if (kind == FRAME_ROWS)
-		return on_rows(dedup, frame->body.rows.rows, outbox, error);
-	if (kind == FRAME_BARRIER)
-		return on_barrier(dedup, channel, &frame->body.barrier, outbox, error);
-	if (kind == FRAME_DEAD_LETTERS) {
-		outbox_send_encoded(outbox, dedup->writer, FRAME_DEAD_LETTERS, frame->encoded_body);
-		return RESULT_OK;
-	}
-	return error_set(
-	    error, RESULT_CORRUPT, "channel %u: a dedup actor takes no %s", channel, frame_kind_name(kind));
+	return actor_state_tick(&dedup_of(actor)->keys, now_us, outbox, error);
 }
 
-static enum result dedup_on_command(
-    struct actor *actor, const struct frame *frame, struct outbox *outbox, struct error *error)
+static enum result on_checkpoint_complete(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
-	struct dedup *dedup = (struct dedup *)actor;
-	(void)outbox;
-	if (frame->header.kind == FRAME_DECISIONS)
-		return on_decisions(dedup, &frame->body.decisions.decisions, error);
-	if (frame->header.kind == FRAME_START)
-		return on_start(dedup, &frame->body.start, error);
-	actor_state_command(&dedup->keys, frame);
-	return RESULT_OK; /* the others are for ingest and writer */
-}
-
-static enum result dedup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
-{
-	struct dedup *dedup = (struct dedup *)actor;
-	return actor_state_tick(&dedup->keys, now_us, outbox, error);
+	(void)channel, (void)outbox, (void)error;
+	actor_state_complete(&dedup_of(actor)->keys, &command->body.checkpoint_complete);
+	return RESULT_OK;
 }
 
 /* --- before the first record ----------------------------------------------------------------------------------- */
 
-static enum result on_decisions(struct dedup *dedup, const struct decisions *page, struct error *error)
+static enum result on_deploy(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
-	if (dedup->started)
-		return error_set(error, RESULT_CORRUPT, "decisions are handed back after the start");
-	verdict_table_add(&dedup->told, page);
+	(void)channel, (void)outbox, (void)error;
+	actor_state_deploy(&dedup_of(actor)->keys, &command->body.deploy);
 	return RESULT_OK;
 }
 
-static enum result on_start(struct dedup *dedup, const struct frame_start *start, struct error *error)
+/* Handed back. */
+static enum result on_decisions(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
+	struct dedup *dedup = dedup_of(actor);
+	(void)channel, (void)outbox;
+	if (dedup->started)
+		return error_set(error, RESULT_CORRUPT, "decisions are handed back after the start");
+	verdict_table_add(&dedup->told, &command->body.decisions.decisions);
+	return RESULT_OK;
+}
+
+static enum result on_start(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	struct dedup *dedup = dedup_of(actor);
+	(void)channel, (void)outbox;
 	CHECK(state_is_restored(dedup->keys.state));
 	dedup->started = true;
-	dedup->silent = start->silent;
+	dedup->silent = command->body.start.silent;
 	return verdict_table_sort(&dedup->told, error);
 }
 
@@ -421,8 +415,20 @@ static void forward(struct dedup *dedup, struct bytes body, uint32_t rows, struc
 	outbox_send_encoded(outbox, dedup->writer, FRAME_ROWS, buffer_bytes(&dedup->repacked.body));
 }
 
-static enum result on_rows(struct dedup *dedup, struct bytes body, struct outbox *outbox, struct error *error)
+static enum result on_dead_letters(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
+	(void)channel, (void)error;
+	outbox_send_encoded(outbox, dedup_of(actor)->writer, FRAME_DEAD_LETTERS, frame->encoded_body);
+	return RESULT_OK;
+}
+
+static enum result on_rows(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
+{
+	struct dedup *dedup = dedup_of(actor);
+	struct bytes body = frame->body.rows.rows;
+	(void)channel;
 	struct rows_reader reader;
 	uint32_t rows = 0, taken = 0;
 	bool more = true;
@@ -495,9 +501,11 @@ static enum result finish_epoch(struct dedup *dedup, struct outbox *outbox, stru
 	return RESULT_OK;
 }
 
-static enum result on_barrier(struct dedup *dedup, uint32_t channel, const struct frame_barrier *barrier,
-    struct outbox *outbox, struct error *error)
+static enum result on_barrier(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
+	struct dedup *dedup = dedup_of(actor);
+	const struct frame_barrier *barrier = &frame->body.barrier;
 	bool aligned;
 	if (barrier->epoch.attempt != dedup->attempt)
 		return error_set(error, RESULT_CORRUPT, "channel %u: a barrier of attempt %llu in attempt %llu",

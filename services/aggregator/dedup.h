@@ -20,6 +20,7 @@
 #include "common/runtime/actor.h"
 #include "common/state/state_port.h"
 
+extern const struct actor_ops dedup_ops; /* for tests: has it a handler for every frame that travels to it? */
 struct actor *dedup_new(const struct pipeline *pipeline, const struct topology *topology, struct state_port *port,
     uint32_t id, uint64_t attempt);
 

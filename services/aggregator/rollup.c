@@ -31,19 +31,22 @@ struct rollup_actor {
 	struct group_table touched[PIPELINE_ROLLUPS_MAX];
 };
 
-static bool rollup_accepts(const struct actor *actor, uint32_t channel);
-static enum result rollup_on_frame(
-    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error);
-static enum result rollup_on_command(
-    struct actor *actor, const struct frame *frame, struct outbox *outbox, struct error *error);
-static enum result rollup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error);
+static bool accepts(const struct actor *actor, uint32_t channel);
+static actor_handler on_deltas, on_barrier, on_deploy, on_start, on_checkpoint_complete;
+static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error);
 static void rollup_free(struct actor *actor);
 
-static const struct actor_ops rollup_ops = {
-    .accepts = rollup_accepts,
-    .on_frame = rollup_on_frame,
-    .on_command = rollup_on_command,
-    .on_tick = rollup_on_tick,
+const struct actor_ops rollup_ops = {
+    .accepts = accepts,
+    .handlers =
+        {
+            [FRAME_DELTAS] = on_deltas,
+            [FRAME_BARRIER] = on_barrier,
+            [FRAME_DEPLOY] = on_deploy,
+            [FRAME_START] = on_start,
+            [FRAME_CHECKPOINT_COMPLETE] = on_checkpoint_complete,
+        },
+    .on_tick = on_tick,
     .free = rollup_free,
 };
 
@@ -83,52 +86,50 @@ static void rollup_free(struct actor *actor)
 	free(rollup);
 }
 
-/* --- dispatch -------------------------------------------------------------------------------------------------- */
+static struct rollup_actor *rollup_of(struct actor *actor)
+{
+	return (struct rollup_actor *)actor;
+}
 
-static enum result on_deltas(struct rollup_actor *rollup, const struct groups *groups, struct error *error);
-static enum result on_barrier(struct rollup_actor *rollup, uint32_t channel, const struct frame_barrier *barrier,
-    struct outbox *outbox, struct error *error);
-
-static bool rollup_accepts(const struct actor *actor, uint32_t channel)
+static bool accepts(const struct actor *actor, uint32_t channel)
 {
 	const struct rollup_actor *rollup = (const struct rollup_actor *)actor;
 	/* Not before it knows whether it replays. */
 	return rollup->started && aligner_accepts(&rollup->aligner, channel);
 }
 
-static enum result rollup_on_frame(
-    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
+static enum result on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
 {
-	struct rollup_actor *rollup = (struct rollup_actor *)actor;
-	enum frame_kind kind = frame->header.kind;
-	if (kind == FRAME_DELTAS)
-		return on_deltas(rollup, &frame->body.deltas.groups, error);
-	if (kind == FRAME_BARRIER)
-		return on_barrier(rollup, channel, &frame->body.barrier, outbox, error);
-	return error_set(
-	    error, RESULT_CORRUPT, "channel %u: a rollup actor takes no %s", channel, frame_kind_name(kind));
+	return actor_state_tick(&rollup_of(actor)->totals, now_us, outbox, error);
 }
 
-static enum result rollup_on_command(
-    struct actor *actor, const struct frame *frame, struct outbox *outbox, struct error *error)
+static enum result on_deploy(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
-	struct rollup_actor *rollup = (struct rollup_actor *)actor;
-	(void)outbox;
-	if (frame->header.kind == FRAME_START) {
-		CHECK(state_is_restored(rollup->totals.state));
-		if (rollup_sums_load(&rollup->sums, error) != RESULT_OK)
-			return error->code;
-		rollup->started = true;
-		rollup->silent = frame->body.start.silent;
-	}
-	actor_state_command(&rollup->totals, frame);
-	return RESULT_OK; /* the others are not for this actor */
+	(void)channel, (void)outbox, (void)error;
+	actor_state_deploy(&rollup_of(actor)->totals, &command->body.deploy);
+	return RESULT_OK;
 }
 
-static enum result rollup_on_tick(struct actor *actor, uint64_t now_us, struct outbox *outbox, struct error *error)
+static enum result on_start(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
-	struct rollup_actor *rollup = (struct rollup_actor *)actor;
-	return actor_state_tick(&rollup->totals, now_us, outbox, error);
+	struct rollup_actor *rollup = rollup_of(actor);
+	(void)channel, (void)outbox;
+	CHECK(state_is_restored(rollup->totals.state));
+	if (rollup_sums_load(&rollup->sums, error) != RESULT_OK)
+		return error->code;
+	rollup->started = true;
+	rollup->silent = command->body.start.silent;
+	return RESULT_OK;
+}
+
+static enum result on_checkpoint_complete(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	(void)channel, (void)outbox, (void)error;
+	actor_state_complete(&rollup_of(actor)->totals, &command->body.checkpoint_complete);
+	return RESULT_OK;
 }
 
 /* --- deltas ---------------------------------------------------------------------------------------------------- */
@@ -242,8 +243,12 @@ static enum result add_delta(struct rollup_actor *rollup, const struct group *gr
 	return RESULT_OK;
 }
 
-static enum result on_deltas(struct rollup_actor *rollup, const struct groups *groups, struct error *error)
+static enum result on_deltas(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
+	struct rollup_actor *rollup = rollup_of(actor);
+	const struct groups *groups = &frame->body.deltas.groups;
+	(void)channel, (void)outbox;
 	for (uint32_t i = 0; i < groups->len; i++)
 		if (add_delta(rollup, &groups->entries[i], error) != RESULT_OK)
 			return error->code;
@@ -301,9 +306,11 @@ static enum result finish_epoch(struct rollup_actor *rollup, struct outbox *outb
 	return RESULT_OK;
 }
 
-static enum result on_barrier(struct rollup_actor *rollup, uint32_t channel, const struct frame_barrier *barrier,
-    struct outbox *outbox, struct error *error)
+static enum result on_barrier(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
+	struct rollup_actor *rollup = rollup_of(actor);
+	const struct frame_barrier *barrier = &frame->body.barrier;
 	bool aligned;
 	if (barrier->epoch.attempt != rollup->attempt)
 		return error_set(error, RESULT_CORRUPT, "channel %u: a barrier of attempt %llu in attempt %llu",

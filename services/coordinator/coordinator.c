@@ -37,8 +37,11 @@ static void refuse_zone(struct coordinator *coordinator, const char *worker, con
 	refuse(coordinator, worker, "%s", why.text);
 }
 
-static void on_register(struct coordinator *coordinator, const char *worker, const struct frame_registration *said)
+static void on_register(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct frame_registration *said = &event->body.registration;
+	(void)member;
 	char topology[TOPOLOGY_TEXT_MAX];
 	if (said->process < PROCESS_INGEST || said->process > PROCESS_SINK) {
 		log_warn("%s is a process of unknown role %" PRIu64, worker, said->process);
@@ -74,15 +77,19 @@ static void on_register(struct coordinator *coordinator, const char *worker, con
 	}
 }
 
-static void on_waiting(struct coordinator *coordinator, struct member *member, const struct frame_waiting *waiting)
+static void on_waiting(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	(void)worker;
 	coordinator->work_us = coordinator->now_us; /* whoever restores a large state is at work, and says so again */
-	if (waits_say(member, waiting, coordinator->now_us))
+	if (waits_say(member, &event->body.waiting, coordinator->now_us))
 		coordinator->pacing.oldest_us = coordinator->now_us;
 }
 
-static void on_decisions(struct coordinator *coordinator, const struct frame *event)
+static void on_decisions(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	(void)worker, (void)member;
 	coordinator->decisions =
 	    memory_resize(coordinator->decisions, coordinator->decisions_len + 1, sizeof *coordinator->decisions);
 	struct buffer *page = &coordinator->decisions[coordinator->decisions_len++];
@@ -90,8 +97,11 @@ static void on_decisions(struct coordinator *coordinator, const struct frame *ev
 	frame_encode(page, &event->header, &event->body.decisions);
 }
 
-static void on_fenced(struct coordinator *coordinator, const struct frame_fenced *fenced)
+static void on_fenced(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct frame_fenced *fenced = &event->body.fenced;
+	(void)worker, (void)member;
 	struct writer_said *writer = writer_said(coordinator, fenced->actor);
 	if (coordinator->state == STATE_CONFIRMING && fenced->fence == coordinator->attempt) {
 		happen(coordinator, EVENT_FENCED);
@@ -139,8 +149,11 @@ static void on_fenced(struct coordinator *coordinator, const struct frame_fenced
 	coordinator->fenced.remembered = (struct facts){0};
 }
 
-static void on_described(struct coordinator *coordinator, const struct frame_described *described)
+static void on_described(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct frame_described *described = &event->body.described;
+	(void)worker, (void)member;
 	if (coordinator->state == STATE_RUNNING && described->partitions > coordinator->partitions) {
 		coordinator->excused = true;
 		broken(coordinator, "topic %s has %" PRIu64 " partitions now", coordinator->pipeline->source.topic,
@@ -155,8 +168,11 @@ static void on_described(struct coordinator *coordinator, const struct frame_des
 	happen(coordinator, EVENT_DESCRIBED);
 }
 
-static void on_cut_set(struct coordinator *coordinator, const struct frame_cut_set *set)
+static void on_cut_set(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct frame_cut_set *set = &event->body.cut_set;
+	(void)worker, (void)member;
 	struct writer_said *writer = writer_said(coordinator, set->actor);
 	if (writer != NULL && coordinator->state == STATE_CHOOSING && all_cut_set(coordinator, writer, set))
 		happen(coordinator, EVENT_CUT_SET);
@@ -172,8 +188,11 @@ static bool all_said(const struct coordinator *coordinator, bool ready)
 	return true;
 }
 
-static void on_deployed(struct coordinator *coordinator, struct member *member, const struct addresses *addresses)
+static void on_deployed(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct addresses *addresses = &event->body.deployed.addresses;
+	(void)worker;
 	if (member->deployed)
 		return;
 	member->deployed = true;
@@ -186,15 +205,20 @@ static void on_deployed(struct coordinator *coordinator, struct member *member, 
 		happen(coordinator, EVENT_DEPLOYED);
 }
 
-static void on_ready(struct coordinator *coordinator, struct member *member)
+static void on_ready(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	(void)worker, (void)event;
 	member->ready = true;
 	if (all_said(coordinator, true))
 		happen(coordinator, EVENT_READY);
 }
 
-static void on_pending(struct coordinator *coordinator, const struct frame_pending *pending)
+static void on_pending(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct frame_pending *pending = &event->body.pending;
+	(void)worker, (void)member;
 	uint32_t ingest = actor_index((uint32_t)pending->actor);
 	bool known = pending->ends_age_us == 0;
 	pacing_pending(&coordinator->pacing, pending);
@@ -300,8 +324,11 @@ void on_keeper_news(struct coordinator *coordinator, enum keeper_news news)
 	}
 }
 
-static void on_damaged(struct coordinator *coordinator, const char *worker, const struct frame_damaged *damaged)
+static void on_damaged(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct frame_damaged *damaged = &event->body.damaged;
+	(void)member;
 	log_error("checkpoint %" PRIu64 ".%" PRIu64 " cannot be restored, the one before will be: %s",
 	    damaged->checkpoint.attempt, damaged->checkpoint.n, damaged->text);
 	checkpoint_keeper_damaged(&coordinator->checkpoints, damaged->checkpoint);
@@ -310,8 +337,10 @@ static void on_damaged(struct coordinator *coordinator, const char *worker, cons
 }
 
 /* A process that is to end: what it hosts is moved behind a last checkpoint. */
-static void on_leaving(struct coordinator *coordinator, struct member *member)
+static void on_leaving(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	(void)worker, (void)event;
 	member->quits = true;
 	if (coordinator->state == STATE_RUNNING && takes_part(coordinator, member->name) &&
 	    !topology_of_documents(&coordinator->topology)) {
@@ -337,8 +366,11 @@ static void note_frontier(struct coordinator *coordinator, uint64_t n, const str
 	cut_copy(&coordinator->cut, &coordinator->all_cut);
 }
 
-static void on_committed(struct coordinator *coordinator, const struct frame_committed *committed)
+static void on_committed(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct frame_committed *committed = &event->body.committed;
+	(void)worker, (void)member;
 	struct writer_said *writer = writer_said(coordinator, committed->actor);
 	struct pacing *pacing = &coordinator->pacing;
 	struct counters counters;
@@ -363,8 +395,11 @@ static void on_committed(struct coordinator *coordinator, const struct frame_com
 		                                &committed->at, coordinator->now_us));
 }
 
-static void on_failed(struct coordinator *coordinator, const char *worker, const struct frame_failed *failed)
+static void on_failed(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
 {
+	const struct frame_failed *failed = &event->body.failed;
+	(void)member;
 	char text[ERROR_TEXT_MAX];
 	if (failed->code == RESULT_CONFIG) {
 		/* A writer has just asked the database, and answers no more. */
@@ -378,6 +413,23 @@ static void on_failed(struct coordinator *coordinator, const char *worker, const
 	broken(coordinator, "%s", text);
 }
 
+static void on_snapshot_done(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
+{
+	(void)worker, (void)member;
+	if (coordinator->state == STATE_RUNNING)
+		on_keeper_news(coordinator, checkpoint_keeper_written(&coordinator->checkpoints,
+		                                &event->body.snapshot_done, coordinator->now_us));
+}
+
+static void on_retired(
+    struct coordinator *coordinator, const char *worker, struct member *member, const struct frame *event)
+{
+	(void)worker, (void)member;
+	if (coordinator->state == STATE_RUNNING)
+		checkpoint_keeper_retired(&coordinator->checkpoints, &event->body.retired.checkpoints);
+}
+
 /* What is logged from here on is about this job. */
 void enter(struct coordinator *coordinator, uint64_t now_us)
 {
@@ -385,76 +437,74 @@ void enter(struct coordinator *coordinator, uint64_t now_us)
 	log_set_job(coordinator->config.job, coordinator->attempt);
 }
 
+/* Whose word counts. */
+enum hearing_scope {
+	ANYBODY, /* also of one that nobody knows yet */
+	MEMBERS, /* whoever has registered, and is not on its way out */
+	PARTS, /* of those whoever takes part in this attempt, about this attempt */
+};
+struct hearing {
+	enum frame_kind kind;
+	enum hearing_scope scope;
+	/* member: NULL where it is not known, of ANYBODY */
+	void (*hear)(struct coordinator *, const char *worker, struct member *member, const struct frame *);
+};
+static const struct hearing hearings[] = {
+    {FRAME_REGISTER, ANYBODY, on_register},
+    {FRAME_WAITING, MEMBERS, on_waiting},
+    {FRAME_LEAVING, MEMBERS, on_leaving},
+    {FRAME_FENCED, PARTS, on_fenced},
+    {FRAME_DECISIONS, PARTS, on_decisions},
+    {FRAME_DESCRIBED, PARTS, on_described},
+    {FRAME_CUT_SET, PARTS, on_cut_set},
+    {FRAME_DEPLOYED, PARTS, on_deployed},
+    {FRAME_READY, PARTS, on_ready},
+    {FRAME_PENDING, PARTS, on_pending},
+    {FRAME_COMMITTED, PARTS, on_committed},
+    {FRAME_SNAPSHOT_DONE, PARTS, on_snapshot_done},
+    {FRAME_DAMAGED, PARTS, on_damaged},
+    {FRAME_RETIRED, PARTS, on_retired},
+    {FRAME_FAILED, PARTS, on_failed},
+};
+
+static const struct hearing *hearing_of(enum frame_kind kind)
+{
+	for (size_t i = 0; i < sizeof hearings / sizeof *hearings; i++)
+		if (hearings[i].kind == kind)
+			return &hearings[i];
+	return NULL;
+}
+
+bool coordinator_hears(enum frame_kind kind)
+{
+	return hearing_of(kind) != NULL;
+}
+
+static bool counts(const struct coordinator *coordinator, enum hearing_scope scope, const struct member *member,
+    const struct frame *event)
+{
+	if (scope == ANYBODY)
+		return true;
+	if (member == NULL || member->leaving)
+		return false;
+	return scope == MEMBERS ||
+	       (event->header.attempt == coordinator->attempt && takes_part(coordinator, member->name));
+}
+
 void coordinator_on_event(
     struct coordinator *coordinator, const char *worker, const struct frame *event, uint64_t now_us)
 {
+	const struct hearing *hearing = hearing_of(event->header.kind);
 	enter(coordinator, now_us);
-	enum frame_kind kind = event->header.kind;
 	if (coordinator->state == STATE_STOPPED)
 		return;
-	if (kind == FRAME_REGISTER) {
-		on_register(coordinator, worker, &event->body.registration);
-		coordinator_on_tick(coordinator, now_us);
-		return;
-	}
 	struct member *member = registry_find(&coordinator->registry, worker);
-	if (member == NULL || member->leaving)
+	if (!counts(coordinator, hearing != NULL ? hearing->scope : PARTS, member, event))
 		return;
-	if (kind == FRAME_WAITING) {
-		on_waiting(coordinator, member, &event->body.waiting);
-		coordinator_on_tick(coordinator, now_us);
-		return;
-	}
-	if (kind == FRAME_LEAVING) {
-		on_leaving(coordinator, member);
-		coordinator_on_tick(coordinator, now_us);
-		return;
-	}
-	if (event->header.attempt != coordinator->attempt || !takes_part(coordinator, worker))
-		return; /* news of an attempt that is over */
-	switch ((int)kind) {
-	case FRAME_DECISIONS:
-		on_decisions(coordinator, event);
-		break;
-	case FRAME_FENCED:
-		on_fenced(coordinator, &event->body.fenced);
-		break;
-	case FRAME_DESCRIBED:
-		on_described(coordinator, &event->body.described);
-		break;
-	case FRAME_CUT_SET:
-		on_cut_set(coordinator, &event->body.cut_set);
-		break;
-	case FRAME_DEPLOYED:
-		on_deployed(coordinator, member, &event->body.deployed.addresses);
-		break;
-	case FRAME_READY:
-		on_ready(coordinator, member);
-		break;
-	case FRAME_PENDING:
-		on_pending(coordinator, &event->body.pending);
-		break;
-	case FRAME_COMMITTED:
-		on_committed(coordinator, &event->body.committed);
-		break;
-	case FRAME_SNAPSHOT_DONE:
-		if (coordinator->state == STATE_RUNNING)
-			on_keeper_news(coordinator,
-			    checkpoint_keeper_written(&coordinator->checkpoints, &event->body.snapshot_done, now_us));
-		break;
-	case FRAME_DAMAGED:
-		on_damaged(coordinator, worker, &event->body.damaged);
-		break;
-	case FRAME_RETIRED:
-		if (coordinator->state == STATE_RUNNING)
-			checkpoint_keeper_retired(&coordinator->checkpoints, &event->body.retired.checkpoints);
-		break;
-	case FRAME_FAILED:
-		on_failed(coordinator, worker, &event->body.failed);
-		break;
-	default:
-		log_warn("%s sends %s, which no worker does", worker, frame_kind_name(kind));
-	}
+	if (hearing != NULL)
+		hearing->hear(coordinator, worker, member, event);
+	else
+		log_warn("%s sends %s, which no worker does", worker, frame_kind_name(event->header.kind));
 	coordinator_on_tick(coordinator, now_us);
 }
 

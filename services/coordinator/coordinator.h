@@ -34,6 +34,8 @@ struct coordinator_config {
 struct coordinator *coordinator_new(const struct coordinator_config *config, uint64_t now_us);
 void coordinator_free(struct coordinator *coordinator);
 
+/* It has a handler. */
+bool coordinator_hears(enum frame_kind kind);
 void coordinator_on_event(
     struct coordinator *coordinator, const char *worker, const struct frame *event, uint64_t now_us);
 void coordinator_on_lost(struct coordinator *coordinator, const char *worker, const char *why, uint64_t now_us);

@@ -700,8 +700,25 @@ static enum result assign(struct ingest *ingest, const struct frame_deploy *depl
 	return result;
 }
 
-static enum result on_deploy(struct ingest *ingest, const struct frame_deploy *deploy, struct error *error)
+static enum result on_prepare(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
+	struct ingest *ingest = ingest_of(actor);
+	(void)channel, (void)outbox, (void)error;
+	if (command->body.prepare.actor != actor->id)
+		return RESULT_OK;
+	ingest->state = INGEST_DESCRIBING;
+	marks_copy(&ingest->marks, &command->body.prepare.marks);
+	actor->wake_us = WAKE_NOW;
+	return RESULT_OK;
+}
+
+static enum result on_deploy(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	struct ingest *ingest = ingest_of(actor);
+	const struct frame_deploy *deploy = &command->body.deploy;
+	(void)channel, (void)outbox;
 	const struct topology *topology = &ingest->process->topology;
 	ingest->described = (uint32_t)deploy->partitions;
 	marks_copy(&ingest->told, &deploy->marks);
@@ -718,9 +735,22 @@ static enum result on_deploy(struct ingest *ingest, const struct frame_deploy *d
 	return assign(ingest, deploy, error);
 }
 
-static enum result on_inject(
-    struct ingest *ingest, const struct frame_inject *inject, struct outbox *outbox, struct error *error)
+static enum result on_start(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
+	(void)channel, (void)command, (void)outbox, (void)error;
+	CRASH_POINT(ingest_started);
+	ingest_of(actor)->state = INGEST_READING;
+	actor->wake_us = WAKE_NOW;
+	return RESULT_OK;
+}
+
+static enum result on_inject(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	struct ingest *ingest = ingest_of(actor);
+	const struct frame_inject *inject = &command->body.inject;
+	(void)channel;
 	struct frame_barrier barrier = {.epoch = inject->epoch,
 	    .base = inject->base,
 	    .checkpoint = inject->checkpoint,
@@ -768,8 +798,12 @@ static enum result on_inject(
 	return RESULT_OK;
 }
 
-static void on_committed(struct ingest *ingest, const struct frame_committed *committed)
+static enum result on_committed(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
+	struct ingest *ingest = ingest_of(actor);
+	const struct frame_committed *committed = &command->body.committed;
+	(void)channel, (void)outbox, (void)error;
 	struct source_port *source = ingest->process->source;
 	struct cut mine = {0};
 	for (uint32_t i = 0; i < ingest->partitions_len; i++)
@@ -778,47 +812,13 @@ static void on_committed(struct ingest *ingest, const struct frame_committed *co
 	if (mine.len > 0)
 		source->ops->commit_group(source, &mine);
 	cut_fini(&mine);
-}
-
-static enum result on_command(
-    struct actor *actor, const struct frame *command, struct outbox *outbox, struct error *error)
-{
-	struct ingest *ingest = ingest_of(actor);
-	switch ((int)command->header.kind) {
-	case FRAME_PREPARE:
-		if (command->body.prepare.actor == actor->id) {
-			ingest->state = INGEST_DESCRIBING;
-			marks_copy(&ingest->marks, &command->body.prepare.marks);
-			actor->wake_us = WAKE_NOW;
-		}
-		return RESULT_OK;
-	case FRAME_DEPLOY:
-		return on_deploy(ingest, &command->body.deploy, error);
-	case FRAME_START:
-		CRASH_POINT(ingest_started);
-		ingest->state = INGEST_READING;
-		actor->wake_us = WAKE_NOW;
-		return RESULT_OK;
-	case FRAME_INJECT:
-		return on_inject(ingest, &command->body.inject, outbox, error);
-	case FRAME_COMMITTED:
-		on_committed(ingest, &command->body.committed);
-		return RESULT_OK;
-	}
-	return RESULT_OK; /* meant for others of this process */
+	return RESULT_OK;
 }
 
 static bool accepts(const struct actor *actor, uint32_t channel)
 {
 	(void)actor, (void)channel;
 	return false;
-}
-
-static enum result on_frame(
-    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
-{
-	(void)actor, (void)frame, (void)outbox;
-	return error_set(error, RESULT_CORRUPT, "an ingest has no input, but channel %u brings a frame", channel);
 }
 
 static void ingest_free(struct actor *actor)
@@ -844,7 +844,19 @@ static void ingest_free(struct actor *actor)
 	free(ingest);
 }
 
-static const struct actor_ops ingest_ops = {accepts, on_frame, on_command, on_tick, ingest_free};
+const struct actor_ops ingest_ops = {
+    .accepts = accepts,
+    .handlers =
+        {
+            [FRAME_PREPARE] = on_prepare,
+            [FRAME_DEPLOY] = on_deploy,
+            [FRAME_START] = on_start,
+            [FRAME_INJECT] = on_inject,
+            [FRAME_COMMITTED] = on_committed,
+        },
+    .on_tick = on_tick,
+    .free = ingest_free,
+};
 
 struct actor *ingest_new(struct ingest_process *process, uint32_t id, uint64_t attempt, struct error *error)
 {

@@ -24,6 +24,7 @@ struct ingest_process {
 	bool assigned;
 };
 
+extern const struct actor_ops ingest_ops; /* for tests: has it a handler for every frame that travels to it? */
 /* NULL with error. */
 struct actor *ingest_new(struct ingest_process *process, uint32_t id, uint64_t attempt, struct error *error);
 

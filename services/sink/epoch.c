@@ -28,13 +28,13 @@ static struct bytes keep(struct epoch *epoch, struct bytes bytes)
 	return (struct bytes){arena_clone(&epoch->arena, bytes.data, bytes.len), bytes.len};
 }
 
-static void add_rows(struct epoch *epoch, struct bytes rows)
+void epoch_add_rows(struct epoch *epoch, struct bytes rows)
 {
 	epoch->rows = memory_resize(epoch->rows, epoch->rows_len + 1, sizeof *epoch->rows);
 	epoch->rows[epoch->rows_len++] = keep(epoch, rows);
 }
 
-static void add_letters(struct epoch *epoch, const struct letters *letters)
+void epoch_add_letters(struct epoch *epoch, const struct letters *letters)
 {
 	struct letters copy = {
 	    arena_clone(&epoch->arena, letters->entries, letters->len * sizeof *letters->entries), letters->len};
@@ -49,7 +49,7 @@ static void add_letters(struct epoch *epoch, const struct letters *letters)
 	epoch->letters[epoch->letters_len++] = copy;
 }
 
-static void add_decisions(struct epoch *epoch, const struct decisions *decisions)
+void epoch_add_decisions(struct epoch *epoch, const struct decisions *decisions)
 {
 	struct decisions copy = {
 	    arena_clone(&epoch->arena, decisions->entries, decisions->len * sizeof *decisions->entries),
@@ -58,7 +58,7 @@ static void add_decisions(struct epoch *epoch, const struct decisions *decisions
 	epoch->decisions[epoch->decisions_len++] = copy;
 }
 
-static void add_totals(struct epoch *epoch, const struct groups *groups)
+void epoch_add_totals(struct epoch *epoch, const struct groups *groups)
 {
 	struct groups copy = {
 	    arena_clone(&epoch->arena, groups->entries, groups->len * sizeof *groups->entries), groups->len};
@@ -68,23 +68,4 @@ static void add_totals(struct epoch *epoch, const struct groups *groups)
 	}
 	epoch->totals = memory_resize(epoch->totals, epoch->totals_len + 1, sizeof *epoch->totals);
 	epoch->totals[epoch->totals_len++] = copy;
-}
-
-bool epoch_add(struct epoch *epoch, const struct frame *frame)
-{
-	switch ((int)frame->header.kind) {
-	case FRAME_ROWS:
-		add_rows(epoch, frame->encoded_body);
-		return true;
-	case FRAME_DEAD_LETTERS:
-		add_letters(epoch, &frame->body.dead_letters.letters);
-		return true;
-	case FRAME_DECISIONS:
-		add_decisions(epoch, &frame->body.decisions.decisions);
-		return true;
-	case FRAME_TOTALS:
-		add_totals(epoch, &frame->body.totals.groups);
-		return true;
-	}
-	return false;
 }

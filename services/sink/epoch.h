@@ -29,7 +29,10 @@ struct epoch {
 
 struct epoch *epoch_new(void);
 void epoch_free(struct epoch *epoch);
-/* Copies what the frame brings; false: not a frame that an epoch is made of. */
-bool epoch_add(struct epoch *epoch, const struct frame *frame);
+/* They copy what they are given. rows: a ROWS body. */
+void epoch_add_rows(struct epoch *epoch, struct bytes rows);
+void epoch_add_letters(struct epoch *epoch, const struct letters *letters);
+void epoch_add_decisions(struct epoch *epoch, const struct decisions *decisions);
+void epoch_add_totals(struct epoch *epoch, const struct groups *groups);
 
 #endif

@@ -75,28 +75,68 @@ static bool accepts(const struct actor *actor, uint32_t channel)
 	return !writer->over && aligner_accepts(&writer->aligner, channel);
 }
 
-static enum result on_frame(
+static enum result on_barrier(
     struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
 {
 	struct writer *writer = writer_of(actor);
+	const struct frame_barrier *barrier = &frame->body.barrier;
+	bool aligned;
 	(void)outbox;
 	if (writer->over)
 		return RESULT_OK;
-	if (frame->header.kind == FRAME_BARRIER) {
-		bool aligned;
-		if (!sums_take(
-		        &writer->current->before, &writer->current->after, writer->pipeline, &frame->body.barrier.sums))
-			return error_set(
-			    error, RESULT_CORRUPT, "a barrier with sums that the pipeline file does not declare");
-		enum result result = aligner_barrier(&writer->aligner, channel, &frame->body.barrier, &aligned, error);
-		return result == RESULT_OK && aligned ? finish_epoch(writer, error) : result;
-	}
-	/* What comes in silence is in the database already: it is not even kept. */
-	if (writer->live && !epoch_add(writer->current, frame))
-		return error_set(
-		    error, RESULT_CORRUPT, "%s is no part of an epoch", frame_kind_name(frame->header.kind));
+	if (!sums_take(&writer->current->before, &writer->current->after, writer->pipeline, &barrier->sums))
+		return error_set(error, RESULT_CORRUPT, "a barrier with sums that the pipeline file does not declare");
+	enum result result = aligner_barrier(&writer->aligner, channel, barrier, &aligned, error);
+	return result == RESULT_OK && aligned ? finish_epoch(writer, error) : result;
+}
+
+/* What comes in silence is in the database already: it is not even kept. */
+static bool keeps(const struct writer *writer)
+{
+	return !writer->over && writer->live;
+}
+
+static enum result on_rows(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
+{
+	struct writer *writer = writer_of(actor);
+	(void)channel, (void)outbox, (void)error;
+	if (keeps(writer))
+		epoch_add_rows(writer->current, frame->encoded_body);
 	return RESULT_OK;
 }
+
+static enum result on_dead_letters(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
+{
+	struct writer *writer = writer_of(actor);
+	(void)channel, (void)outbox, (void)error;
+	if (keeps(writer))
+		epoch_add_letters(writer->current, &frame->body.dead_letters.letters);
+	return RESULT_OK;
+}
+
+static enum result on_decisions(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
+{
+	struct writer *writer = writer_of(actor);
+	(void)channel, (void)outbox, (void)error;
+	if (keeps(writer))
+		epoch_add_decisions(writer->current, &frame->body.decisions.decisions);
+	return RESULT_OK;
+}
+
+static enum result on_totals(
+    struct actor *actor, uint32_t channel, const struct frame *frame, struct outbox *outbox, struct error *error)
+{
+	struct writer *writer = writer_of(actor);
+	(void)channel, (void)outbox, (void)error;
+	if (keeps(writer))
+		epoch_add_totals(writer->current, &frame->body.totals.groups);
+	return RESULT_OK;
+}
+
+/* --- commands ------------------------------------------------------------------------------------------------------ */
 
 static void add_retirement(struct writer *writer, const struct frame_retire *retire)
 {
@@ -116,43 +156,76 @@ static void add_retirement(struct writer *writer, const struct frame_retire *ret
 	*end = retirement;
 }
 
-static enum result on_command(
-    struct actor *actor, const struct frame *command, struct outbox *outbox, struct error *error)
+static enum result on_prepare(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
 {
 	struct writer *writer = writer_of(actor);
-	(void)outbox;
+	(void)channel, (void)command, (void)outbox, (void)error;
+	writer->confirms = writer->fenced;
+	writer->next = writer->fenced ? SINK_LOOK : SINK_FENCE;
+	writer->next_us = WAKE_NOW;
 	actor->wake_us = WAKE_NOW;
-	switch ((int)command->header.kind) {
-	case FRAME_PREPARE:
-		writer->confirms = writer->fenced;
-		writer->next = writer->fenced ? SINK_LOOK : SINK_FENCE;
-		writer->next_us = WAKE_NOW;
-		break;
-	case FRAME_SET_CUT:
-		/* Documents: this writer may be ahead of the job, where its frontier is of just these key groups. */
-		cut_copy(&writer->start, writer->documents && writer->frontier.started &&
-		                                 (!writer->frontier.regrouped || MUTANT(regrouped_keeps_cut))
-		                             ? &writer->frontier.cut
-		                             : &command->body.set_cut.cut);
-		facts_copy(&writer->remember, &writer->memory, &command->body.set_cut.remember);
-		writer->next = SINK_SET_CUT;
-		writer->next_us = WAKE_NOW;
-		break;
-	case FRAME_CHOOSE:
-		facts_copy(&writer->remember, &writer->memory, &command->body.choose.remember);
-		writer->choosing = true;
-		writer->chosen = command->body.choose.checkpoint;
-		writer->renamed = command->body.choose.renamed;
-		break;
-	case FRAME_RETIRE:
-		add_retirement(writer, &command->body.retire);
-		break;
-	case FRAME_DEPLOY:
-		writer->deployed = true;
-		cut_copy(&writer->base_cut, &command->body.deploy.base_cut);
-		writer->live = writer->documents || cut_equal(&writer->base_cut, &writer->frontier.cut);
-		return writer->documents ? RESULT_OK : writer_compare_begin(writer, command->body.deploy.base, error);
-	}
+	return RESULT_OK;
+}
+
+static enum result on_set_cut(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	struct writer *writer = writer_of(actor);
+	const struct frame_set_cut *set = &command->body.set_cut;
+	(void)channel, (void)outbox, (void)error;
+	/* Documents: this writer may be ahead of the job, where its frontier is of just these key groups. */
+	bool ahead = writer->documents && writer->frontier.started &&
+	             (!writer->frontier.regrouped || MUTANT(regrouped_keeps_cut));
+	cut_copy(&writer->start, ahead ? &writer->frontier.cut : &set->cut);
+	facts_copy(&writer->remember, &writer->memory, &set->remember);
+	writer->next = SINK_SET_CUT;
+	writer->next_us = WAKE_NOW;
+	actor->wake_us = WAKE_NOW;
+	return RESULT_OK;
+}
+
+static enum result on_choose(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	struct writer *writer = writer_of(actor);
+	const struct frame_choose *choose = &command->body.choose;
+	(void)channel, (void)outbox, (void)error;
+	facts_copy(&writer->remember, &writer->memory, &choose->remember);
+	writer->choosing = true;
+	writer->chosen = choose->checkpoint;
+	writer->renamed = choose->renamed;
+	actor->wake_us = WAKE_NOW;
+	return RESULT_OK;
+}
+
+static enum result on_deploy(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	struct writer *writer = writer_of(actor);
+	const struct frame_deploy *deploy = &command->body.deploy;
+	(void)channel, (void)outbox;
+	writer->deployed = true;
+	cut_copy(&writer->base_cut, &deploy->base_cut);
+	writer->live = writer->documents || cut_equal(&writer->base_cut, &writer->frontier.cut);
+	actor->wake_us = WAKE_NOW;
+	return writer->documents ? RESULT_OK : writer_compare_begin(writer, deploy->base, error);
+}
+
+static enum result on_start(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	(void)channel, (void)command, (void)outbox, (void)error;
+	actor->wake_us = WAKE_NOW;
+	return RESULT_OK;
+}
+
+static enum result on_retire(
+    struct actor *actor, uint32_t channel, const struct frame *command, struct outbox *outbox, struct error *error)
+{
+	(void)channel, (void)outbox, (void)error;
+	add_retirement(writer_of(actor), &command->body.retire);
+	actor->wake_us = WAKE_NOW;
 	return RESULT_OK;
 }
 
@@ -184,7 +257,25 @@ static void writer_free(struct actor *actor)
 	free(writer);
 }
 
-static const struct actor_ops writer_ops = {accepts, on_frame, on_command, on_tick, writer_free};
+const struct actor_ops writer_ops = {
+    .accepts = accepts,
+    .handlers =
+        {
+            [FRAME_ROWS] = on_rows,
+            [FRAME_DEAD_LETTERS] = on_dead_letters,
+            [FRAME_DECISIONS] = on_decisions,
+            [FRAME_TOTALS] = on_totals,
+            [FRAME_BARRIER] = on_barrier,
+            [FRAME_PREPARE] = on_prepare,
+            [FRAME_SET_CUT] = on_set_cut,
+            [FRAME_CHOOSE] = on_choose,
+            [FRAME_DEPLOY] = on_deploy,
+            [FRAME_START] = on_start,
+            [FRAME_RETIRE] = on_retire,
+        },
+    .on_tick = on_tick,
+    .free = writer_free,
+};
 
 struct actor *writer_new(const struct pipeline *pipeline, const struct topology *topology, struct sink_port *port,
     uint32_t id, uint64_t attempt)

@@ -14,6 +14,7 @@
 #include "common/runtime/actor.h"
 #include "services/sink/sink_port.h"
 
+extern const struct actor_ops writer_ops; /* for tests: has it a handler for every frame that travels to it? */
 /* The port stays the caller's. */
 struct actor *writer_new(const struct pipeline *pipeline, const struct topology *topology, struct sink_port *port,
     uint32_t id, uint64_t attempt);

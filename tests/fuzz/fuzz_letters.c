@@ -203,7 +203,7 @@ static void command(struct actor *actor, enum frame_kind kind, const void *body,
 	struct frame frame = {.header = {.kind = kind, .attempt = ATTEMPT}};
 	const struct frame_row *row = frame_row_of(kind);
 	memcpy(&frame.body, body, row->size);
-	CHECK(actor->ops->on_command(actor, &frame, outbox, NULL) == RESULT_OK);
+	CHECK(actor_command(actor, &frame, outbox, NULL) == RESULT_OK);
 }
 
 /* What is sent on is read as the other side would; what goes to dedup goes there. */
@@ -230,7 +230,7 @@ static void travel(struct way *way, struct outbox *outbox, bool to_dedup)
 				way->conflicts += counters->n[COUNTER_CONFLICTS];
 			}
 		if (to_dedup && item->channel != 0)
-			CHECK(way->dedup->ops->on_frame(way->dedup, item->channel, &frame, &next, &error) == RESULT_OK);
+			CHECK(actor_frame(way->dedup, PARTY_INGEST, item->channel, &frame, &next, &error) == RESULT_OK);
 		arena_fini(&arena);
 	}
 	outbox_clear(outbox);

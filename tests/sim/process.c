@@ -181,12 +181,23 @@ static void judge_failure(struct process *process, const struct frame_failed *fa
 		    process->worker.attempt, failed->text);
 }
 
+static bool is_reported(enum frame_kind kind)
+{
+	for (enum frame_party from = PARTY_INGEST; from <= PARTY_WORKER; from++)
+		if (frame_travels(kind, from, PARTY_COORDINATOR))
+			return true;
+	return false;
+}
+
 static void watch_report(struct process *process, enum frame_kind kind, struct bytes message)
 {
 	struct arena arena = {0};
 	struct frame frame;
 	struct error error;
 	world_hash(process->world, message);
+	if (!is_reported(kind))
+		world_violate(process->world, "%s says %s, which has no route to a coordinator", process->name,
+		    frame_kind_name(kind));
 	if (kind != FRAME_FAILED && kind != FRAME_COMMITTED)
 		return;
 	if (frame_decode(message, &arena, &frame, NULL, &error) != RESULT_OK)

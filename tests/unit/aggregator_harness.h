@@ -111,6 +111,11 @@ static inline uint32_t channel_to(const struct harness *harness, enum role role,
 	return topology_channel(&harness->topology, harness->actor->id, actor_id(role, index));
 }
 
+static inline enum frame_party sender_of(const struct harness *harness, uint32_t channel)
+{
+	return actor_party(topology_edge(&harness->topology, channel).from);
+}
+
 /* Encodes and decodes the frame on its way, as a channel does. */
 static inline enum result harness_frame(
     struct harness *harness, uint32_t channel, enum frame_kind kind, const void *body, bool is_command)
@@ -122,10 +127,10 @@ static inline enum result harness_frame(
 	frame_encode(&message, &header, body);
 	enum result result = frame_decode(buffer_bytes(&message), &arena, &frame, NULL, &harness->error);
 	if (result == RESULT_OK && is_command)
-		result = harness->actor->ops->on_command(harness->actor, &frame, &harness->outbox, &harness->error);
+		result = actor_command(harness->actor, &frame, &harness->outbox, &harness->error);
 	else if (result == RESULT_OK)
-		result =
-		    harness->actor->ops->on_frame(harness->actor, channel, &frame, &harness->outbox, &harness->error);
+		result = actor_frame(
+		    harness->actor, sender_of(harness, channel), channel, &frame, &harness->outbox, &harness->error);
 	/* What an actor keeps of a frame is its own: this memory is gone when the call is over. */
 	buffer_fini(&message);
 	arena_fini(&arena);

@@ -148,9 +148,6 @@ static void test_topology(void **state)
 		assert_int_equal(topology_channel(&topology, edge.from, edge.to), channel);
 	}
 	assert_int_equal(topology_channel(&topology, actor_id(ROLE_INGEST, 0), actor_id(ROLE_WRITER, 0)), 0);
-	assert_true(topology_allows(ROLE_DEDUP, ROLE_WRITER, FRAME_DECISIONS));
-	assert_false(topology_allows(ROLE_INGEST, ROLE_DEDUP, FRAME_DECISIONS));
-	assert_false(topology_allows(ROLE_DEDUP, ROLE_ROLLUP, FRAME_ROWS));
 }
 
 /* Of documents: every ingest to every writer, by key group, and nothing between. */
@@ -170,8 +167,6 @@ static void test_topology_of_documents(void **state)
 	}
 	assert_int_equal(topology_routes(&topology), 3);
 	assert_int_equal(topology_route(&topology, 1), actor_id(ROLE_WRITER, 1));
-	assert_true(topology_allows(ROLE_INGEST, ROLE_WRITER, FRAME_ROWS));
-	assert_false(topology_allows(ROLE_INGEST, ROLE_WRITER, FRAME_DEAD_LETTERS));
 }
 
 static struct frame_fenced fenced_at(uint32_t writer, struct cut_entry *entries, uint32_t len)

@@ -677,7 +677,7 @@ static void test_malformed_frames(void **state)
 		    RESULT_CORRUPT);
 	assert_int_equal(
 	    harness_frame(&harness, in, FRAME_TOTALS, &(struct frame_totals){.groups = {0}}, false), RESULT_CORRUPT);
-	assert_string_equal(harness.error.text, "channel 1: a dedup actor takes no TOTALS");
+	assert_string_equal(harness.error.text, "channel 1 may not carry TOTALS");
 	harness_fini(&harness);
 }
 

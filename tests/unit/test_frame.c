@@ -244,6 +244,23 @@ static void test_golden_bytes(void **state)
 	buffer_fini(&all);
 }
 
+/* " ingest, dedup to writer; coordinator to ingest": the receivers in turn, with all that may send to each. */
+static void print_routes(enum frame_kind kind, struct buffer *out)
+{
+	const char *between = " ";
+	for (enum frame_party to = PARTY_INGEST; to < PARTIES; to++) {
+		size_t senders = 0;
+		for (size_t i = 0; i < frame_routes_len; i++)
+			if (frame_routes[i].kind == kind && frame_routes[i].to == to)
+				buffer_printf(
+				    out, "%s%s", senders++ ? ", " : between, frame_party_name(frame_routes[i].from));
+		if (senders == 0)
+			continue;
+		buffer_printf(out, " to %s", frame_party_name(to));
+		between = "; ";
+	}
+}
+
 /* proto/README.md holds the table of frames that the rows give. */
 static void test_documentation(void **state)
 {
@@ -251,7 +268,9 @@ static void test_documentation(void **state)
 	struct buffer table = {0};
 	for (size_t i = 0; i < frame_rows_len; i++) {
 		const struct frame_row *row = &frame_rows[i];
-		buffer_printf(&table, "| %d | %s | %s |", (int)row->kind, row->name, row->what);
+		buffer_printf(&table, "| %d | %s |", (int)row->kind, row->name);
+		print_routes(row->kind, &table);
+		buffer_printf(&table, " | %s |", row->what);
 		for (size_t k = 0; k < row->fields_len; k++)
 			buffer_printf(&table, "%s `%s` %s", k ? ";" : "", row->fields[k].name, row->fields[k].what);
 		buffer_append_text(&table, " |\n");

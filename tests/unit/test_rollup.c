@@ -269,7 +269,7 @@ static void test_malformed_deltas(void **state)
 	uint32_t in = channel_from(&harness, ROLE_DEDUP, 0);
 	const struct frame_dead_letters letters = {.letters = {NULL, 0}};
 	assert_int_equal(harness_frame(&harness, in, FRAME_DEAD_LETTERS, &letters, false), RESULT_CORRUPT);
-	assert_string_equal(harness.error.text, "channel 2: a rollup actor takes no DEAD_LETTERS");
+	assert_string_equal(harness.error.text, "channel 2 may not carry DEAD_LETTERS");
 	const struct frame_barrier stale = {.epoch = {ATTEMPT + 1, 1}};
 	assert_int_equal(harness_frame(&harness, in, FRAME_BARRIER, &stale, false), RESULT_CORRUPT);
 	assert_int_equal(

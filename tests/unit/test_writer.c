@@ -152,10 +152,10 @@ static enum result deliver(struct harness *harness, uint32_t channel, enum frame
 	enum result result = frame_decode(buffer_bytes(&message), &arena, &frame, NULL, &harness->error);
 	assert_int_equal(result, RESULT_OK);
 	if (channel == 0)
-		result = harness->writer->ops->on_command(harness->writer, &frame, &harness->outbox, &harness->error);
+		result = actor_command(harness->writer, &frame, &harness->outbox, &harness->error);
 	else
-		result =
-		    harness->writer->ops->on_frame(harness->writer, channel, &frame, &harness->outbox, &harness->error);
+		result = actor_frame(harness->writer, actor_party(topology_edge(&harness->topology, channel).from),
+		    channel, &frame, &harness->outbox, &harness->error);
 	/* What it keeps of a frame is its own: this memory is gone when the call is over. */
 	buffer_fini(&message);
 	arena_fini(&arena);
