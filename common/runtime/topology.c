@@ -37,25 +37,57 @@ enum process_role role_process(enum role role)
 	panic("role %d has no process", (int)role);
 }
 
+/* How many actors have it. */
+static uint32_t count_of(const struct topology *topology, enum role role)
+{
+	switch (role) {
+	case ROLE_INGEST:
+		return topology->ingest;
+	case ROLE_DEDUP:
+		return topology->dedup;
+	case ROLE_ROLLUP:
+		return topology->rollup;
+	case ROLE_WRITER:
+		return topology->writers;
+	}
+	panic("role %d is none", (int)role);
+}
+
+static bool has_role(const struct job_plan *plan, enum role role)
+{
+	for (size_t i = 0; i < plan->edges_len; i++)
+		if (plan->edges[i].from == role || plan->edges[i].to == role)
+			return true;
+	return false;
+}
+
 struct topology topology_of_job(const struct pipeline *pipeline, enum job_kind kind)
 {
-	struct topology topology = {.ingest = pipeline->parallelism.ingest, .writers = 1};
-	if (kind == JOB_SEARCH) {
-		topology.writers = pipeline->parallelism.search;
-	} else {
-		topology.dedup = pipeline->parallelism.dedup;
-		topology.rollup = pipeline->parallelism.rollup;
-	}
-	return topology;
+	const struct job_plan *plan = &job_plans[kind];
+	return (struct topology){
+	    .ingest = pipeline->parallelism.ingest,
+	    .dedup = has_role(plan, ROLE_DEDUP) ? pipeline->parallelism.dedup : 0,
+	    .rollup = has_role(plan, ROLE_ROLLUP) ? pipeline->parallelism.rollup : 0,
+	    .writers = plan->many_writers ? pipeline->parallelism.search : 1,
+	    .plan = plan,
+	};
+}
+
+bool topology_needs(const struct topology *topology, enum process_role process)
+{
+	for (enum role role = ROLE_INGEST; role <= ROLE_WRITER; role++)
+		if (role_process(role) == process && has_role(topology->plan, role))
+			return true;
+	return false;
 }
 
 const char *topology_print(const struct topology *topology, char out[TOPOLOGY_TEXT_MAX])
 {
-	int len = snprintf(out, TOPOLOGY_TEXT_MAX, "%u ingest, ", topology->ingest);
-	if (!topology_of_documents(topology))
-		len += snprintf(out + len, TOPOLOGY_TEXT_MAX - (size_t)len, "%u dedup, %u rollup, ", topology->dedup,
-		    topology->rollup);
-	(void)snprintf(out + len, TOPOLOGY_TEXT_MAX - (size_t)len, "%u writer", topology->writers);
+	int len = 0;
+	for (enum role role = ROLE_INGEST; role <= ROLE_WRITER; role++)
+		if (has_role(topology->plan, role))
+			len += snprintf(out + len, TOPOLOGY_TEXT_MAX - (size_t)len, "%s%u %s", len > 0 ? ", " : "",
+			    count_of(topology, role), frame_party_name((enum frame_party)role));
 	return out;
 }
 
@@ -66,51 +98,46 @@ uint32_t topology_actors(const struct topology *topology)
 
 uint32_t topology_routes(const struct topology *topology)
 {
-	return topology_of_documents(topology) ? topology->writers : topology->dedup;
+	return count_of(topology, topology->plan->edges[0].to);
 }
 
 uint32_t topology_route(const struct topology *topology, uint32_t number)
 {
-	return actor_id(topology_of_documents(topology) ? ROLE_WRITER : ROLE_DEDUP, number);
+	return actor_id(topology->plan->edges[0].to, number);
 }
 
 uint32_t topology_actor(const struct topology *topology, uint32_t place)
 {
-	if (place < topology->ingest)
-		return actor_id(ROLE_INGEST, place);
-	place -= topology->ingest;
-	if (place < topology->dedup)
-		return actor_id(ROLE_DEDUP, place);
-	place -= topology->dedup;
-	if (place < topology->rollup)
-		return actor_id(ROLE_ROLLUP, place);
-	place -= topology->rollup;
-	CHECK(place < topology->writers);
-	return actor_id(ROLE_WRITER, place);
+	for (enum role role = ROLE_INGEST; role <= ROLE_WRITER; role++) {
+		if (place < count_of(topology, role))
+			return actor_id(role, place);
+		place -= count_of(topology, role);
+	}
+	panic("a topology has no more actors");
+}
+
+static uint32_t channels_of(const struct topology *topology, const struct plan_edge *edge)
+{
+	return count_of(topology, edge->from) * count_of(topology, edge->to);
 }
 
 uint32_t topology_channels(const struct topology *topology)
 {
-	if (topology_of_documents(topology))
-		return topology->ingest * topology->writers;
-	return topology->ingest * topology->dedup + topology->dedup * topology->rollup + topology->dedup +
-	       topology->rollup;
+	uint32_t channels = 0;
+	for (size_t i = 0; i < topology->plan->edges_len; i++)
+		channels += channels_of(topology, &topology->plan->edges[i]);
+	return channels;
 }
 
 struct edge topology_edge(const struct topology *topology, uint32_t channel)
 {
 	CHECK(channel >= 1 && channel <= topology_channels(topology));
-	uint32_t place = channel - 1, routes = topology_routes(topology);
-	if (place < topology->ingest * routes)
-		return (struct edge){actor_id(ROLE_INGEST, place / routes), topology_route(topology, place % routes)};
-	place -= topology->ingest * topology->dedup;
-	if (place < topology->dedup * topology->rollup)
-		return (struct edge){
-		    actor_id(ROLE_DEDUP, place / topology->rollup), actor_id(ROLE_ROLLUP, place % topology->rollup)};
-	place -= topology->dedup * topology->rollup;
-	if (place < topology->dedup)
-		return (struct edge){actor_id(ROLE_DEDUP, place), actor_id(ROLE_WRITER, 0)};
-	return (struct edge){actor_id(ROLE_ROLLUP, place - topology->dedup), actor_id(ROLE_WRITER, 0)};
+	const struct plan_edge *edge = topology->plan->edges;
+	uint32_t place = channel - 1;
+	for (; place >= channels_of(topology, edge); edge++)
+		place -= channels_of(topology, edge);
+	uint32_t receivers = count_of(topology, edge->to);
+	return (struct edge){actor_id(edge->from, place / receivers), actor_id(edge->to, place % receivers)};
 }
 
 uint32_t topology_channel(const struct topology *topology, uint32_t from, uint32_t to)

@@ -1,7 +1,6 @@
 /* common/runtime/topology.h - who takes part in a job, and which channels join them.
  *
- * ingest i -> dedup j -> rollup k -> writer, and dedup j -> writer. In a job of documents there is neither dedup nor
- * rollup: ingest i -> writer k. Every process derives the same numbers from the pipeline's parallelism; the coordinator
+ * The edges are the job's (job_plan.h). Every process derives the same numbers from the pipeline's parallelism; the coordinator
  * only says which worker hosts which actor.
  */
 #ifndef RUNTIME_TOPOLOGY_H
@@ -11,16 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/base/job.h"
-#include "proto/frame.h"
+#include "common/runtime/job_plan.h"
 
-/* An actor's: the party that it is of the frame table. */
-enum role {
-	ROLE_INGEST = PARTY_INGEST,
-	ROLE_DEDUP = PARTY_DEDUP,
-	ROLE_ROLLUP = PARTY_ROLLUP,
-	ROLE_WRITER = PARTY_WRITER,
-};
 enum process_role { PROCESS_INGEST = 1, PROCESS_AGGREGATOR, PROCESS_SINK };
 
 static inline uint32_t actor_id(enum role role, uint32_t index)
@@ -48,21 +39,19 @@ enum process_role role_process(enum role role);
 
 struct topology {
 	uint32_t ingest, dedup, rollup, writers;
+	const struct job_plan *plan;
 };
 struct edge {
 	uint32_t from, to; /* actors */
 };
 
 struct topology topology_of_job(const struct pipeline *pipeline, enum job_kind kind);
-/* Nothing is remembered between the log and the sink, which takes everything twice without harm: there are no checkpoints,
- * no silent replay, and any number of writers. */
-static inline bool topology_of_documents(const struct topology *topology)
-{
-	return topology->dedup == 0;
-}
 /* Where ingests send their rows to, by key group: so many actors, this one by number. */
 uint32_t topology_routes(const struct topology *topology);
 uint32_t topology_route(const struct topology *topology, uint32_t number);
+
+/* It has actors that such a process hosts. */
+bool topology_needs(const struct topology *topology, enum process_role process);
 
 /* "2 ingest, 2 dedup, 1 rollup, 1 writer": equal for equal ones. */
 enum { TOPOLOGY_TEXT_MAX = 96 };

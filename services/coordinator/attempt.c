@@ -242,7 +242,7 @@ static bool find_base(struct coordinator *coordinator, const struct checkpoints 
 static void act_describe(struct coordinator *coordinator)
 {
 	struct error error = {0};
-	if (coordinator->fenced.started && !topology_of_documents(&coordinator->topology) &&
+	if (coordinator->fenced.started && coordinator->topology.plan->has_checkpoints &&
 	    !find_base(coordinator, &coordinator->fenced.checkpoints, &error)) {
 		on_error(coordinator, &error);
 		return;
@@ -310,7 +310,7 @@ static void act_choose(struct coordinator *coordinator)
 		on_error(coordinator, &error);
 		return;
 	}
-	if (topology_of_documents(&coordinator->topology)) {
+	if (coordinator->topology.plan->own_frontiers) {
 		choose_cut(coordinator, &remember);
 		return;
 	}
@@ -415,12 +415,12 @@ static void act_start(struct coordinator *coordinator)
 		    registry_would_even(&coordinator->registry, &coordinator->topology, coordinator->places, process);
 	command_all(coordinator, FRAME_START, &(struct frame_start){.silent = silent});
 	CRASH_POINT(start_commanded);
-	if (topology_of_documents(&coordinator->topology))
-		log_info("attempt %" PRIu64 " runs from the frontier", coordinator->attempt);
-	else
+	if (coordinator->topology.plan->has_checkpoints)
 		log_info("attempt %" PRIu64 " runs from checkpoint %" PRIu64 ".%" PRIu64 "%s", coordinator->attempt,
 		    coordinator->restored.attempt, coordinator->restored.n,
 		    silent ? ": silent replay up to the frontier first" : "");
+	else
+		log_info("attempt %" PRIu64 " runs from the frontier", coordinator->attempt);
 }
 
 /* Attempts that commit nothing new are paused between, longer each time. */

@@ -72,7 +72,7 @@ static void on_register(
 	if (coordinator->state == STATE_RUNNING && registry_would_even(&coordinator->registry, &coordinator->topology,
 	                                               coordinator->places, (enum process_role)said->process)) {
 		log_info("actors will be moved to %s%s", worker,
-		    topology_of_documents(&coordinator->topology) ? "" : " after the next checkpoint");
+		    coordinator->topology.plan->has_checkpoints ? " after the next checkpoint" : "");
 		coordinator->rebalance = true;
 	}
 }
@@ -343,7 +343,7 @@ static void on_leaving(
 	(void)worker, (void)event;
 	member->quits = true;
 	if (coordinator->state == STATE_RUNNING && takes_part(coordinator, member->name) &&
-	    !topology_of_documents(&coordinator->topology)) {
+	    coordinator->topology.plan->has_checkpoints) {
 		log_info("%s is told to end: a checkpoint first", member->name);
 		member->quit_wish = checkpoint_keeper_wish(&coordinator->checkpoints);
 		return;
@@ -390,7 +390,7 @@ static void on_committed(
 	coordinator->live = committed->live;
 	if (further && !committed->silent)
 		note_frontier(coordinator, n, &counters);
-	if (!topology_of_documents(&coordinator->topology))
+	if (coordinator->topology.plan->has_checkpoints)
 		on_keeper_news(coordinator, checkpoint_keeper_committed(&coordinator->checkpoints, committed->epoch,
 		                                &committed->at, coordinator->now_us));
 }
@@ -532,7 +532,7 @@ void coordinator_stop(struct coordinator *coordinator, uint64_t now_us)
 {
 	enter(coordinator, now_us);
 	coordinator->stopping = true;
-	if (coordinator->state == STATE_RUNNING && !topology_of_documents(&coordinator->topology))
+	if (coordinator->state == STATE_RUNNING && coordinator->topology.plan->has_checkpoints)
 		coordinator_on_tick(coordinator, now_us);
 	else if (coordinator->state != STATE_STOPPED)
 		end_well(coordinator, "told to end");
@@ -541,7 +541,7 @@ void coordinator_stop(struct coordinator *coordinator, uint64_t now_us)
 void coordinator_checkpoint(struct coordinator *coordinator, uint64_t now_us)
 {
 	enter(coordinator, now_us);
-	if (topology_of_documents(&coordinator->topology))
+	if (!coordinator->topology.plan->has_checkpoints)
 		return;
 	(void)checkpoint_keeper_wish(&coordinator->checkpoints);
 	coordinator_on_tick(coordinator, now_us);

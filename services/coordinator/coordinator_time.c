@@ -21,7 +21,7 @@ static uint64_t gathered_us(const struct coordinator *coordinator)
 	const struct registry *registry = &coordinator->registry;
 	uint32_t ingest = registry_count(registry, PROCESS_INGEST);
 	uint32_t aggregators = registry_count(registry, PROCESS_AGGREGATOR);
-	bool needed = !topology_of_documents(&coordinator->topology);
+	bool needed = topology_needs(&coordinator->topology, PROCESS_AGGREGATOR);
 	if (ingest == 0 || (needed && aggregators == 0) || registry_count(registry, PROCESS_SINK) == 0)
 		return 0;
 	const struct coordinator_config *config = &coordinator->config;
@@ -38,7 +38,7 @@ static uint64_t gathered_us(const struct coordinator *coordinator)
 static bool checkpoint_due(const struct coordinator *coordinator, uint64_t *wake_us)
 {
 	const struct pacing *pacing = &coordinator->pacing;
-	return !topology_of_documents(&coordinator->topology) && !sink_waits(coordinator) &&
+	return coordinator->topology.plan->has_checkpoints && !sink_waits(coordinator) &&
 	       pacing->injected - pacing->committed < pacing->max_in_flight &&
 	       checkpoint_keeper_due(&coordinator->checkpoints, coordinator->now_us, wake_us);
 }
@@ -53,9 +53,9 @@ static void inject(struct coordinator *coordinator)
 	struct frame_inject order = {
 	    .epoch = {coordinator->attempt,
 	        pacing_inject(&coordinator->pacing, pace == PACE_LIFT, coordinator->now_us)},
-	    .base = topology_of_documents(&coordinator->topology)
-	                ? (struct epoch_id){0}
-	                : checkpoint_keeper_base(&coordinator->checkpoints)->epoch,
+	    .base = coordinator->topology.plan->has_checkpoints
+	                ? checkpoint_keeper_base(&coordinator->checkpoints)->epoch
+	                : (struct epoch_id){0},
 	    .checkpoint = checkpoint,
 	    .lift = pace == PACE_LIFT,
 	    .stop = checkpoint && coordinator->stop_wish != 0,
@@ -103,7 +103,7 @@ static void tick_running(struct coordinator *coordinator)
 	on_keeper_news(coordinator, checkpoint_keeper_tick(&coordinator->checkpoints, coordinator->now_us));
 	if (coordinator->state != STATE_RUNNING)
 		return;
-	if (coordinator->rebalance && topology_of_documents(&coordinator->topology)) {
+	if (coordinator->rebalance && !coordinator->topology.plan->has_checkpoints) {
 		move_actors(coordinator);
 		return;
 	}

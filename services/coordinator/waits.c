@@ -83,7 +83,7 @@ static void put_missing(const struct coordinator *coordinator, enum process_role
 {
 	static const char *const articles[] = {
 	    [PROCESS_INGEST] = "an ingest", [PROCESS_AGGREGATOR] = "an aggregator", [PROCESS_SINK] = "a sink"};
-	if (process == PROCESS_AGGREGATOR && topology_of_documents(&coordinator->topology))
+	if (!topology_needs(&coordinator->topology, process))
 		return;
 	if (registry_count(&coordinator->registry, process) == 0)
 		buffer_printf(text, "%s%s", text->len > 0 ? " and " : "waits for ", articles[process]);
@@ -101,7 +101,7 @@ static void put_processes(const struct coordinator *coordinator, struct buffer *
 	if (text->len == 0)
 		buffer_append_text(text, "waits for more processes");
 	buffer_printf(text, " (%u ingest, ", registry_count(registry, PROCESS_INGEST));
-	if (!topology_of_documents(&coordinator->topology))
+	if (topology_needs(&coordinator->topology, PROCESS_AGGREGATOR))
 		buffer_printf(text, "%u aggregator, ", registry_count(registry, PROCESS_AGGREGATOR));
 	buffer_printf(text, "%u sink are here)", registry_count(registry, PROCESS_SINK));
 }
@@ -229,7 +229,7 @@ static void put_files(const struct coordinator *coordinator, struct buffer *text
 static uint64_t wait_checkpoint(const struct coordinator *coordinator, struct buffer *text)
 {
 	const struct checkpoint_keeper *keeper = &coordinator->checkpoints;
-	if (coordinator->state != STATE_RUNNING || topology_of_documents(&coordinator->topology))
+	if (coordinator->state != STATE_RUNNING || !coordinator->topology.plan->has_checkpoints)
 		return 0;
 	bool failing = keeper->failed_in_row > 0, uncertain = keeper->state == CHECKPOINT_UNCERTAIN;
 	if (!failing && !uncertain && (keeper->state != CHECKPOINT_WRITING || !keeper->committed))

@@ -296,7 +296,7 @@ static void put_record(struct ingest *ingest, const struct source_record *record
 	}
 	ingest->counters.n[COUNTER_DEAD]++;
 	digest_add(ingest, record, key_hash(record->payload));
-	if (!topology_of_documents(&ingest->process->topology))
+	if (ingest->process->topology.plan->has_letters)
 		put_letter(ingest, record, parsed.reason, parsed.detail, outbox);
 }
 
@@ -770,7 +770,7 @@ static enum result on_inject(
 		marks_add(&barrier.marks, &partition->sure);
 		marks_add(&barrier.marks, &partition->mark);
 	}
-	if (!topology_of_documents(&ingest->process->topology))
+	if (!ingest->process->topology.plan->counts_at_sink)
 		share.counters = ingest->counters;
 	barrier.shares = (struct shares){&share, 1};
 	CRASH_POINT(ingest_barrier);

@@ -18,7 +18,7 @@ static enum result name_group(struct pipeline *pipeline, enum job_kind kind, str
 {
 	struct setting *group = NULL;
 	struct buffer value = {0};
-	if (kind == JOB_TOTALS)
+	if (job_plans[kind].plain_group)
 		return RESULT_OK;
 	for (size_t i = 0; i < pipeline->source.kafka_len && group == NULL; i++)
 		if (strcmp(pipeline->source.kafka[i].name, "group.id") == 0)

@@ -40,6 +40,7 @@ static enum result judge_silence(struct writer *writer, const struct cut *cut, b
 static enum result finish_epoch(struct writer *writer, struct error *error)
 {
 	const struct frame_barrier *barrier = &writer->aligner.merged;
+	const struct job_plan *plan = writer->topology.plan;
 	struct epoch *epoch = writer->current;
 	const uint64_t *n = epoch->counters.n;
 	enum result result = judge_silence(writer, &barrier->cut, &epoch->silent, error);
@@ -48,16 +49,16 @@ static enum result finish_epoch(struct writer *writer, struct error *error)
 	epoch->id = barrier->epoch;
 	cut_copy(&epoch->cut, &barrier->cut);
 	marks_copy(&epoch->marks, &barrier->marks);
-	if (writer->documents)
+	if (plan->own_frontiers)
 		marks_raise(&epoch->marks, &writer->frontier.marks);
-	if (writer->documents && !MUTANT(handled_not_raised))
+	if (plan->own_frontiers && !MUTANT(handled_not_raised))
 		cut_raise(&epoch->cut, &writer->handled);
 	epoch->checkpoint = barrier->checkpoint;
 	epoch->counters = sum_of(&barrier->shares);
 	if (n[COUNTER_CONSUMED] != n[COUNTER_ACCEPTED] + n[COUNTER_DUPLICATES] + n[COUNTER_CONFLICTS] + n[COUNTER_DEAD])
 		return error_stop(error, STOP_OUR_FAULT, "the counters of epoch %" PRIu64 ".%" PRIu64 " do not add up",
 		    epoch->id.attempt, epoch->id.n);
-	if (!writer->documents && writer_compare_epoch(writer, epoch, error) != RESULT_OK)
+	if (plan->has_checkpoints && writer_compare_epoch(writer, epoch, error) != RESULT_OK)
 		return error->code;
 	if (writer->last != NULL)
 		writer->last->next = epoch;
@@ -174,8 +175,8 @@ static enum result on_set_cut(
 	struct writer *writer = writer_of(actor);
 	const struct frame_set_cut *set = &command->body.set_cut;
 	(void)channel, (void)outbox, (void)error;
-	/* Documents: this writer may be ahead of the job, where its frontier is of just these key groups. */
-	bool ahead = writer->documents && writer->frontier.started &&
+	/* It may be ahead of the job, where its frontier is of just these key groups. */
+	bool ahead = writer->topology.plan->own_frontiers && writer->frontier.started &&
 	             (!writer->frontier.regrouped || MUTANT(regrouped_keeps_cut));
 	cut_copy(&writer->start, ahead ? &writer->frontier.cut : &set->cut);
 	facts_copy(&writer->remember, &writer->memory, &set->remember);
@@ -207,9 +208,10 @@ static enum result on_deploy(
 	(void)channel, (void)outbox;
 	writer->deployed = true;
 	cut_copy(&writer->base_cut, &deploy->base_cut);
-	writer->live = writer->documents || cut_equal(&writer->base_cut, &writer->frontier.cut);
+	bool replays = writer->topology.plan->has_checkpoints;
+	writer->live = !replays || cut_equal(&writer->base_cut, &writer->frontier.cut);
 	actor->wake_us = WAKE_NOW;
-	return writer->documents ? RESULT_OK : writer_compare_begin(writer, deploy->base, error);
+	return replays ? writer_compare_begin(writer, deploy->base, error) : RESULT_OK;
 }
 
 static enum result on_start(
@@ -287,13 +289,9 @@ struct actor *writer_new(const struct pipeline *pipeline, const struct topology 
 	writer->port = port;
 	writer->attempt = attempt;
 	writer->current = epoch_new();
-	writer->documents = topology_of_documents(topology);
 	aligner_init(&writer->aligner);
-	for (uint32_t i = 0; i < topology->ingest && writer->documents; i++)
-		aligner_add(&writer->aligner, topology_channel(topology, actor_id(ROLE_INGEST, i), id));
-	for (uint32_t i = 0; i < topology->dedup; i++)
-		aligner_add(&writer->aligner, topology_channel(topology, actor_id(ROLE_DEDUP, i), id));
-	for (uint32_t i = 0; i < topology->rollup; i++)
-		aligner_add(&writer->aligner, topology_channel(topology, actor_id(ROLE_ROLLUP, i), id));
+	for (uint32_t channel = 1; channel <= topology_channels(topology); channel++)
+		if (topology_edge(topology, channel).to == id)
+			aligner_add(&writer->aligner, channel);
 	return &writer->actor;
 }

@@ -4,7 +4,7 @@
  * acknowledged; the epoch whose cut equals the frontier's is the last silent one. An epoch whose commit got no answer is
  * looked up on a new connection before anything else happens: committed, to be sent again, or not my history.
  *
- * In a job of documents nothing is silent: every writer has a frontier of its own, the coordinator begins at the least of
+ * Where the job has no checkpoints nothing is silent: every writer has a frontier of its own, the coordinator begins at the least of
  * them, and a writer that is ahead of it has its port leave out what it has written and counted before.
  */
 #ifndef WRITER_H

@@ -102,6 +102,7 @@ void writer_back_off(struct writer *writer, enum sink_request_kind next, uint64_
 static void commit_first(struct writer *writer, uint64_t now_us)
 {
 	const struct epoch *epoch = writer->first, *next = epoch->next;
+	const struct job_plan *plan = writer->topology.plan;
 	if (writer->retirements != NULL)
 		writer->retirements->passed++;
 	writer->transaction = (struct transaction){
@@ -114,7 +115,7 @@ static void commit_first(struct writer *writer, uint64_t now_us)
 	    .counters = epoch->counters,
 	    .before = &epoch->before,
 	    .after = &epoch->after,
-	    .handled = writer->documents && !MUTANT(handled_not_applied) ? &writer->handled : NULL,
+	    .handled = plan->own_frontiers && !MUTANT(handled_not_applied) ? &writer->handled : NULL,
 	    .rows = epoch->rows,
 	    .rows_len = epoch->rows_len,
 	    .letters = epoch->letters,
@@ -124,7 +125,7 @@ static void commit_first(struct writer *writer, uint64_t now_us)
 	    .totals = epoch->totals,
 	    .totals_len = epoch->totals_len,
 	};
-	if (writer->documents && next != NULL)
+	if (plan->shows_next && next != NULL)
 		writer->transaction.next = (struct epoch_bodies){next->id, next->rows, next->rows_len};
 	writer_begin(writer, SINK_COMMIT, now_us);
 }
@@ -186,7 +187,7 @@ void writer_finish_first(struct writer *writer, const struct frontier *now, uint
 	writer->frontier.last = epoch->id;
 	cut_copy(&writer->frontier.cut, &epoch->cut);
 	marks_copy(&writer->frontier.marks, &epoch->marks);
-	if (writer->documents)
+	if (writer->topology.plan->counts_at_sink)
 		writer->frontier.counters = now->counters;
 	else
 		counters_add(&writer->frontier.counters, &epoch->counters);
@@ -208,7 +209,8 @@ static bool retirement_is_due(const struct writer *writer)
 
 static uint64_t touch_due_us(const struct writer *writer)
 {
-	return writer->touched_us + (writer->documents && !MUTANT(idle_unwatched) ? TOUCH_DOCUMENTS_US : TOUCH_US);
+	const struct job_plan *plan = MUTANT(idle_unwatched) ? &job_plans[JOB_TOTALS] : writer->topology.plan;
+	return writer->touched_us + plan->touch_us;
 }
 
 /* Starts what comes next, if the port is free. */

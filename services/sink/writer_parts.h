@@ -9,12 +9,6 @@
 #include "services/sink/epoch.h"
 #include "services/sink/writer.h"
 
-enum {
-	TOUCH_US = 30000000, /* an idle pipeline says so much; sluice.other_runner waits longer than that */
-	TOUCH_DOCUMENTS_US =
-	    5000000, /* and looks at its indices: nobody else does; RUNNER_SILENCE_MS is longer than that */
-};
-
 /* A RETIRE that is to be carried out. */
 struct retirement {
 	struct retirement *next;
@@ -69,8 +63,7 @@ struct writer {
 	char waiting[256]; /* for what; empty: for nothing */
 	uint64_t waiting_us; /* since when */
 	/* epochs */
-	bool documents; /* the job's: see writer.h */
-	struct cut handled; /* documents: the frontier at the attempt's beginning */
+	struct cut handled; /* where its frontier is its own: that at the attempt's beginning */
 	bool live; /* past the silent replay */
 	struct checkpoint_known *known;
 	size_t known_len;

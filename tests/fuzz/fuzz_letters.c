@@ -269,7 +269,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		          &error) == RESULT_OK);
 	}
 	topic = (struct topic){.port = {&topic_ops, -1}};
-	way = (struct way){.pipeline = way.pipeline, .topology = {1, 1, 1, 1}};
+	way = (struct way){.pipeline = way.pipeline, .topology = {1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]}};
 	size_t records = topic_fill(&topic, data, size);
 	way_open(&way, &process);
 	/* An epoch lets through what its credit allows, and one record at least. */

@@ -367,8 +367,8 @@ static void rescale(struct world *world)
 	if (!random_chance(random, 400))
 		return;
 	fault_stop_all(world);
-	world->topology = (struct topology){
-	    random_between(random, 1, 3), random_between(random, 1, 3), random_between(random, 1, 2), 1};
+	world->topology = (struct topology){random_between(random, 1, 3), random_between(random, 1, 3),
+	    random_between(random, 1, 2), 1, world->topology.plan};
 	world->pipeline.parallelism.ingest = world->topology.ingest;
 	world->pipeline.parallelism.dedup = world->topology.dedup;
 	world->pipeline.parallelism.rollup = world->topology.rollup;

@@ -90,7 +90,7 @@ static int begin(void **state)
 	const struct coordinator_config config = {.pipeline = &bed.pipeline,
 	    .zone_rules = "here",
 	    .job = "job",
-	    .topology = {.ingest = 1, .dedup = 1, .rollup = 1, .writers = 1},
+	    .topology = {1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]},
 	    .store = &bed.store,
 	    .port = &bed.port,
 	    .expected_ingest = 1,
@@ -119,7 +119,7 @@ static void hear(
 static void join(struct bed *bed, const char *worker, enum process_role process, const char *zone_rules)
 {
 	char topology[TOPOLOGY_TEXT_MAX];
-	const struct topology mine = {.ingest = 1, .dedup = 1, .rollup = 1, .writers = 1};
+	const struct topology mine = {1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	hear(bed, worker, 0, FRAME_REGISTER,
 	    &(union frame_body){.registration = {.process = process,
 	                            .pid = 1,

@@ -57,7 +57,7 @@ static int begin(void **state)
 	fixture->ops.put_manifest = put_manifest;
 	fixture->ops.check_files = check_files;
 	fixture->store.ops = &fixture->ops;
-	fixture->topology = (struct topology){.ingest = 1, .dedup = 1, .rollup = 1, .writers = 1};
+	fixture->topology = (struct topology){1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	fixture->pipeline.checkpoint.interval_us = 10 * SECOND;
 	fixture->pipeline.checkpoint.timeout_us = 60 * SECOND;
 	fixture->pipeline.checkpoint.min_pause_us = SECOND;

@@ -103,7 +103,7 @@ static struct world world;
 static void world_start(void **state)
 {
 	struct harness *harness = &world.harness;
-	harness->topology = (struct topology){1, 1, 1, 1};
+	harness->topology = (struct topology){1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	world.source.port = (struct source_port){&one_ops, -1};
 	world.process = (struct ingest_process){&harness->pipeline, harness->topology, &world.source.port, false};
 	harness->actor = ingest_new(&world.process, actor_id(ROLE_INGEST, 0), ATTEMPT, &harness->error);

@@ -329,7 +329,7 @@ static int begin(void **state)
 	    .remove_manifest = remove_manifest,
 	    .sweep = sweep};
 	bed->store.ops = &bed->ops;
-	bed->topology = (struct topology){1, 1, 1, 1};
+	bed->topology = (struct topology){1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	bed->pipeline.parallelism.ingest = bed->pipeline.parallelism.dedup = bed->pipeline.parallelism.rollup = 1;
 	bed->changed = "";
 	bed->now_us = SECOND;

@@ -116,7 +116,7 @@ static void test_lift(void **state)
 static void test_placement(void **state)
 {
 	struct registry registry = {0};
-	struct topology topology = {2, 3, 1, 1};
+	struct topology topology = {2, 3, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	struct place places[7];
 	(void)state;
 	registry_add(&registry, "sink-b", PROCESS_SINK, 1);
@@ -140,7 +140,7 @@ static void test_placement(void **state)
 
 static void test_topology(void **state)
 {
-	struct topology topology = {2, 3, 2, 1};
+	struct topology topology = {2, 3, 2, 1, .plan = &job_plans[JOB_TOTALS]};
 	(void)state;
 	assert_int_equal(topology_channels(&topology), 2 * 3 + 3 * 2 + 3 + 2);
 	for (uint32_t channel = 1; channel <= topology_channels(&topology); channel++) {
@@ -150,12 +150,14 @@ static void test_topology(void **state)
 	assert_int_equal(topology_channel(&topology, actor_id(ROLE_INGEST, 0), actor_id(ROLE_WRITER, 0)), 0);
 }
 
-/* Of documents: every ingest to every writer, by key group, and nothing between. */
-static void test_topology_of_documents(void **state)
+/* Of the search job: every ingest to every writer, by key group, and nothing between. */
+static void test_topology_of_search(void **state)
 {
-	struct topology topology = {.ingest = 2, .writers = 3};
+	struct topology topology = {.ingest = 2, .writers = 3, .plan = &job_plans[JOB_SEARCH]};
 	(void)state;
-	assert_true(topology_of_documents(&topology));
+	char text[TOPOLOGY_TEXT_MAX];
+	assert_false(topology_needs(&topology, PROCESS_AGGREGATOR));
+	assert_string_equal(topology_print(&topology, text), "2 ingest, 3 writer");
 	assert_int_equal(topology_actors(&topology), 5);
 	assert_int_equal(topology_actor(&topology, 4), actor_id(ROLE_WRITER, 2));
 	assert_int_equal(topology_channels(&topology), 6);
@@ -183,7 +185,8 @@ static struct frame_fenced fenced_at(uint32_t writer, struct cut_entry *entries,
 static void test_writers(void **state)
 {
 	struct writer_said writers[3] = {0};
-	struct coordinator coordinator = {.topology = {.ingest = 1, .writers = 3}, .attempt = 7, .writers = writers};
+	struct coordinator coordinator = {
+	    .topology = {.ingest = 1, .writers = 3, .plan = &job_plans[JOB_SEARCH]}, .attempt = 7, .writers = writers};
 	struct cut_entry a[] = {{0, 50}, {1, 9}}, b[] = {{0, 40}, {1, 12}}, base[] = {{0, 40}, {1, 9}};
 	struct frame_fenced first = fenced_at(0, a, 2), second = fenced_at(1, b, 2), third = fenced_at(2, NULL, 0);
 	(void)state;
@@ -267,7 +270,7 @@ int main(void)
 	    cmocka_unit_test(test_lift),
 	    cmocka_unit_test(test_placement),
 	    cmocka_unit_test(test_topology),
-	    cmocka_unit_test(test_topology_of_documents),
+	    cmocka_unit_test(test_topology_of_search),
 	    cmocka_unit_test(test_writers),
 	    cmocka_unit_test(test_waits),
 	};

@@ -15,7 +15,7 @@ struct sale {
 	int64_t day; /* 0: DAY_ONE */
 };
 
-static const struct topology one = {.ingest = 1, .dedup = 1, .rollup = 1};
+static const struct topology one = {1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 
 static struct value text_of(const char *text)
 {
@@ -405,7 +405,7 @@ static void test_letters_pass_unchanged(void **state)
 static void test_alignment(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 2, .dedup = 1, .rollup = 2, .writers = 1};
+	const struct topology topology = {2, 1, 2, 1, .plan = &job_plans[JOB_TOTALS]};
 	struct harness harness;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, topology);
 	uint32_t in[2] = {channel_from(&harness, ROLE_INGEST, 0), channel_from(&harness, ROLE_INGEST, 1)};
@@ -445,7 +445,7 @@ static void test_alignment(void **state)
 static void test_bad_barriers(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 2, .dedup = 1, .rollup = 1, .writers = 1};
+	const struct topology topology = {2, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	struct harness harness;
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, topology);
 	const struct frame_barrier stale = {.epoch = {ATTEMPT - 1, 1}};
@@ -460,7 +460,7 @@ static void test_bad_barriers(void **state)
 static void test_deltas_go_to_their_owners(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 1, .dedup = 1, .rollup = 3, .writers = 1};
+	const struct topology topology = {1, 1, 3, 1, .plan = &job_plans[JOB_TOTALS]};
 	struct harness harness;
 	char category[12];
 	harness_init(&harness, dedup_new, ROLE_DEDUP, 0, topology);
@@ -597,7 +597,7 @@ static void test_large_letters(void **state)
 static void test_rows_of_other_key_groups(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 1, .dedup = 2, .rollup = 1, .writers = 1};
+	const struct topology topology = {1, 2, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	int accepted = 0;
 	for (uint32_t i = 0; i < 40; i++) {
 		struct harness harness[2];

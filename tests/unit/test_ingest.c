@@ -136,7 +136,8 @@ static int replay_begin(void **state)
 	static struct mark of_another = {1, 11, 4711};
 	struct harness *harness = &world.harness;
 	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
-	world = (struct world){.harness.topology = {1, 1, 1, 1}, .source = {.port = {&quiet_ops, -1}, .end = -1}};
+	world = (struct world){.harness.topology = {1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]},
+	    .source = {.port = {&quiet_ops, -1}, .end = -1}};
 	assert_int_equal(pipeline_parse(&harness->pipeline, "harness", text, &harness->error), RESULT_OK);
 	world.process = (struct ingest_process){&harness->pipeline, harness->topology, &world.source.port, false};
 	harness->actor = ingest_new(&world.process, actor_id(ROLE_INGEST, 0), ATTEMPT, &harness->error);
@@ -370,7 +371,8 @@ static int bed_begin(void **state)
 	static struct bed bed;
 	struct harness *harness = &bed.harness;
 	const struct bytes text = {(const uint8_t *)harness_text, sizeof harness_text - 1};
-	bed = (struct bed){.harness.topology = {1, 2, 1, 1}, .source = {.port = {&backlog_ops, -1}}};
+	bed = (struct bed){
+	    .harness.topology = {1, 2, 1, 1, .plan = &job_plans[JOB_TOTALS]}, .source = {.port = {&backlog_ops, -1}}};
 	assert_int_equal(pipeline_parse(&harness->pipeline, "harness", text, &harness->error), RESULT_OK);
 	for (uint32_t p = 0; p < PARTITIONS; p++) {
 		int len = snprintf(bed.source.texts[p], sizeof bed.source.texts[p],

@@ -4,7 +4,7 @@
 #include "services/aggregator/rollup.h"
 #include "tests/unit/members.h"
 
-static const struct topology one = {.ingest = 1, .dedup = 1, .rollup = 1};
+static const struct topology one = {1, 1, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 
 struct delta {
 	uint32_t rollup;
@@ -135,7 +135,7 @@ static void test_several_rollups_and_measures(void **state)
 static void test_alignment(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 1, .dedup = 2, .rollup = 1, .writers = 1};
+	const struct topology topology = {1, 2, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	struct harness harness;
 	harness_init(&harness, rollup_new, ROLE_ROLLUP, 0, topology);
 	const struct actor_ops *ops = harness.actor->ops;
@@ -229,7 +229,7 @@ static void test_silence_is_not_judged(void **state)
 static void test_groups_of_others(void **state)
 {
 	(void)state;
-	const struct topology topology = {.ingest = 1, .dedup = 1, .rollup = 2, .writers = 1};
+	const struct topology topology = {1, 1, 2, 1, .plan = &job_plans[JOB_TOTALS]};
 	int mine[2] = {0, 0};
 	for (int64_t day = 0; day < 50; day++)
 		for (uint32_t r = 0; r < 2; r++) {

@@ -310,7 +310,7 @@ static void deploy(struct harness *harness, int64_t base_offset)
 static int setup(void **state)
 {
 	struct harness *harness = memory_new(sizeof *harness);
-	harness->topology = (struct topology){1, 2, 1, 1};
+	harness->topology = (struct topology){1, 2, 1, 1, .plan = &job_plans[JOB_TOTALS]};
 	harness->script.port = (struct sink_port){&ops, -1};
 	harness->now_us = SECOND_US;
 	harness->writer = writer_new(
@@ -323,7 +323,7 @@ static int setup(void **state)
 static int setup_documents(void **state)
 {
 	struct harness *harness = memory_new(sizeof *harness);
-	harness->topology = (struct topology){.ingest = 2, .writers = 2};
+	harness->topology = (struct topology){.ingest = 2, .writers = 2, .plan = &job_plans[JOB_SEARCH]};
 	harness->script.port = (struct sink_port){&ops, OF_DOCUMENTS};
 	harness->now_us = SECOND_US;
 	harness->writer = writer_new(
