@@ -39,10 +39,8 @@ struct job_plan {
 	bool counts_at_sink; /* what came of the records: ingests and dedup count nothing */
 	bool has_letters; /* records that were not accepted are its business */
 	bool shows_next; /* the sink may write the rows of the epoch that comes next, before it is its turn */
-	bool
-	    plain_group; /* Kafka's lag tools see it as the group that the pipeline file names; others have the job's name behind it */
-	uint64_t
-	    touch_us; /* an idle writer says so often that it lives, and looks whether its place is still its own */
+	bool plain_group; /* its consumer group is the pipeline file's group.id; others add their name */
+	uint64_t touch_us; /* an idle writer says so often that it lives, and looks whether its place is its own */
 };
 
 extern const struct job_plan job_plans[JOBS];
