@@ -39,7 +39,9 @@ static const char *words_within(struct fixture *fixture, int seconds)
 			return text;
 	}
 	fixture_run(fixture, "ROLLBACK"); /* so that the commit, and with it this test, comes to an end */
-	fail_msg("no words within %d s", seconds);
+	struct sink_answer *answer;
+	bool answered = fixture->port->ops->answer(fixture->port, &answer);
+	fail_msg("no words within %d s%s", seconds, answered ? ", but the answer" : "");
 	return NULL;
 }
 
@@ -88,21 +90,67 @@ static void test_lock(void **state)
 	assert_over(fixture, &draft);
 }
 
+static void standbys_ask(struct fixture *fixture, const char *change)
+{
+	fixture_run(fixture, change);
+	fixture_run(fixture, "SELECT pg_reload_conf()");
+}
+
+/* It has been sent: does it come to wait for a standby, or is it done? */
+static bool comes_to_wait(struct fixture *fixture, PGconn *probe)
+{
+	char sql[128];
+	(void)snprintf(
+	    sql, sizeof sql, "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = %d", PQbackendPID(probe));
+	for (; PQisBusy(probe); assert_int_equal(PQconsumeInput(probe), 1))
+		if (strcmp(fixture_value(fixture, sql), "t") == 0)
+			return true;
+	for (PGresult *result; (result = PQgetResult(probe)) != NULL;)
+		PQclear(result);
+	return false;
+}
+
+/* A setting is in force some time after it was asked for: here, once a commit of somebody else's waits. */
+static void standbys_in_force(struct fixture *fixture)
+{
+	uint64_t end = clock_monotonic_us() + 60000000;
+	PGconn *probe = PQconnectdb((const char *)fixture->url.data);
+	char why[256];
+	bool waits = false;
+
+	assert_int_equal(PQstatus(probe), CONNECTION_OK);
+	while (!waits && clock_monotonic_us() < end) {
+		assert_int_equal(PQsendQuery(probe, "CREATE TEMP TABLE probe (); DROP TABLE probe"), 1);
+		waits = comes_to_wait(fixture, probe);
+	}
+	PGcancel *cancel = PQgetCancel(probe);
+	(void)PQcancel(cancel, why, sizeof why);
+	PQfreeCancel(cancel);
+	PQfinish(probe);
+	assert_true(waits);
+}
+
 static void test_standby_is_away(void **state)
 {
 	struct fixture *fixture = *state;
 	struct draft draft;
 
 	fixture->port = fixture_writer(fixture, 1);
-	fixture_run(fixture, "ALTER SYSTEM SET synchronous_standby_names = 'nobody_here'");
-	fixture_run(fixture, "SELECT pg_reload_conf()");
+	standbys_ask(fixture, "ALTER SYSTEM SET synchronous_standby_names = 'nobody_here'");
+	standbys_in_force(fixture);
 	commit_begin(fixture, &draft, none, first);
 	const char *text = words_within(fixture, 10);
-	fixture_run(fixture, "ALTER SYSTEM RESET synchronous_standby_names");
-	fixture_run(fixture, "SELECT pg_reload_conf()");
+	standbys_ask(fixture, "ALTER SYSTEM RESET synchronous_standby_names");
 	assert_has(text, "synchronous standby");
 	assert_has(text, "nobody_here");
 	assert_over(fixture, &draft);
+}
+
+/* Also where the test has failed: otherwise whoever ends what it made waits for ever. */
+static int standby_teardown(void **state)
+{
+	standbys_ask(*state, "ALTER SYSTEM RESET synchronous_standby_names");
+	return fixture_teardown(state);
 }
 
 static void test_slow_without_a_cause(void **state)
@@ -203,7 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_other_coordinator, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_lock, fixture_setup, fixture_teardown),
-	    cmocka_unit_test_setup_teardown(test_standby_is_away, fixture_setup, fixture_teardown),
+	    cmocka_unit_test_setup_teardown(test_standby_is_away, fixture_setup, standby_teardown),
 	    cmocka_unit_test_setup_teardown(test_slow_without_a_cause, fixture_setup, fixture_teardown),
 	    cmocka_unit_test_setup_teardown(test_server_is_stopped, fixture_setup, fixture_teardown),
 	};
