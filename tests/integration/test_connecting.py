@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """What is refused while connecting to PostgreSQL, and what is waited for: poolers, TLS, passwords, names, limits, restarts."""
-import subprocess, sys, tempfile, time
+import subprocess, sys, tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from jobs import EXIT_CONFIG, Failure, must_be
+from jobs import EXIT_CONFIG, Failure, must_be, wait_for
 from pooler import Pooler
 from services import BIN, HERE, ROOT, call
 
@@ -55,7 +55,7 @@ def tls_with_another_certificate(postgres):
         call("chmod", "600", data / name)
     call("psql", postgres.url, "-qc", "ALTER SYSTEM SET ssl = on")
     call("psql", postgres.url, "-Atqc", "SELECT pg_reload_conf()")
-    time.sleep(1)
+    wait_for("a server with TLS", lambda: call("psql", postgres.url, "-Atqc", "SHOW ssl") == "on", 60)
     host = postgres.url.replace("127.0.0.1", "localhost")
     must_end(init(postgres, f"{host}?sslmode=verify-ca&sslrootcert=/nowhere/ca.pem"), EXIT_CONFIG, "root certificate file")
     must_end(init(postgres, f"{host}?sslmode=verify-full&sslrootcert={certificate}"), EXIT_CONFIG, "does not match host name")
