@@ -26,13 +26,41 @@ static bool is_of_this_host(const char *address)
 	return false;
 }
 
-/* Of documents, whoever is another one waits for the silence of the one before: so a writer that goes on elsewhere is none. PostgreSQL
- * knows at once that a session is gone, so there the host tells apart what has the same name in two networks. */
+struct opening {
+	const struct service *service;
+	uint32_t writer;
+	const char *application; /* for people */
+	const struct sink_runner *runner;
+};
+
+static enum result open_postgres(const struct opening *opening, struct sink_port **port, struct error *error)
+{
+	return sink_postgres_open(port, &opening->service->pipeline, opening->application, opening->runner, error);
+}
+
+static enum result open_elasticsearch(const struct opening *opening, struct sink_port **port, struct error *error)
+{
+	const struct service *service = opening->service;
+	return sink_elasticsearch_open(
+	    port, &service->pipeline, service->job, opening->writer, service->topology.writers, opening->runner, error);
+}
+
+/* Where a job writes to. */
+static const struct {
+	enum result (*open)(const struct opening *, struct sink_port **, struct error *);
+	/* Whoever is another runner waits for the silence of the one before; so a writer that goes on elsewhere has to be the same one.
+	 * Where it is known at once that a session is gone, the host tells apart what has the same name in two networks. */
+	bool waits_for_silence;
+} sinks[JOBS] = {
+    [JOB_TOTALS] = {open_postgres, false},
+    [JOB_SEARCH] = {open_elasticsearch, true},
+};
+
 static void runner_name(const struct service *service, const char *application, struct sink_runner *runner)
 {
 	char host[HOST_NAME_MAX + 1] = "";
 	const char *address = service_coordinator(service);
-	bool plain = service->kind == JOB_SEARCH && !is_of_this_host(address);
+	bool plain = sinks[service->kind].waits_for_silence && !is_of_this_host(address);
 	(void)gethostname(host, sizeof host - 1);
 	(void)snprintf(runner->coordinator, sizeof runner->coordinator, "%s%s%s", address, plain ? "" : " of host ",
 	    plain ? "" : host);
@@ -44,12 +72,10 @@ static enum result open_port(
 {
 	char application[128];
 	struct sink_runner runner;
+	const struct opening opening = {service, writer, application, &runner};
 	(void)snprintf(application, sizeof application, "%s-sink-%u", service->pipeline.job, writer);
 	runner_name(service, application, &runner);
-	if (service->kind == JOB_SEARCH)
-		return sink_elasticsearch_open(
-		    port, &service->pipeline, service->job, writer, service->topology.writers, &runner, error);
-	return sink_postgres_open(port, &service->pipeline, application, &runner, error);
+	return sinks[service->kind].open(&opening, port, error);
 }
 
 /* A port is opened with its writer: a standby holds no connection. */

@@ -43,12 +43,13 @@ static void compare_counters(struct report *report)
 		compare_counter(report, audit_counter_names[i], report->counters_due[i], found[i]);
 }
 
-static enum result compare(struct audit *audit, struct error *error)
+static void totals_take_record(struct audit *audit, const struct key_record *record)
 {
-	if (audit->report.search != NULL) {
-		audit_search_compare(audit);
-		return spool_check(&audit->spool, error);
-	}
+	keys_put_record(&audit->spool, record);
+}
+
+static void compare_totals(struct audit *audit)
+{
 	progress_show(&audit->progress, "comparing rows", 0, 0);
 	keys_compare(&audit->spool, &audit->report, &audit->totals);
 	progress_show(&audit->progress, "comparing totals", 0, 0);
@@ -56,20 +57,47 @@ static enum result compare(struct audit *audit, struct error *error)
 	progress_show(&audit->progress, "comparing dead letters", 0, 0);
 	letters_compare(&audit->spool, &audit->report);
 	compare_counters(&audit->report);
-	return spool_check(&audit->spool, error);
 }
+
+static enum result read_search(struct audit *audit, struct error *error)
+{
+	audit->report.search = memory_new(sizeof *audit->report.search);
+	return audit_search_read(audit, error);
+}
+
+static const struct audit_target targets[JOBS] = {
+    [JOB_TOTALS] =
+        {
+            .read = audit_database_read,
+            .take_record = totals_take_record,
+            .compare = compare_totals,
+            .print_text = totals_report_print_text,
+            .print_json = totals_report_print_json,
+            .has_letters = true,
+        },
+    [JOB_SEARCH] =
+        {
+            .read = read_search,
+            .take_record = audit_search_take_record,
+            .compare = audit_search_compare,
+            .print_text = search_report_print_text,
+            .print_json = search_report_print_json,
+            .runs_ahead = true,
+        },
+};
 
 static enum result run(struct audit *audit, struct error *error)
 {
 	uint64_t began_us = clock_monotonic_us();
 	enum result result = spool_open(&audit->spool, error);
 	if (result == RESULT_OK)
-		result =
-		    audit->report.search != NULL ? audit_search_read(audit, error) : audit_database_read(audit, error);
+		result = audit->target->read(audit, error);
 	if (result == RESULT_OK)
 		result = audit_log_read(audit, error);
-	if (result == RESULT_OK)
-		result = compare(audit, error);
+	if (result == RESULT_OK) {
+		audit->target->compare(audit);
+		result = spool_check(&audit->spool, error);
+	}
 	progress_clear(&audit->progress);
 	audit->report.seconds = (double)(clock_monotonic_us() - began_us) / 1e6;
 	audit->report.spool_bytes = spool_bytes(&audit->spool);
@@ -85,14 +113,15 @@ struct outcome {
 	struct buffer out;
 };
 
-static void print(struct outcome *outcome, const struct arguments *arguments, const struct report *report)
+static void print(struct outcome *outcome, const struct arguments *arguments, const struct audit *audit)
 {
+	const struct report *report = &audit->report;
 	if (arguments->json) {
-		report_print_json(report, &outcome->out);
+		report_print_json(report, audit->target->print_json, &outcome->out);
 		return;
 	}
 	buffer_append_text(&outcome->out, outcome->jobs > 0 ? "\n" : "");
-	report_print_text(report, &outcome->out);
+	report_print_text(report, audit->target->print_text, &outcome->out);
 }
 
 static void print_fault(struct outcome *outcome, const struct arguments *arguments, const struct error *error)
@@ -111,11 +140,10 @@ static void audit_job(
 	struct audit *audit = memory_new(sizeof *audit);
 	struct report *report = &audit->report;
 	struct error error = {0};
+	audit->target = &targets[kind];
 	audit->pipeline = report->pipeline = pipeline;
 	audit->spool.file = -1;
 	(void)job_name(pipeline, kind, report->job);
-	if (kind == JOB_SEARCH)
-		report->search = memory_new(sizeof *report->search);
 	record_reader_init(&audit->reader, pipeline);
 	totals_init(&audit->totals, &audit->spool, report);
 	progress_open(&audit->progress);
@@ -123,7 +151,7 @@ static void audit_job(
 	if (report->nothing)
 		result = job_state_nothing(arguments, pipeline, report->job, &error);
 	if (result == RESULT_OK)
-		print(outcome, arguments, report);
+		print(outcome, arguments, audit);
 	else
 		print_fault(outcome, arguments, &error);
 	outcome->jobs++;

@@ -26,13 +26,29 @@
 #ifndef AUDIT_H
 #define AUDIT_H
 
+#include "services/sluicectl/audit_keys.h"
 #include "services/sluicectl/audit_progress.h"
 #include "services/sluicectl/audit_record.h"
 #include "services/sluicectl/audit_report.h"
 #include "services/sluicectl/audit_spool.h"
 #include "services/sluicectl/audit_totals.h"
 
+struct audit;
+
+/* Where a job writes to: what its audit does in a way of its own. A row per job in audit.c. */
+struct audit_target {
+	enum result (*read)(struct audit *, struct error *); /* what is there, and up to which cut */
+	void (*take_record)(struct audit *, const struct key_record *); /* one that may be accepted */
+	void (*compare)(struct audit *);
+	/* What was compared. */
+	void (*print_text)(const struct report *, struct buffer *);
+	void (*print_json)(const struct report *, struct buffer *);
+	bool has_letters; /* of records that cannot be accepted; otherwise they are only counted */
+	bool runs_ahead; /* of the cut: the topic is read to its end, and partitions that have come since */
+};
+
 struct audit {
+	const struct audit_target *target;
 	const struct pipeline *pipeline;
 	struct spool spool;
 	struct record_reader reader;

@@ -18,7 +18,6 @@
 #include "services/sluicectl/audit.h"
 #include "services/sluicectl/audit_keys.h"
 #include "services/sluicectl/audit_letters.h"
-#include "services/sluicectl/audit_search.h"
 
 enum { LOG_STALL_MS = 30000, QUERY_MS = 10000, POLL_MS = 200, BATCH = 1000 };
 /* All queues together: librdkafka's own bounds are 64 MiB and 100,000 records for each partition. */
@@ -192,12 +191,13 @@ static bool has_partition(const struct rd_kafka_metadata_topic *topic, uint32_t 
 	return false;
 }
 
-static void take_partitions(struct report *report, const struct rd_kafka_metadata_topic *topic)
+static void take_partitions(struct audit *audit, const struct rd_kafka_metadata_topic *topic)
 {
+	struct report *report = &audit->report;
 	size_t len = report->partitions_len;
 	for (size_t i = 0; i < len; i++)
 		report->partitions[i].gone = !has_partition(topic, report->partitions[i].partition);
-	if (report->search == NULL)
+	if (!audit->target->runs_ahead)
 		return;
 	report->partitions =
 	    memory_resize(report->partitions, len + (size_t)topic->partition_cnt + 1, sizeof report->partitions[0]);
@@ -209,7 +209,7 @@ static void take_partitions(struct report *report, const struct rd_kafka_metadat
 	report_partitions_sort(report);
 }
 
-/* Which ones there are. Of search, those that came since the cut are read, too: they have documents already. */
+/* Which ones there are. Of a job that runs ahead, those that came since the cut are read, too. */
 static enum result find_partitions(struct log_reader *log, struct error *error)
 {
 	const struct rd_kafka_metadata *metadata = NULL;
@@ -219,7 +219,7 @@ static enum result find_partitions(struct log_reader *log, struct error *error)
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata != NULL && metadata->topic_cnt == 1) {
 		code = metadata->topics[0].err;
 		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-			take_partitions(&log->audit->report, &metadata->topics[0]);
+			take_partitions(log->audit, &metadata->topics[0]);
 	}
 	if (metadata != NULL)
 		rd_kafka_metadata_destroy(metadata);
@@ -266,7 +266,7 @@ static enum result find_places(struct log_reader *log, struct error *error)
 		                                                     partition->start) < partition->begin;
 		if (high < partition->cut)
 			say_short(audit, partition, high);
-		log->limits[i] = high < partition->cut || audit->report.search != NULL ? high : partition->cut;
+		log->limits[i] = high < partition->cut || audit->target->runs_ahead ? high : partition->cut;
 		log->ends[i] = partition->begin;
 		if (log->limits[i] > partition->begin)
 			log->records_expected += (uint64_t)(log->limits[i] - partition->begin);
@@ -318,7 +318,7 @@ static void take_record(struct audit *audit, const rd_kafka_message_t *message)
 		timestamp_ms = -1;
 	audit->report.counters_due[AUDIT_CONSUMED]++;
 	record_read(&audit->reader, payload, timestamp_ms, &record);
-	if (record.reason != NULL && audit->report.search != NULL) {
+	if (record.reason != NULL && !audit->target->has_letters) {
 		audit->report.counters_due[AUDIT_DEAD]++;
 		return;
 	}
@@ -329,10 +329,7 @@ static void take_record(struct audit *audit, const rd_kafka_message_t *message)
 		    .key = record.key,
 		    .content = record.content};
 		audit->report.counters_due[AUDIT_UNKNOWN_FIELDS] += record.unknown_fields;
-		if (audit->report.search != NULL)
-			audit_search_take_record(audit, &valid);
-		else
-			keys_put_record(&audit->spool, &valid);
+		audit->target->take_record(audit, &valid);
 		return;
 	}
 	const struct letter bad = {.partition = (uint32_t)message->partition,
@@ -408,8 +405,8 @@ static enum result take_message(struct log_reader *log, const rd_kafka_message_t
 		take_record(log->audit, message);
 		wake(log, message, place);
 	}
-	/* Of search: behind its end, a partition may have what is not committed yet. */
-	if (message->offset + (end ? 0 : 1) >= log->ends[place] || (end && log->audit->report.search != NULL))
+	/* Behind its end, a partition may have what is not committed yet. */
+	if (message->offset + (end ? 0 : 1) >= log->ends[place] || (end && log->audit->target->runs_ahead))
 		finish_partition(log, place);
 	return RESULT_OK;
 }

@@ -221,18 +221,18 @@ static void print_differences(const struct report *report, enum difference_kind 
 		buffer_append_text(out, "  ...\n");
 }
 
-void report_print_text(const struct report *report, struct buffer *out)
+void totals_report_print_text(const struct report *report, struct buffer *out)
+{
+	buffer_printf(out, "%-12s%" PRIu64 ".%" PRIu64 "\n%-12s", "epoch", report->attempt, report->epoch, "cut");
+	report_print_places(report, PLACE_CUT, out);
+	buffer_append_text(out, "\n");
+	print_totals_compared(report, out);
+}
+
+void report_print_text(const struct report *report, report_part *part, struct buffer *out)
 {
 	buffer_printf(out, "%-12s%s\n", "job", report->job);
-	if (report->search != NULL) {
-		search_report_print_text(report, out);
-	} else {
-		buffer_printf(
-		    out, "%-12s%" PRIu64 ".%" PRIu64 "\n%-12s", "epoch", report->attempt, report->epoch, "cut");
-		report_print_places(report, PLACE_CUT, out);
-		buffer_append_text(out, "\n");
-		print_totals_compared(report, out);
-	}
+	part(report, out);
 	print_skips(report, out);
 	print_accepted(report, out);
 	buffer_printf(out, "%-12sheld for %.2f s\n%-12s%.1f s in all\n", "snapshot", report->snapshot_seconds, "time",
@@ -314,7 +314,7 @@ static void json_accepted(const struct report *report, struct buffer *out)
 	buffer_append_text(out, "], ");
 }
 
-static void json_totals(const struct report *report, struct buffer *out)
+void totals_report_print_json(const struct report *report, struct buffer *out)
 {
 	const struct pipeline *pipeline = report->pipeline;
 	buffer_printf(out,
@@ -331,7 +331,7 @@ static void json_totals(const struct report *report, struct buffer *out)
 	buffer_append_text(out, ", ");
 }
 
-void report_print_json(const struct report *report, struct buffer *out)
+void report_print_json(const struct report *report, report_part *part, struct buffer *out)
 {
 	buffer_append_text(out, "{");
 	json_text(out, "job", (struct bytes){(const uint8_t *)report->job, strlen(report->job)});
@@ -343,10 +343,7 @@ void report_print_json(const struct report *report, struct buffer *out)
 	    report->counters_due[AUDIT_CONSUMED]);
 	json_skips(report, out);
 	json_accepted(report, out);
-	if (report->search != NULL)
-		search_report_print_json(report, out);
-	else
-		json_totals(report, out);
+	part(report, out);
 	json_differences(report, out);
 	buffer_printf(out,
 	    ", \"snapshot_seconds\": %.3f, \"seconds\": %.3f, \"temporary_bytes\": %" PRIu64 ", \"exact\": %s}",

@@ -109,7 +109,7 @@ struct report {
 	struct difference shown[DIFFERENCE_KINDS][REPORT_SHOWN];
 	double snapshot_seconds, seconds;
 	uint64_t spool_bytes;
-	struct search_report *search; /* NULL: it is of totals */
+	struct search_report *search; /* of the search job alone */
 };
 
 void report_fini(struct report *report);
@@ -123,17 +123,19 @@ int64_t report_skip_begin(const struct report *report, uint32_t partition, int64
 /* Each partition once, in ascending order; of two the one that was put first. */
 void report_partitions_sort(struct report *report);
 
-void report_print_text(const struct report *report, struct buffer *out);
+/* part: what was compared, of this kind of job. */
+typedef void report_part(const struct report *, struct buffer *out);
+void report_print_text(const struct report *report, report_part *part, struct buffer *out);
 /* An object, without a line's end. */
-void report_print_json(const struct report *report, struct buffer *out);
+void report_print_json(const struct report *report, report_part *part, struct buffer *out);
+report_part totals_report_print_text, totals_report_print_json;
 
 /* For the parts of a report: 1,234,567; the cut as {"0": 12}; a line of a count. */
 void report_print_count(uint64_t count, struct buffer *out);
 enum report_place { PLACE_CUT, PLACE_BEGIN };
 void report_print_places(const struct report *report, enum report_place place, struct buffer *out);
 void report_print_line(struct buffer *out, const char *name, uint64_t count, const char *what, const char *of);
-/* audit_search_report.c: what was compared, for people and for programs. */
-void search_report_print_text(const struct report *report, struct buffer *out);
-void search_report_print_json(const struct report *report, struct buffer *out);
+/* audit_search_report.c */
+report_part search_report_print_text, search_report_print_json;
 
 #endif
